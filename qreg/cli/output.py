@@ -1,0 +1,160 @@
+"""The one sink of all commands: results on standard output, progress and notes on standard error.
+
+Human output is made with rich, which is imported only when something is shown; `--json` prints one
+document, `--quiet` nothing but it or the essential line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from registry.progress import Event, Note, Observer, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+HUMAN, JSON, QUIET = "human", "json", "quiet"
+
+
+class Output:
+    """Shows results, progress and notes in one of the three modes."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def result(
+        self, document: Any, human: Callable[[Console], None], essential: str | None = None
+    ) -> None:
+        """Show a command's result.
+
+        Args:
+            document: what `--json` prints.
+            human: draws it on a console.
+            essential: the one line that `--quiet` prints, such as a path or a digest.
+        """
+        if self.mode == JSON:
+            print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
+        elif self.mode == QUIET:
+            if essential is not None:
+                print(essential, flush=True)
+        else:
+            human(_console(sys.stdout))
+            sys.stdout.flush()
+
+    def note(self, text: str, *, warning: bool = False) -> None:
+        """A remark on standard error; in quiet mode only warnings."""
+        if self.mode != QUIET or warning:
+            print(f"{'Warning: ' if warning else ''}{text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Observer]:
+        """An observer that shows progress while the block lasts."""
+        if self.mode == QUIET:
+            yield lambda event: self._note_of(event)
+        elif sys.stderr.isatty():
+            with _bars() as bars:
+                yield _BarObserver(bars, self)
+        else:
+            yield _LineObserver(self)
+
+    def _note_of(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.note(event.text, warning=event.warning)
+
+
+class _BarObserver:
+    """One bar a stage; a finished stage leaves a line behind."""
+
+    def __init__(self, bars: Bars, output: Output) -> None:
+        self._bars, self._output = bars, output
+        self._stage = ""
+        self._task: TaskID | None = None
+        self._began = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self._bars.console.print(
+                f"{'Warning: ' if event.warning else ''}{event.text}", highlight=False, markup=False
+            )
+            return
+        if event.stage != self._stage or self._task is None:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._stage, self._began = event.stage, time.monotonic()
+            self._task = self._bars.add_task(event.stage, total=event.total)
+        self._update(self._task, event)
+
+    def _update(self, task: TaskID, event: Progress) -> None:
+        self._bars.update(task, total=event.total, completed=event.done or 0, amount=amount(event))
+
+
+class _LineObserver:
+    """For logs and pipes: a line when a stage begins, and every ten seconds while it lasts."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._stage, self._shown = "", 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self._output.note(event.text, warning=event.warning)
+            return
+        now = time.monotonic()
+        if event.stage != self._stage or now - self._shown > 10:
+            self._stage, self._shown = event.stage, now
+            text = amount(event)
+            print(f"  · {event.stage}{': ' if text else ''}{text}", file=sys.stderr, flush=True)
+
+
+def amount(event: Progress) -> str:
+    """`12 of 96 packages numpy`, `1.2 of 3.4 GiB model.safetensors`, or the detail alone."""
+    if event.done is None:
+        return event.detail
+    if event.unit == "bytes":
+        done = f"{size_text(event.done)}"
+        counted = f"{done} of {size_text(event.total)}" if event.total is not None else done
+    else:
+        counted = f"{event.done:.0f}"
+        if event.total is not None:
+            counted += f" of {event.total:.0f}"
+        counted = f"{counted} {event.unit}".rstrip()
+    return f"{counted}  {event.detail}".rstrip()
+
+
+def size_text(size: float) -> str:
+    """A size for people: `7.0 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    # A pipe has no width; wrapped lines would break paths that people copy.
+    width = None if stream.isatty() else 120
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def _bars() -> Bars:
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[amount]}", markup=False),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=_console(sys.stderr),
+        transient=True,
+    )

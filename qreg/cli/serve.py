@@ -1,0 +1,90 @@
+"""`qreg serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qreg.cli.common import command_options
+from qreg.cli.output import Output
+from registry.config import Settings
+from registry.errors import Interrupted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command("serve", context_settings={"ignore_unknown_options": True})
+@click.argument("reference")
+@click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
+@click.option("--timeout", default=1800.0, show_default=True, help="Seconds until it must answer.")
+@click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
+@click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
+@command_options
+def command(
+    output: Output,
+    settings: Settings,
+    reference: str,
+    engine: str,
+    host: str,
+    port: int,
+    trust_remote_code: bool,
+    timeout: float,
+    smoke_only: bool,
+    engine_arguments: tuple[str, ...],
+) -> None:
+    """Serve REFERENCE: verify it, launch the engine, wait until it answers, ask it once.
+
+    Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
+    the server was ready that is a good end (exit code 0).
+    """
+    from registry.transfer import pull
+    from serving.facts import Wishes
+    from serving.launch import launch, require_launchable
+    from serving.resolver import make_plan
+    from serving.smoke import smoke
+
+    wishes = Wishes(host, port, trust_remote_code, engine_arguments)
+    ready = False
+    try:
+        with output.progress() as observe:
+            plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
+            require_launchable(plan)
+            pulled = pull(reference, settings, observe=observe)
+        with output.progress() as observe:
+            starting = launch(plan, settings, limit=timeout, observe=observe)
+            server = starting.__enter__()
+        try:
+            proof = smoke(server, settings)
+            ready = True
+            document = {
+                "endpoint": f"{server.url}/v1",
+                "model": plan.value("--served-model-name"),
+                "digest": str(pulled.manifest.digest),
+                "seconds_to_ready": round(server.seconds, 1),
+                "smoke": {"prompt": proof.prompt, "answer": proof.answer},
+                "log": str(server.log),
+            }
+
+            def human(console: Console) -> None:
+                console.print(f"[bold]ready[/]     {server.url}/v1 after {server.seconds:.0f} s")
+                console.print(f"model     {document['model']}")
+                console.print(f"asked     {proof.prompt}")
+                console.print("answered  " + proof.answer.strip().replace("\n", "\n          "))
+                console.print(f"log       {server.log}")
+                if not smoke_only:
+                    console.print("Ctrl-C stops it.")
+
+            output.result(document, human, essential=f"{server.url}/v1")
+            if not smoke_only:
+                server.wait()
+        finally:
+            starting.__exit__(None, None, None)
+    except (Interrupted, KeyboardInterrupt):
+        if not ready:
+            raise
+    output.note("Stopped; no process of the engine is left.")

@@ -1,0 +1,51 @@
+"""`qreg ui`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from qreg.cli.common import command_options
+from qreg.cli.output import Output
+from registry.config import Settings
+from registry.errors import Interrupted, ToolError
+
+
+@click.command("ui")
+@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@command_options
+def command(output: Output, settings: Settings, port: int) -> None:
+    """Open MLflow's UI on the tracked runs and the registered models, until Ctrl-C."""
+    from registry.tracking.ui import page, server_command, server_environment
+
+    if settings.tracking_uri.startswith(("http://", "https://")):
+        url = page(settings.tracking_uri)
+        output.result({"url": url}, lambda console: console.print(url), essential=url)
+        return
+    from serving.identity import require_free_port
+    from serving.probe import is_healthy
+    from toolchains.process import started
+
+    require_free_port("127.0.0.1", port)
+    base = f"http://127.0.0.1:{port}"
+    log = settings.logs / "mlflow-ui.log"
+    try:
+        with started(
+            server_command(settings, port), log=log, env=server_environment(), cwd=settings.mlflow
+        ) as server:
+            while not is_healthy(base):
+                if not server.running:
+                    raise ToolError("MLflow's server ended at start-up", details=server.tail())
+                time.sleep(0.2)
+            url = page(base)
+            output.result(
+                {"url": url},
+                lambda console: console.print(f"MLflow is at {url}  (Ctrl-C stops it)"),
+                essential=url,
+            )
+            while server.running:
+                time.sleep(0.2)
+            raise ToolError("MLflow's server ended", details=server.tail())
+    except (Interrupted, KeyboardInterrupt):
+        output.note("Stopped.")

@@ -1,0 +1,1 @@
+"""Measuring what a quantization did to a model."""

@@ -1,0 +1,83 @@
+"""Where qreg keeps its things and which services it talks to.
+
+Everything comes from the environment, so that a container or a pipeline needs no file:
+
+    QREG_DATA              data folder        (default: $XDG_DATA_HOME/qreg)
+    QREG_CACHE             cache folder       (default: $XDG_CACHE_HOME/qreg)
+    QREG_TOOLCHAINS        toolchains         (default: QREG_DATA/toolchains)
+    QREG_REGISTRY          default registry   (default: file://QREG_DATA/registry)
+    MLFLOW_TRACKING_URI    tracking server    (default: a SQLite file in QREG_DATA/mlflow)
+    MLFLOW_REGISTRY_URI    model registry     (default: the tracking server)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Folders and services of one user, all absolute paths or URIs."""
+
+    data: Path
+    cache: Path
+    toolchains: Path
+    registry: str
+    tracking_uri: str
+    registry_uri: str
+
+    @property
+    def outputs(self) -> Path:
+        """Artifacts that `qreg quantize` wrote without `--output`."""
+        return self.data / "outputs"
+
+    @property
+    def activities(self) -> Path:
+        """Journals of tracked work, kept until MLflow has them."""
+        return self.data / "activities"
+
+    @property
+    def mlflow(self) -> Path:
+        """The embedded MLflow: database and artifacts."""
+        return self.data / "mlflow"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of engines."""
+        return self.data / "logs"
+
+    @property
+    def embedded_tracking(self) -> bool:
+        """Whether MLflow is the embedded default and not a server of the user's."""
+        return self.tracking_uri == _embedded_uri(self.mlflow)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process's environment)."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("HOME") or Path.home())
+    data = _folder(env, "QREG_DATA", "XDG_DATA_HOME", home / ".local" / "share")
+    cache = _folder(env, "QREG_CACHE", "XDG_CACHE_HOME", home / ".cache")
+    toolchains = Path(env.get("QREG_TOOLCHAINS") or data / "toolchains").expanduser().absolute()
+    tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(data / "mlflow")
+    return Settings(
+        data=data,
+        cache=cache,
+        toolchains=toolchains,
+        registry=env.get("QREG_REGISTRY") or f"file://{data / 'registry'}",
+        tracking_uri=tracking,
+        registry_uri=env.get("MLFLOW_REGISTRY_URI") or tracking,
+    )
+
+
+def _folder(env: Mapping[str, str], ours: str, xdg: str, default: Path) -> Path:
+    if env.get(ours):
+        return Path(env[ours]).expanduser().absolute()
+    return Path(env.get(xdg) or default).expanduser().absolute() / "qreg"
+
+
+def _embedded_uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"

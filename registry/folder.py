@@ -1,0 +1,115 @@
+"""Reading an artifact's folder: which files it has, and what their digests are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Lock
+
+from registry.artifact import FileEntry, is_payload
+from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.names import check_path
+from registry.progress import Observer, Progress, ignore
+
+_CHUNK = 8 * 2**20
+
+
+def require_folder(path: Path, what: str = "artifact") -> Path:
+    """Return `path` if it is a folder; raises NotFoundError or UsageError otherwise."""
+    if not path.exists():
+        raise NotFoundError(
+            f"The {what} folder {path} does not exist",
+            remedy="Check the path; a name in the registry is written ORG/NAME.",
+        )
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is a file, not a folder",
+            remedy="Give the folder that holds config.json and the *.safetensors files.",
+        )
+    return path
+
+
+def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
+    """Sizes in bytes of all files below `folder`, by POSIX path; hub bookkeeping is left out.
+
+    Args:
+        folder: the artifact's folder.
+        follow_outside: let symbolic links point outside the folder, as in a snapshot of the
+            Hugging Face cache. Right for reading, never for publishing.
+
+    Raises:
+        IntegrityError: an unsafe file name, or a link that leaves the folder.
+    """
+    root = require_folder(folder).resolve()
+    sizes = {}
+    for current, folders, names in os.walk(root, followlinks=False):
+        for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
+            full = Path(current, name)
+            path = full.relative_to(root).as_posix()
+            if not is_payload(path) and full.name.startswith("."):
+                continue
+            if full.is_symlink():
+                target = full.resolve()
+                inside = target.is_relative_to(root)
+                if not target.is_file() or not (inside or follow_outside):
+                    raise IntegrityError(
+                        f"{full} is a symbolic link to {target}, which is "
+                        + ("not a file" if inside or follow_outside else "outside the folder"),
+                        remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
+                    )
+            elif not full.is_file():
+                raise IntegrityError(
+                    f"{full} is neither a file nor a folder", remedy="Remove it from the artifact."
+                )
+            sizes[check_path(path)] = full.stat().st_size
+        folders[:] = sorted(d for d in folders if is_payload(f"{d}/x"))
+    return sizes
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's content, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_files(
+    folder: Path, paths: Iterable[str], observe: Observer = ignore, *, stage: str = "hashing"
+) -> tuple[FileEntry, ...]:
+    """Hash files in parallel, one thread a core.
+
+    Args:
+        folder: where the files are.
+        paths: POSIX paths below `folder`.
+        observe: is told the bytes done and the bytes in all.
+        stage: the name of this work in the progress.
+
+    Returns:
+        One entry a file, sorted by path.
+    """
+    paths = sorted(paths)
+    sizes = {path: (folder / path).stat().st_size for path in paths}
+    total, done, lock, stopped = sum(sizes.values()), 0, Lock(), Event()
+
+    def one(path: str) -> FileEntry:
+        nonlocal done
+        digest, size = hashlib.sha256(), 0
+        with (folder / path).open("rb") as file:
+            while not stopped.is_set() and (chunk := file.read(_CHUNK)):
+                digest.update(chunk)
+                size += len(chunk)
+                with lock:
+                    done += len(chunk)
+                    observe(Progress(stage, done, total, "bytes", path))
+        return FileEntry(path, size, digest.hexdigest())
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        try:
+            return tuple(pool.map(one, paths))
+        finally:
+            stopped.set()  # an interruption does not wait for terabytes to be hashed

@@ -1,0 +1,66 @@
+"""Which names and paths qreg lets in. No name from outside reaches a file system unchecked."""
+
+from __future__ import annotations
+
+import re
+
+from registry.errors import IntegrityError, UsageError
+
+_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?\Z")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_FORBIDDEN = ("..", "--")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it is a valid `ORG/NAME`, the intersection of what the hubs accept.
+
+    Raises:
+        UsageError: anything else: missing organisation, spaces, Unicode, `..`, `--`.
+    """
+    parts = name.split("/")
+    good = len(parts) == 2 and all(_PART.match(part) for part in parts)
+    if not good or any(bad in name for bad in _FORBIDDEN):
+        raise UsageError(
+            f"{name!r} is not a valid artifact name",
+            remedy="Use ORG/NAME with ASCII letters, digits, '.', '_' and '-'; each part starts "
+            "and ends with a letter or digit, has at most 96 characters and no '..' or '--' "
+            "(the rule that ModelScope and Hugging Face share).",
+        )
+    return name
+
+
+def check_tag(tag: str) -> str:
+    """Return `tag` if it can name a revision.
+
+    Raises:
+        UsageError: spaces, slashes, Unicode, or more than 128 characters.
+    """
+    if not _TAG.match(tag) or ".." in tag:
+        raise UsageError(
+            f"{tag!r} is not a valid tag",
+            remedy="Use up to 128 ASCII letters, digits, '.', '_' and '-'.",
+        )
+    return tag
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it is a safe POSIX path below an artifact's folder.
+
+    Raises:
+        IntegrityError: absolute, with `.`, `..` or empty parts, a backslash, a control character,
+            or longer than a file system takes.
+    """
+    parts = path.split("/")
+    bad = (
+        not path
+        or len(path) > 1024
+        or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
+        or "\\" in path
+        or any(ord(char) < 32 or ord(char) == 127 for char in path)
+    )
+    if bad:
+        raise IntegrityError(
+            f"The file name {path[:200]!r} is not a safe relative path",
+            remedy="Do not use this artifact: a name like this can write outside its folder.",
+        )
+    return path

@@ -1,0 +1,41 @@
+"""Progress as values: whoever works reports, whoever watches decides how to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One observation of work under way.
+
+    Attributes:
+        stage: what is being done, in the user's words ("hashing", "quantizing layers").
+        done: how much of it is done, in `unit`; None where nothing can be counted.
+        total: how much there is, in `unit`; None where it is not known.
+        unit: "bytes", "layers", "packages", … ; empty where nothing is counted.
+        detail: the item at hand, such as a file name or the tool's last line.
+    """
+
+    stage: str
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth telling that is not progress, such as a warning of a tool."""
+
+    text: str
+    warning: bool = False
+
+
+Event = Progress | Note
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The observer of callers who do not watch."""

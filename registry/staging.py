@@ -1,0 +1,71 @@
+"""Building a folder so that it appears whole or not at all, and leftovers of the dead go away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from registry.errors import UsageError
+from registry.files import remove_tree, sync_folder
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; rename it to `target` when the block ends well.
+
+    A lock that dies with its process guards the target, so that a second writer is refused and
+    what an earlier, killed one left is removed.
+
+    Raises:
+        UsageError: `target` is a file or holds something, or another process is building it.
+    """
+    require_fresh(target)
+    partial, lock_file = partial_of(target), target.parent / f".{target.name}.qreg-lock"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(lock_file)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"Another qreg is writing {target} right now",
+            remedy="Wait for it, or name another folder.",
+        ) from error
+    try:
+        remove_tree(partial)
+        partial.mkdir()
+        yield partial
+        require_fresh(target)
+        if target.exists():
+            target.rmdir()
+        os.rename(partial, target)
+        sync_folder(target.parent)
+    finally:
+        remove_tree(partial)
+        lock_file.unlink(missing_ok=True)
+        lock.release()
+
+
+def partial_of(target: Path) -> Path:
+    """Where `staged_folder` builds a target."""
+    return target.parent / f".{target.name}.qreg-partial"
+
+
+def require_fresh(target: Path) -> Path:
+    """Return `target` if it is new or an empty folder.
+
+    Raises:
+        UsageError: it is a file, or holds something.
+    """
+    if target.is_dir():
+        if any(target.iterdir()):
+            raise UsageError(
+                f"The output folder {target} is not empty",
+                remedy="Name a new folder; qreg never overwrites what is there.",
+            )
+    elif target.exists():
+        raise UsageError(f"The output {target} is a file", remedy="Name a new folder.")
+    return target

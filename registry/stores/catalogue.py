@@ -1,0 +1,43 @@
+"""Which class serves which URL: built-in stores first, then those of the `qreg.stores` plug-ins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.errors import IncompatibleError, UsageError
+from registry.stores.interface import Store
+
+PLUGINS = "qreg.stores"
+
+
+def open_store(url: str) -> Store:
+    """Open the store behind a URL such as `file:///srv/models`, without touching it.
+
+    A plug-in is a callable that takes the URL and returns a Store, registered in the entry-point
+    group `qreg.stores` under its scheme.
+
+    Raises:
+        UsageError: not a URL of a store.
+        IncompatibleError: nothing installed serves the scheme.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise UsageError(
+            f"{url!r} is not the URL of a store", remedy="Write file:///path/to/registry ."
+        )
+    if scheme == "file":
+        from registry.stores.local import LocalStore
+
+        if not rest.startswith("/"):
+            raise UsageError(f"{url!r} is not an absolute path", remedy="Write file:///path .")
+        return LocalStore(Path(rest))
+    from importlib.metadata import entry_points
+
+    for plugin in entry_points(group=PLUGINS, name=scheme):
+        store: Store = plugin.load()(url)
+        return store
+    raise IncompatibleError(
+        f"No store for '{scheme}://' is installed",
+        remedy="This release publishes to folders (file://); other stores come in as plug-ins in "
+        f"the entry-point group {PLUGINS!r}.",
+    )

@@ -1,0 +1,134 @@
+"""The journal of one tracked activity: an append-only list of operations, and copies of its files.
+
+ACTIVITY/activity.json    what it is: kind, experiment, run name, tags, scratch folders
+ACTIVITY/lock             held as long as the process that writes lives
+ACTIVITY/journal.jsonl    one operation a line
+ACTIVITY/files/           artifacts to send
+ACTIVITY/sent.json        how far MLflow has it, and under which ids
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from registry.config import Settings
+from registry.files import remove_tree, write_atomically
+
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+
+
+class Journal:
+    """Reads and appends one activity's operations."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / "lock")
+
+    @classmethod
+    def create(cls, settings: Settings, header: Mapping[str, Any]) -> Journal:
+        """Start an activity, locked by this process.
+
+        Args:
+            settings: where activities are kept.
+            header: `kind`, `experiment`, `run_name`, `tags`, `scratch` (folders to remove if this
+                process dies).
+        """
+        identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        # The folder appears with its lock held, so that no other command takes it for a dead one.
+        hidden = settings.activities / f".{identity}"
+        (hidden / "files").mkdir(parents=True)
+        journal = cls(hidden)
+        journal._lock.acquire(timeout=0)
+        content = {**header, "id": identity, "started": now_ms()}
+        write_atomically(hidden / "activity.json", json.dumps(content).encode())
+        journal.folder = settings.activities / identity
+        os.rename(hidden, journal.folder)
+        return journal
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What `create` was given, with `id` and `started` (milliseconds since 1970)."""
+        value: dict[str, Any] = json.loads((self.folder / "activity.json").read_text())
+        return value
+
+    def take_over(self) -> bool:
+        """Lock an activity whose process is dead; False while that process lives."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def append(self, op: str, **fields: Any) -> None:
+        """Add an operation; it is on disk when this returns."""
+        line = json.dumps({"op": op, "time": now_ms(), **fields}) + "\n"
+        with (self.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep(self, source: Path, name: str) -> str:
+        """Copy a file into the activity; returns its path below `files`."""
+        target = self.folder / "files" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return name
+
+    def operations(self) -> list[dict[str, Any]]:
+        """All whole lines; a last line that a crash cut off is not one."""
+        path = self.folder / "journal.jsonl"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines if line]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the activity has come to an end."""
+        return any(op["op"] == "end" for op in self.operations())
+
+    def sent(self) -> dict[str, Any]:
+        """What MLflow has: `offset` (operations), `run_id`, `experiment_id`, …"""
+        try:
+            value: dict[str, Any] = json.loads((self.folder / "sent.json").read_text())
+        except FileNotFoundError:
+            value = {"offset": 0}
+        return value
+
+    def mark_sent(self, state: Mapping[str, Any]) -> None:
+        """Remember what MLflow has."""
+        write_atomically(self.folder / "sent.json", json.dumps(dict(state)).encode())
+
+    def discard(self) -> None:
+        """Remove the activity; MLflow has all of it."""
+        remove_tree(self.folder)
+        self.release()
+
+
+def journals(settings: Settings) -> list[Journal]:
+    """All activities that MLflow does not have in full, oldest first."""
+    if not settings.activities.is_dir():
+        return []
+    return [
+        Journal(path)
+        for path in sorted(settings.activities.iterdir())
+        if not path.name.startswith(".") and (path / "activity.json").is_file()
+    ]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)

@@ -1,0 +1,142 @@
+"""Model versions in MLflow: one for each publication, its descriptor bundle as a LoggedModel.
+
+The version's source is `models:/<model_id>`, so that the UI links both and no weights pass MLflow;
+where the weights are is in the tags `qreg.reference` and `qreg.digest`, and in the manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.artifact import Digest
+from registry.config import Settings
+from registry.errors import NotFoundError, ToolError
+from registry.reference import Reference
+from registry.tracking.client import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MAX_DESCRIPTION = 5000  # characters; PostgreSQL refuses longer ones, SQLite does not
+
+
+def model_name(name: str) -> str:
+    """ORG/NAME as a registered model's name, which may hold no slash: `ORG--NAME`."""
+    return name.replace("/", "--")
+
+
+def register_version(client: MlflowClient, files: Path, op: dict[str, Any]) -> None:
+    """Make the LoggedModel, the version and the alias of one publication; repeating is harmless.
+
+    Args:
+        client: connected.
+        files: the activity's files; `op["bundle"]` names the descriptor's folder in it.
+        op: `name` (ORG/NAME), `digest`, `reference`, `tags`, `params`, `alias`, `description`,
+            `run_id` (or None), `experiment`.
+    """
+    registered = model_name(op["name"])
+    _ensure_registered(client, registered, op)
+    version = _find_version(client, registered, op["reference"])
+    if version is None:
+        version = _create_version(client, registered, files / op["bundle"], op)
+    client.set_registered_model_alias(registered, op["alias"], version)
+
+
+def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest]:
+    """Where the weights of `models:/NAME/VERSION` or `models:/NAME@ALIAS` are, and their digest.
+
+    Raises:
+        NotFoundError: no such model, version or alias, or a version that qreg did not publish.
+        ToolError: MLflow does not answer.
+    """
+    name, _, number = reference.location.rpartition("/")
+    if reference.revision or not number.isdigit():
+        name, number = model_name(reference.location), ""
+    try:
+        client = connect(settings)
+        if number:
+            version = client.get_model_version(model_name(name), number)
+        else:
+            version = client.get_model_version_by_alias(name, reference.revision or "current")
+    except Exception as error:
+        code = getattr(error, "error_code", "")
+        if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise NotFoundError(
+                f"MLflow at {settings.registry_uri} has no {reference}",
+                remedy="`qreg ui` shows the registered models, their versions and aliases.",
+            ) from error
+        raise ToolError(
+            f"MLflow at {settings.registry_uri} does not answer: {error}",
+            remedy="Check MLFLOW_TRACKING_URI and the server, or name the artifact as ORG/NAME.",
+        ) from error
+    target, digest = version.tags.get("qreg.reference"), version.tags.get("qreg.digest")
+    if not target or not digest:
+        raise NotFoundError(
+            f"{reference} was not published by qreg: it has no tags qreg.reference and qreg.digest",
+            remedy="Publish the artifact with `qreg publish`.",
+        )
+    return target, Digest.parse(digest)
+
+
+def _ensure_registered(client: MlflowClient, name: str, op: dict[str, Any]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, description=f"Builds of {op['name']}.")
+
+
+def _find_version(client: MlflowClient, name: str, reference: str) -> str | None:
+    found = client.search_model_versions(f"name = '{name}'")
+    return next((str(v.version) for v in found if v.tags.get("qreg.reference") == reference), None)
+
+
+def _create_version(client: MlflowClient, name: str, bundle: Path, op: dict[str, Any]) -> str:
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    experiment_id = _experiment_of(client, op)
+    # LoggedModel names forbid / : . % ' "
+    logged_name = re.sub(r"[^A-Za-z0-9_-]", "_", op["name"].rpartition("/")[2])
+    mlflow.set_tracking_uri(client.tracking_uri)
+    model = mlflow.create_external_model(
+        name=logged_name,
+        source_run_id=op["run_id"],
+        params=op["params"],
+        tags=op["tags"],
+        model_type="quantized-llm",
+        experiment_id=experiment_id,
+    )
+    client.log_model_artifacts(model.model_id, str(bundle))
+    if op["run_id"]:
+        client.log_outputs(op["run_id"], [LoggedModelOutput(model.model_id, 0)])
+    version = client.create_model_version(
+        name,
+        source=f"models:/{model.model_id}",
+        run_id=op["run_id"],
+        model_id=model.model_id,
+        tags=op["tags"],
+        description=op["description"][:MAX_DESCRIPTION],
+        await_creation_for=0,
+    )
+    return str(version.version)
+
+
+def _experiment_of(client: MlflowClient, op: dict[str, Any]) -> str:
+    """The experiment of the run that made the artifact; without one, that of its base's name."""
+    from mlflow.exceptions import MlflowException
+
+    if op["run_id"]:
+        try:
+            return str(client.get_run(op["run_id"]).info.experiment_id)
+        except MlflowException:
+            op["run_id"] = None  # it was made under another tracking server
+    experiment = client.get_experiment_by_name(op["experiment"])
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    return str(client.create_experiment(op["experiment"]))

@@ -1,0 +1,81 @@
+"""Closing what dead processes left open, and sending what MLflow could not take before."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.config import Settings
+from registry.files import remove_tree
+from registry.tracking.journal import KILLED, Journal, journals
+
+_RETRY_AFTER = 60.0  # seconds between two attempts to reach an MLflow that was away
+
+
+@dataclass(frozen=True)
+class Synchronisation:
+    """What was sent, what is still waiting, and why."""
+
+    sent: int
+    waiting: int
+    trouble: str = ""
+
+
+def recover(settings: Settings) -> Synchronisation:
+    """Look after activities whose process is gone; nearly free when there are none.
+
+    A run that was cut off ends KILLED and its half-made output is removed at once. Sending is
+    tried when something was just closed, else at most once a minute.
+    """
+    return _send_all(settings, patient=True)
+
+
+def synchronise(settings: Settings) -> Synchronisation:
+    """Send everything that is waiting, now."""
+    return _send_all(settings, patient=False)
+
+
+def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
+    sent = waiting = 0
+    sender = None
+    trouble = ""
+    for journal in journals(settings):
+        if not journal.take_over():
+            continue
+        try:
+            closed = _close(journal)
+            due = closed or not patient or _due(journal)
+            if due and not trouble:
+                if sender is None:
+                    from registry.tracking.sender import Sender
+
+                    sender = Sender(settings)
+                if sender.send(journal):
+                    journal.discard()
+                    sent += 1
+                    continue
+                trouble = sender.trouble
+                (journal.folder / "attempted").touch()
+            waiting += 1
+        finally:
+            journal.release()
+    return Synchronisation(sent, waiting, trouble)
+
+
+def _close(journal: Journal) -> bool:
+    if journal.ended:
+        return False
+    for path in journal.header.get("scratch", []):
+        remove_tree(Path(path))
+    journal.append("tags", values={"qreg.error": "the process was killed"})
+    journal.append("end", status=KILLED)
+    return True
+
+
+def _due(journal: Journal) -> bool:
+    try:
+        last = (journal.folder / "attempted").stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return time.time() - last > _RETRY_AFTER

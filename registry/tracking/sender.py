@@ -1,0 +1,151 @@
+"""Sending a journal to MLflow, from where the last sending stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from registry.config import Settings
+from registry.tracking.client import artifact_location, connect
+from registry.tracking.journal import Journal
+from registry.tracking.models import register_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Beyond these MLflow cuts values in silence (3.17.2).
+MAX_PARAM = 6000
+MAX_TAG = 8000
+_REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"})
+
+
+class Sender:
+    """Applies journals to MLflow; remembers that MLflow is away so as not to ask again and again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: MlflowClient | None = None
+        self.trouble = ""
+
+    def send(self, journal: Journal) -> bool:
+        """Send what is new in a journal.
+
+        Returns:
+            Whether MLflow has all of it; where not, `trouble` says why, and a later call goes on.
+        """
+        try:
+            if self._client is None:
+                self._client = connect(self._settings)
+            self._apply(self._client, journal)
+        except Exception as error:  # noqa: BLE001 - MLflow's stores raise what their drivers raise
+            self.trouble = (
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
+            return False
+        self.trouble = ""
+        return True
+
+    def _apply(self, client: MlflowClient, journal: Journal) -> None:
+        state = journal.sent()
+        operations = journal.operations()
+        if journal.header["kind"] == "run" and "run_id" not in state:
+            state |= _open_run(client, journal.header, self._settings)
+            journal.mark_sent(state)
+        for index in range(state["offset"], len(operations)):
+            operation = operations[index]
+            try:
+                _HANDLERS[operation["op"]](client, journal, state, operation)
+            except Exception as error:
+                # What MLflow refuses today it refuses tomorrow: go on without it.
+                if getattr(error, "error_code", "") not in _REFUSED:
+                    raise
+            state["offset"] = index + 1
+            journal.mark_sent(state)
+
+
+def _open_run(client: MlflowClient, header: dict[str, Any], settings: Settings) -> dict[str, str]:
+    experiment_id = ensure_experiment(client, header["experiment"], settings)
+    known = client.search_runs(
+        [experiment_id], filter_string=f"tags.`qreg.activity` = '{header['id']}'", max_results=1
+    )
+    if known:
+        return {"experiment_id": experiment_id, "run_id": known[0].info.run_id}
+    run = client.create_run(
+        experiment_id,
+        start_time=header["started"],
+        run_name=header["run_name"],
+        tags={**header.get("tags", {}), "qreg.activity": header["id"]},
+    )
+    return {"experiment_id": experiment_id, "run_id": run.info.run_id}
+
+
+def ensure_experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+    """The id of the experiment of this name, made if needed, restored if deleted."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        base = artifact_location(settings)
+        location = f"{base}/{name.replace('/', '_')}" if base else None
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def _params(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    values = [Param(key, value[:MAX_PARAM]) for key, value in op["values"].items()]
+    client.log_batch(state["run_id"], params=values)
+
+
+def _tags(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    from mlflow.entities import RunTag
+
+    values = [RunTag(key, value[:MAX_TAG]) for key, value in op["values"].items()]
+    client.log_batch(state["run_id"], tags=values)
+
+
+def _metrics(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    from mlflow.entities import Metric
+
+    values = [
+        Metric(key, value, op["time"], op.get("step", 0)) for key, value in op["values"].items()
+    ]
+    client.log_batch(state["run_id"], metrics=values)
+
+
+def _artifact(
+    client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]
+) -> None:
+    client.log_artifact(state["run_id"], str(journal.folder / "files" / op["file"]), op["folder"])
+
+
+def _dataset(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(op["name"], op["digest"], "local", op["source"])
+    tags = [InputTag("mlflow.data.context", op["context"])]
+    client.log_inputs(state["run_id"], datasets=[DatasetInput(dataset, tags)])
+
+
+def _version(
+    client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]
+) -> None:
+    register_version(client, journal.folder / "files", op)
+
+
+def _end(client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    if "run_id" in state:
+        client.set_terminated(state["run_id"], status=op["status"], end_time=op["time"])
+
+
+_HANDLERS: dict[str, Callable[[MlflowClient, Journal, dict[str, Any], dict[str, Any]], None]] = {
+    "params": _params,
+    "tags": _tags,
+    "metrics": _metrics,
+    "artifact": _artifact,
+    "dataset": _dataset,
+    "version": _version,
+    "end": _end,
+}

@@ -1,0 +1,68 @@
+"""Publishing: describe the folder, move what the store lacks, commit last, tell MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.artifact import Manifest
+from registry.config import Settings
+from registry.describe import describe_folder
+from registry.errors import UsageError
+from registry.names import check_name, check_tag
+from registry.progress import Observer, ignore
+from registry.stores import Published, Store, open_store
+from registry.tracking.release import DEFAULT_ALIAS, announce
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published, and where it can be found from now on."""
+
+    published: Published
+    manifest: Manifest
+    reference: str
+
+
+def publish(
+    folder: Path,
+    settings: Settings,
+    *,
+    name: str = "",
+    to: str = "",
+    tags: Iterable[str] = (),
+    alias: str = DEFAULT_ALIAS,
+    observe: Observer = ignore,
+) -> Publication:
+    """Publish a checkpoint's folder; the folder itself is never written to.
+
+    Args:
+        folder: a checkpoint, with or without `qreg.json`.
+        settings: where the default registry is.
+        name: ORG/NAME; default: the name in the folder's manifest.
+        to: URL of a store; default: the default registry.
+        tags: set on the new revision besides `latest`.
+        alias: of the model version in MLflow.
+        observe: is told the bytes hashed and moved.
+
+    Raises:
+        NotFoundError, IntegrityError: the folder is not a whole checkpoint.
+        UsageError: an invalid name or tag.
+        TransferError: the store could not take it; nothing of it is visible then.
+    """
+    tags = tuple(check_tag(tag) for tag in tags)
+    if name:
+        check_name(name)
+    store: Store = open_store(to or settings.registry)
+    manifest = describe_folder(folder, name=name, observe=observe)
+    if "/" not in manifest.name:
+        raise UsageError(
+            f"{folder} has no {'manifest that names it' if not name else 'valid name'}",
+            remedy="Say under which name to publish it: --name ORG/NAME .",
+        )
+    consume = folder.resolve().is_relative_to(settings.outputs.resolve())
+    published = store.publish(folder, manifest, tags=tags, observe=observe, consume=consume)
+    reference = f"{store.url}/{manifest.name}@{manifest.digest}"
+    announce(manifest, reference, settings, alias=alias, observe=observe)
+    return Publication(published, manifest, reference)

@@ -1,0 +1,91 @@
+"""Verifying: every file's sha256 against the manifest, remembered until a file changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.artifact import MANIFEST_FILE, Manifest, is_payload
+from registry.config import Settings
+from registry.errors import IntegrityError
+from registry.files import write_atomically
+from registry.folder import hash_files, list_files
+from registry.progress import Observer, ignore
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of comparing a folder with a manifest.
+
+    Attributes:
+        files: how many files were compared.
+        bytes: how many bytes they have.
+        faults: one sentence for each file that is missing, changed or not listed.
+    """
+
+    files: int
+    bytes: int
+    faults: tuple[str, ...]
+
+
+def verify(folder: Path, manifest: Manifest, observe: Observer = ignore) -> Verification:
+    """Compare every file of a folder with the manifest; every byte is read."""
+    present = list_files(folder, follow_outside=True)
+    listed = {entry.path: entry for entry in manifest.files}
+    faults = [f"{path}: missing" for path in listed if path not in present]
+    faults += [
+        f"{path}: not in the manifest"
+        for path in present
+        if path not in listed and path != MANIFEST_FILE and is_payload(path)
+    ]
+    faults += [
+        f"{path}: has {present[path]} bytes, the manifest says {entry.size}"
+        for path, entry in listed.items()
+        if path in present and present[path] != entry.size
+    ]
+    same_size = [p for p, entry in listed.items() if present.get(p) == entry.size]
+    for found in hash_files(folder, same_size, observe, stage="verifying"):
+        if found.sha256 != listed[found.path].sha256:
+            faults.append(f"{found.path}: its content has changed (sha256 {found.sha256[:12]}…)")
+    return Verification(len(listed), manifest.size, tuple(faults))
+
+
+def check_files(
+    folder: Path, manifest: Manifest, settings: Settings, observe: Observer = ignore
+) -> None:
+    """Verify a folder unless that was done and no file has changed since.
+
+    Raises:
+        IntegrityError: with every fault in its details.
+    """
+    mark = settings.cache / "verified" / f"{manifest.digest.hex}.json"
+    state = {"folder": str(folder.resolve()), "files": _stamps(folder, manifest)}
+    try:
+        if json.loads(mark.read_text()) == state:
+            return
+    except (OSError, ValueError):
+        pass  # never verified, or the mark is damaged: verify
+    raise_faults(folder, verify(folder, manifest, observe))
+    write_atomically(mark, json.dumps(state).encode())
+
+
+def raise_faults(folder: Path, verification: Verification) -> None:
+    """Raise IntegrityError if a verification found faults."""
+    if verification.faults:
+        raise IntegrityError(
+            f"{folder} is not what its manifest says: {verification.faults[0]}",
+            remedy="Pull or publish the artifact again from its origin; do not serve this copy.",
+            details="\n".join(verification.faults),
+        )
+
+
+def _stamps(folder: Path, manifest: Manifest) -> dict[str, list[int]]:
+    stamps = {}
+    for entry in manifest.files:
+        try:
+            stat = (folder / entry.path).stat()
+        except OSError:
+            continue
+        stamps[entry.path] = [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+    return stamps

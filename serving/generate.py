@@ -1,0 +1,117 @@
+"""Generating offline, without a server, through vLLM's `LLM` class in the engine's toolchain."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.config import Settings
+from registry.errors import ToolError
+from registry.progress import Observer, ignore
+from serving.engines import open_engine
+from serving.launch import require_launchable
+from serving.plan import Plan
+from toolchains import find_toolchain, run_tool
+
+_WORKER = Path(__file__).parent / "workers" / "vllm_generate.py"
+# Arguments of the server that the LLM class does not have.
+_SERVER_ONLY = frozenset({"--host", "--port", "--served-model-name"})
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What came back for one prompt."""
+
+    prompt: str
+    answer: str
+    tokens: int
+
+
+def generate(
+    plan: Plan,
+    prompts: list[str],
+    settings: Settings,
+    *,
+    max_tokens: int = 64,
+    temperature: float = 0.0,
+    observe: Observer = ignore,
+) -> list[Generation]:
+    """Load the plan's model, answer the prompts, end.
+
+    Args:
+        plan: its flags become the arguments of `LLM`.
+        prompts: asked as conversations where the artifact has a chat template.
+        settings: where logs go.
+        max_tokens: for each answer.
+        temperature: 0 decodes greedily.
+        observe: is told the steps of the start.
+
+    Raises:
+        IncompatibleError: the plan has errors.
+        ToolError: the engine failed; the end of its log is in the details.
+    """
+    require_launchable(plan)
+    engine = open_engine(plan.engine)
+    toolchain = find_toolchain(engine.toolchain, settings)
+    work = Path(tempfile.mkdtemp(prefix="qreg-generate-"))
+    log = (
+        settings.logs / f"generate-{plan.artifact.replace('/', '--')}-{time.strftime('%H%M%S')}.log"
+    )
+    try:
+        job, result = work / "job.json", work / "result.json"
+        job.write_text(
+            json.dumps(
+                {
+                    "arguments": llm_arguments(plan),
+                    "prompts": prompts,
+                    "chat": plan.chat,
+                    "max_tokens": max_tokens,
+                    "temperature": temperature,
+                    "result": str(result),
+                }
+            )
+        )
+
+        def on_line(line: str) -> None:
+            progress = engine.read_line(line)
+            if progress is not None:
+                observe(progress)
+
+        argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
+        finished = run_tool(argv, log=log, env=plan.env, cwd=work, on_line=on_line)
+        if not result.is_file():
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise ToolError(
+                f"{plan.engine} failed while generating (exit code {finished.code})",
+                remedy=engine.explain(tail) or f"The whole log is {log} .",
+                details=tail,
+            )
+        return [Generation(**item) for item in json.loads(result.read_text())]
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def llm_arguments(plan: Plan) -> dict[str, Any]:
+    """The plan's flags as keyword arguments of vLLM's `LLM`."""
+    arguments: dict[str, Any] = {}
+    for flag in plan.flags:
+        if flag.is_environment or flag.name in _SERVER_ONLY:
+            continue
+        name = flag.name.lstrip("-").replace("-", "_")
+        if flag.value is None and name.startswith("no_"):
+            arguments[name.removeprefix("no_")] = False
+        else:
+            arguments[name] = True if flag.value is None else _typed(flag.value)
+    return arguments
+
+
+def _typed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

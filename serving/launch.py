@@ -1,0 +1,154 @@
+"""Launching a plan: start the engine, wait until it answers, prove that it is the one started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.config import Settings
+from registry.errors import IncompatibleError, IntegrityError, ToolError
+from registry.progress import Observer, ignore
+from serving.engines import Engine, open_engine
+from serving.identity import process_tree, require_free_port, strangers_on
+from serving.plan import Plan
+from serving.probe import is_healthy
+from toolchains import Tool, find_toolchain
+from toolchains.process import started
+
+START_LIMIT = 1800.0  # seconds; loading a large model from a slow disk takes long
+_POLL = 0.25
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        url: its base, `http://127.0.0.1:8000`.
+        plan: what it was started from.
+        tool: its processes and log.
+        seconds: from start to ready.
+    """
+
+    url: str
+    plan: Plan
+    tool: Tool
+    seconds: float
+
+    @property
+    def log(self) -> Path:
+        """The engine's log, whole."""
+        return self.tool.log
+
+    def check_identity(self) -> None:
+        """Prove that whoever listens on the port is a process that this launch started.
+
+        Raises:
+            IntegrityError: someone else listens there, too or instead.
+        """
+        _, port = address_of(self.plan)
+        strangers = strangers_on(port, process_tree(self.tool.supervisor_pid))
+        if strangers:
+            raise IntegrityError(
+                f"Port {port} is answered by {strangers}, not by the server that was started",
+                remedy="End that program or choose another --port .",
+            )
+
+    def wait(self) -> None:
+        """Wait as long as the engine runs.
+
+        Raises:
+            ToolError: it ended by itself.
+        """
+        while self.tool.running:
+            time.sleep(_POLL)
+        raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+
+
+@contextmanager
+def launch(
+    plan: Plan, settings: Settings, *, limit: float = START_LIMIT, observe: Observer = ignore
+) -> Iterator[Server]:
+    """Start a plan's engine for the time of a block; its whole process tree ends with it.
+
+    Raises:
+        IncompatibleError: the plan has errors.
+        NotFoundError: the engine's toolchain is not installed.
+        UsageError: the port is taken.
+        ToolError: the engine died at start-up, or was not ready within `limit` seconds.
+        IntegrityError: someone else answers on the port.
+    """
+    require_launchable(plan)
+    engine = open_engine(plan.engine)
+    find_toolchain(engine.toolchain, settings)
+    host, port = address_of(plan)
+    require_free_port(host, port)
+    log = settings.logs / f"serve-{plan.artifact.replace('/', '--')}-{time.strftime('%H%M%S')}.log"
+    began = time.monotonic()
+    with started(plan.argv, log=log, env=plan.env, cwd=_working_folder(settings)) as tool:
+        url = f"http://{_reachable(host)}:{port}"
+        _wait_until_ready(plan, engine, tool, url, limit, observe)
+        server = Server(url, plan, tool, time.monotonic() - began)
+        server.check_identity()
+        yield server
+
+
+def require_launchable(plan: Plan) -> None:
+    """Raise IncompatibleError with the plan's first error, if it has one."""
+    if plan.errors:
+        first = plan.errors[0]
+        raise IncompatibleError(
+            first.message, remedy=first.fix, details="\n".join(e.message for e in plan.errors[1:])
+        )
+
+
+def address_of(plan: Plan) -> tuple[str, int]:
+    """Host and port that a plan listens on."""
+    return plan.value("--host") or "127.0.0.1", int(plan.value("--port") or 8000)
+
+
+def _wait_until_ready(
+    plan: Plan, engine: Engine, tool: Tool, url: str, limit: float, observe: Observer
+) -> None:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        for line in tool.lines():
+            progress = engine.read_line(line)
+            if progress is not None:
+                observe(progress)
+        if not tool.running:
+            raise _died(plan, engine, tool, "at start-up")
+        if is_healthy(url):
+            return
+        time.sleep(_POLL)
+    raise ToolError(
+        f"{plan.engine} was not ready within {limit:.0f} seconds",
+        remedy=f"Its log is {tool.log} ; give it more time with --timeout .",
+        details=tool.tail(),
+    )
+
+
+def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
+    code = tool.wait().code
+    tail = tool.tail(40)
+    lines = tail.split("\n")
+    telling = [line for line in lines if "Error" in line or "error:" in line]
+    reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return ToolError(
+        f"{plan.engine} ended {when} ({reason})",
+        remedy=engine.explain(tail) or f"Its whole log is {tool.log} .",
+        details="\n".join([*telling[-3:], *lines[-8:]] if telling else lines[-12:]),
+    )
+
+
+def _working_folder(settings: Settings) -> Path:
+    """Where engines run: not the user's folder, whose names could shadow the engine's modules."""
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    return settings.logs
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104

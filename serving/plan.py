@@ -1,0 +1,148 @@
+"""A plan: how to launch an engine for an artifact on some hardware, every flag with its reason.
+
+A plan is a pure value. Rendering and launching take it and add nothing to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Where a flag comes from.
+ARTIFACT, HARDWARE, RELEASE, FAMILY, USER, DEFAULT = (
+    "artifact", "hardware", "release", "family", "user", "default",
+)  # fmt: skip
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One setting of the launch.
+
+    Attributes:
+        name: `--max-model-len`, or `VLLM_CPU_KVCACHE_SPACE` for an environment variable.
+        value: as written on the command line; None for a switch.
+        reason: why it is there, in a sentence.
+        source: one of artifact, hardware, release, family, user, default.
+    """
+
+    name: str
+    value: str | None
+    reason: str
+    source: str
+
+    @property
+    def is_environment(self) -> bool:
+        """Whether it is an environment variable and not an argument."""
+        return not self.name.startswith("-")
+
+    def argv(self) -> list[str]:
+        """Its words on the command line; none for an environment variable."""
+        if self.is_environment:
+            return []
+        return [self.name] if self.value is None else [self.name, self.value]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the plan that the user should know; an `error` means: do not launch."""
+
+    id: str
+    severity: str
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each device. `free` is what is left; negative where it does not fit."""
+
+    capacity: int
+    weights: int
+    kv_cache: int
+    overhead: int
+
+    @property
+    def free(self) -> int:
+        return self.capacity - self.weights - self.kv_cache - self.overhead
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See the module.
+
+    Attributes:
+        artifact: ORG/NAME.
+        digest: of the artifact.
+        hardware: the profile's name.
+        engine: which engine.
+        release: its version; empty where its toolchain is not installed.
+        command: the words before the flags: interpreter and entry point.
+        flags: arguments and environment variables, in order.
+        memory: what goes where on each device.
+        findings: errors first.
+        chat: whether the artifact answers conversations, or only continues text.
+        folder: the model's folder on the machine that launches.
+    """
+
+    artifact: str
+    digest: str
+    hardware: str
+    engine: str
+    release: str
+    command: tuple[str, ...]
+    flags: tuple[Flag, ...]
+    memory: Memory
+    findings: tuple[Finding, ...]
+    chat: bool
+    folder: str
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that forbid a launch."""
+        return tuple(finding for finding in self.findings if finding.severity == ERROR)
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be launched."""
+        return not self.errors
+
+    @property
+    def argv(self) -> list[str]:
+        """The whole command."""
+        return [*self.command, *(word for flag in self.flags for word in flag.argv())]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Additions to the environment."""
+        return {flag.name: flag.value or "" for flag in self.flags if flag.is_environment}
+
+    def value(self, name: str) -> str | None:
+        """The value of a flag, None if it is not there."""
+        return next((flag.value for flag in self.flags if flag.name == name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        content = {
+            "artifact": self.artifact,
+            "digest": self.digest,
+            "hardware": self.hardware,
+            "release": self.release,
+            "engine": self.engine,
+            "fits": self.fits,
+            "nodes": 1,
+            "argv": [self.argv],
+            "env": self.env,
+            "flags": [asdict(flag) for flag in self.flags],
+            "memory": {**asdict(self.memory), "free": self.memory.free},
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+        return {**content, "digest_of_plan": _digest(content)}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,33 @@
+"""Talking to an OpenAI-compatible server, with the standard library and without proxies."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def is_healthy(url: str) -> bool:
+    """Whether `GET /health` answers 200 within two seconds."""
+    try:
+        with _DIRECT.open(f"{url}/health", timeout=2) as response:
+            return bool(response.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def post(url: str, body: dict[str, Any], timeout: float = 300.0) -> dict[str, Any]:
+    """POST JSON and read JSON.
+
+    Raises:
+        OSError: no connection, or a time-out; urllib.error.HTTPError with its body for a refusal.
+    """
+    request = urllib.request.Request(  # noqa: S310 - the URL is that of our own server
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with _DIRECT.open(request, timeout=timeout) as response:
+        value: dict[str, Any] = json.load(response)
+        return value

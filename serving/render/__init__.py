@@ -1,0 +1,1 @@
+"""Plans in the forms that people and machines start servers from."""

@@ -1,0 +1,99 @@
+"""The smoke request: proof that a server answers with text, kept as evidence."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from registry.artifact import Digest
+from registry.config import Settings
+from registry.describe import utc_now
+from registry.errors import ToolError
+from serving.launch import Server
+from serving.probe import post
+
+PROMPT = "What is json.dumps?"
+MAX_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """A prompt and what came back, greedily decoded.
+
+    Attributes:
+        prompt: what was asked.
+        answer: the text, never empty.
+        tokens: generated.
+        seconds: the request took.
+    """
+
+    prompt: str
+    answer: str
+    tokens: int
+    seconds: float
+
+
+def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
+    """Ask a server once, by the artifact's name, and record the evidence.
+
+    Raises:
+        ToolError: it refuses, or answers without text.
+        IntegrityError: someone else answers on its port.
+    """
+    plan = server.plan
+    body: dict[str, Any] = {
+        "model": plan.value("--served-model-name") or plan.artifact,
+        "temperature": 0,
+        "max_tokens": MAX_TOKENS,
+    }
+    began = time.monotonic()
+    try:
+        if plan.chat:
+            messages = [{"role": "user", "content": prompt}]
+            reply = post(f"{server.url}/v1/chat/completions", {**body, "messages": messages})
+            answer = reply["choices"][0]["message"]["content"]
+        else:
+            reply = post(f"{server.url}/v1/completions", {**body, "prompt": prompt})
+            answer = reply["choices"][0]["text"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        said = error.read().decode()[:500] if isinstance(error, urllib.error.HTTPError) else ""
+        raise ToolError(
+            f"The server at {server.url} did not answer the smoke request: {error}",
+            remedy=f"Its log is {server.log} .",
+            details=said or server.tool.tail(),
+        ) from error
+    if not isinstance(answer, str) or not answer.strip():
+        raise ToolError(
+            f"The server at {server.url} answered without text",
+            remedy="The artifact may be damaged or the engine may not support it; "
+            f"its log is {server.log} .",
+        )
+    server.check_identity()
+    tokens = int(reply.get("usage", {}).get("completion_tokens", 0))
+    result = Smoke(prompt, answer, tokens, time.monotonic() - began)
+    _record(server, result, settings)
+    return result
+
+
+def _record(server: Server, result: Smoke, settings: Settings) -> None:
+    """Append to the evidence of the artifact's digest: one JSON object a line."""
+    plan = server.plan
+    path = settings.data / "evidence" / f"{Digest.parse(plan.digest).hex}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = plan.to_json()
+    entry = {
+        "kind": "smoke",
+        "time": utc_now(),
+        "digest": plan.digest,
+        "engine": plan.engine,
+        "release": plan.release,
+        "hardware": plan.hardware,
+        "digest_of_plan": content["digest_of_plan"],
+        "seconds_to_ready": round(server.seconds, 1),
+        **asdict(result),
+    }
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")

