@@ -33,6 +33,8 @@ _STAGES = {
     "Quantizing": "quantizing weights",
     "Compressing model": "compressing layers",
     "Writing model shards": "writing shards",
+    "Dispatching model": "finishing",
+    "Linearizing experts": "separating experts",
 }
 _KNOWN_FAILURES = (
     ("has not been linearized", "Use a recipe with targets: [Linear]; qreg linearizes experts."),

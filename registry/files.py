@@ -37,6 +37,6 @@ def remove_tree(path: Path) -> None:
     import shutil
 
     if path.is_symlink() or path.is_file():
-        path.unlink()
+        path.unlink(missing_ok=True)
     else:
         shutil.rmtree(path, ignore_errors=True)

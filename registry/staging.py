@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +26,10 @@ def staged_folder(target: Path) -> Iterator[Path]:
         UsageError: `target` is a file or holds something, or another process is building it.
     """
     require_fresh(target)
-    partial, lock_file = partial_of(target), target.parent / f".{target.name}.qreg-lock"
+    partial = partial_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_of(target))
     try:
-        lock = FileLock(lock_file)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(
@@ -45,8 +47,14 @@ def staged_folder(target: Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         remove_tree(partial)
-        lock_file.unlink(missing_ok=True)
         lock.release()
+
+
+def lock_of(target: Path) -> Path:
+    """The lock that guards a target: never removed, so it lies with the temporary files."""
+    folder = Path(tempfile.gettempdir(), f"qreg-locks-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]}.lock"
 
 
 def partial_of(target: Path) -> Path:

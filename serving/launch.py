@@ -140,7 +140,7 @@ def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
     return ToolError(
         f"{plan.engine} ended {when} ({reason})",
         remedy=engine.explain(tail) or f"Its whole log is {tool.log} .",
-        details="\n".join([*telling[-3:], *lines[-8:]] if telling else lines[-12:]),
+        details="\n".join(telling[-6:] or lines[-12:]),
     )
 
 

@@ -17,7 +17,7 @@ from registry.errors import IncompatibleError, ToolError
 from registry.files import remove_tree, write_atomically
 from registry.progress import Note, Observer, Progress, ignore
 from toolchains.catalogue import Spec, spec_of
-from toolchains.installed import MARKER, Toolchain, find_toolchain, home_of, probe
+from toolchains.installed import MARKER, Toolchain, find_toolchain, home_of, own_record, probe
 from toolchains.process import run_tool
 
 _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:|Processing) (\S+)")
@@ -26,7 +26,7 @@ _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:|Process
 def install_toolchain(
     name: str, settings: Settings, *, python: Path | None = None, observe: Observer = ignore
 ) -> Toolchain:
-    """Install a toolchain unless it is there already.
+    """Install a toolchain unless it is there already; an own environment is used no longer.
 
     An installation is complete when its marker is written, after the tool was imported; one that
     was interrupted before is removed and made again.
@@ -52,6 +52,7 @@ def install_toolchain(
     home = home_of(spec, settings)
     settings.toolchains.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.toolchains / f".{home.name}.lock"):
+        remove_tree(own_record(name, settings))
         if (home / MARKER).is_file() and (home / "bin" / "python").exists():
             return find_toolchain(name, settings)
         base = python or find_interpreter(spec)
@@ -108,11 +109,10 @@ def _build(spec: Spec, base: Path, home: Path, log: Path, observe: Observer) -> 
 
     def on_line(line: str) -> None:
         if match := _COLLECTING.match(line):
-            seen.add(match.group(1))
+            package = match.group(1).rpartition("/")[2]
+            seen.add(package)
             observe(
-                Progress(
-                    "fetching packages", len(seen), len(requirements), "packages", match.group(1)
-                )
+                Progress("fetching packages", len(seen), len(requirements), "packages", package)
             )
         elif line.startswith("Installing collected packages"):
             observe(Progress("installing packages", detail=f"{len(requirements)} packages"))

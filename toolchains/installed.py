@@ -54,6 +54,11 @@ def home_of(spec: Spec, settings: Settings) -> Path:
     return settings.toolchains / f"{spec.name}-{spec.lock_digest[:12]}"
 
 
+def own_record(name: str, settings: Settings) -> Path:
+    """Where it is written down that a toolchain is an environment of the user's."""
+    return settings.toolchains / f"{name}.json"
+
+
 def find_toolchain(name: str, settings: Settings) -> Toolchain:
     """The toolchain to use: the user's own if one is named, else the one that qreg installed.
 
@@ -62,7 +67,7 @@ def find_toolchain(name: str, settings: Settings) -> Toolchain:
         ToolError: its interpreter is gone.
     """
     spec = spec_of(name)
-    chosen = settings.toolchains / f"{name}.json"
+    chosen = own_record(name, settings)
     marker = chosen if chosen.is_file() else home_of(spec, settings) / MARKER
     try:
         record = json.loads(marker.read_text())
@@ -101,7 +106,7 @@ def use_interpreter(name: str, python: Path, settings: Settings) -> Toolchain:
     if not python.is_file():
         raise NotFoundError(f"There is no interpreter {python}", remedy="Give the path of python.")
     record = {"python": str(python), **probe(spec, [str(python)])}
-    write_atomically(settings.toolchains / f"{name}.json", json.dumps(record).encode())
+    write_atomically(own_record(name, settings), json.dumps(record).encode())
     return find_toolchain(name, settings)
 
 
@@ -112,7 +117,7 @@ def remove_toolchain(name: str, settings: Settings) -> list[Path]:
         What was removed; the user's own environment is never touched.
     """
     spec_of(name)
-    removed = [p for p in (settings.toolchains / f"{name}.json",) if p.exists()]
+    removed = [p for p in (own_record(name, settings),) if p.exists()]
     prefix = f"{name}-"
     if settings.toolchains.is_dir():
         removed += [

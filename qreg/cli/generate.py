@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command("generate", context_settings={"ignore_unknown_options": True})
+@click.command("generate")
 @click.argument("reference")
 @click.option("--prompt", "prompts", multiple=True, required=True, help="May be repeated.")
 @click.option("--max-tokens", default=64, show_default=True, help="Of each answer.")

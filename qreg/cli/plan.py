@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from serving.plan import Plan
 
 
-@click.command("plan", context_settings={"ignore_unknown_options": True})
+@click.command("plan")
 @click.argument("reference")
 @click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

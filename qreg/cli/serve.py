@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command("serve", context_settings={"ignore_unknown_options": True})
+@click.command("serve")
 @click.argument("reference")
 @click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

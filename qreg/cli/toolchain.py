@@ -72,12 +72,13 @@ def use(output: Output, settings: Settings, name: str, python: Path) -> None:
 
 @command.command("show")
 @click.argument("name")
+@click.option("--packages", is_flag=True, help="And the version of every package.")
 @command_options
-def show(output: Output, settings: Settings, name: str) -> None:
-    """Show the interpreter, the lock and the package versions of toolchain NAME."""
+def show(output: Output, settings: Settings, name: str, packages: bool) -> None:
+    """Show the interpreter and the lock of toolchain NAME."""
     from toolchains import find_toolchain
 
-    _show(output, find_toolchain(name, settings), "ready", packages=True)
+    _show(output, find_toolchain(name, settings), "ready", packages=packages)
 
 
 @command.command("remove")

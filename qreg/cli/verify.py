@@ -23,7 +23,7 @@ def command(output: Output, settings: Settings, reference: str) -> None:
     from registry.describe import read_manifest
     from registry.resolve import resolve
     from registry.transfer import verify
-    from registry.transfer.verify import raise_faults
+    from registry.transfer.verification import raise_faults
 
     resolved = resolve(reference, settings)
     if resolved.folder is None:

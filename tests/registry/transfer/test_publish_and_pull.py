@@ -1,0 +1,106 @@
+"""Publishing, resolving, pulling and verifying, on folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from registry.artifact import MANIFEST_FILE
+from registry.config import Settings
+from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.resolve import resolve
+from registry.transfer import publish, pull
+from tests.checkpoints import write_quantized
+
+NAME = "org/model"
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_what_is_pulled_is_what_was_published(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    before = _tree(folder)
+    done = publish(folder, settings, name=NAME, tags=["v1"])
+    assert _tree(folder) == before
+    pulled = pull(f"{NAME}@v1", settings, output=tmp_path / "copy")
+    copied = _tree(pulled.folder)
+    assert copied.pop(MANIFEST_FILE) == done.manifest.to_bytes()
+    assert copied == before
+    assert (tmp_path / "copy" / "config.json").stat().st_mode & 0o200
+
+
+def test_every_way_to_name_it_finds_the_same(settings: Settings, tmp_path: Path) -> None:
+    done = publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    digest, home = done.manifest.digest, settings.data / "registry"
+    for text in (
+        NAME,
+        f"{NAME}@latest",
+        f"{NAME}@{digest}",
+        f"file://{home}/{NAME}",
+        f"file://{home}/{NAME}@{digest}",
+        done.reference,
+        "models:/org--model@current",
+        "models:/org/model@current",
+        "models:/org--model/1",
+        str(tmp_path / "m"),
+    ):
+        assert resolve(text, settings).manifest().digest == digest, text
+
+
+def test_a_pin_of_another_digest_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    publish(folder, settings, name=NAME)
+    other = "sha256:" + "0" * 64
+    with pytest.raises(NotFoundError, match="no revision"):
+        pull(f"{NAME}@{other}", settings)
+    with pytest.raises(IntegrityError, match="is pinned"):
+        resolve(f"file://{folder}@{other}", settings)
+
+
+def test_damage_is_found_wherever_it_is(settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    pulled = pull(NAME, settings)
+    shard = pulled.folder / "model.safetensors"
+    shard.chmod(0o644)
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(IntegrityError, match="content has changed"):
+        pull(NAME, settings)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        pull(NAME, settings, output=tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_verification_is_remembered(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    pull(NAME, settings)
+    again = "registry.transfer.verification.verify"
+    monkeypatch.setattr(again, lambda *_: pytest.fail("read again"))
+    pull(NAME, settings)
+
+
+def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    with pytest.raises(UsageError, match=r"names it"):
+        publish(folder, settings)
+    with pytest.raises(UsageError, match="not a valid artifact name"):
+        publish(folder, settings, name="../evil")
+    with pytest.raises(NotFoundError, match="not in the registry"):
+        pull("org/unknown", settings)
+
+
+def test_an_output_that_holds_something_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("1")
+    with pytest.raises(UsageError, match="not empty"):
+        pull(NAME, settings, output=tmp_path / "full")
+    assert _tree(tmp_path / "full") == {"mine": b"1"}

@@ -1,0 +1,1 @@
+"""Complete, pinned lock files of the toolchains, and the inputs that they are resolved from."""
