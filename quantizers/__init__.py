@@ -1,5 +1,6 @@
 """Making quantized artifacts: recipes, the tools that carry them out, what they did to quality."""
 
-from quantizers.run import QuantizationRequest, QuantizationResult, quantize
+from quantizers.request import QuantizationRequest, QuantizationResult
+from quantizers.run import quantize
 
 __all__ = ["QuantizationRequest", "QuantizationResult", "quantize"]

@@ -2,110 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quantizers.catalogue import open_quantizer
-from quantizers.interface import Command, Job, Quantizer
+from quantizers.interface import Command, Job
 from quantizers.preflight import check_job
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
-from quantizers.recipe import Recipe, load_recipe
+from quantizers.recipe import load_recipe
+from quantizers.record import inputs_of, opening_tags, quality_of, track_inputs, track_result
+from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
 from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
 from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.config import Settings
 from registry.describe import compose, utc_now
 from registry.errors import IncompatibleError, ToolError
-from registry.folder import hash_files, list_files, sha256_file
+from registry.folder import hash_files, list_files
 from registry.names import check_name
 from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import resolve
 from registry.staging import partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
-from toolchains import Finished, Toolchain, find_toolchain, run_tool
-
-_LIBRARIES = (
-    "torch",
-    "transformers",
-    "compressed-tensors",
-    "llmcompressor",
-    "msmodelslim",
-    "numpy",
-)
-
-
-@dataclass(frozen=True)
-class QuantizationRequest:
-    """What the user asks for.
-
-    Attributes:
-        source: a folder or a reference to a float model.
-        name: ORG/NAME of the result.
-        tool: which quantizer.
-        recipe: a shipped recipe's name or a file's path.
-        output: a new or empty folder; default: one below the data folder.
-        calibration: a JSONL file.
-        evaluate: whether perplexity is measured.
-        evaluation_text: a UTF-8 file; default: docstrings that ship with Python.
-        trust_remote_code: whether the model's own Python code may run.
-    """
-
-    source: str
-    name: str
-    tool: str = "llmcompressor"
-    recipe: str = "w8a8-dynamic"
-    output: Path | None = None
-    calibration: Path | None = None
-    evaluate: bool = True
-    evaluation_text: Path | None = None
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class QuantizationResult:
-    """What came of it.
-
-    Attributes:
-        folder: the artifact.
-        manifest: as written to its `qreg.json`.
-        perplexity: float and quantized, or None where it was not measured.
-        seconds: of the whole run.
-        size_before: bytes of the source's weights.
-        size_after: bytes of the result's weights.
-        run_id: MLflow's id; None while MLflow is away.
-        log: of the tool, whole.
-    """
-
-    folder: Path
-    manifest: Manifest
-    perplexity: Perplexity | None
-    seconds: float
-    size_before: int
-    size_after: int
-    run_id: str | None
-    log: Path
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A request with everything found that it names."""
-
-    request: QuantizationRequest
-    quantizer: Quantizer
-    recipe: Recipe
-    toolchain: Toolchain
-    source: Path
-    base: str
-    checkpoint: Checkpoint
-    output: Path
+from toolchains import Finished, find_toolchain, run_tool
 
 
 def quantize(
@@ -127,7 +50,7 @@ def quantize(
             settings,
             experiment=experiment_name(prepared.base),
             run_name=f"{request.name.rpartition('/')[2]} {prepared.recipe.name}",
-            tags=_opening_tags(prepared),
+            tags=opening_tags(prepared),
             scratch=(partial_of(prepared.output), work),
             observe=observe,
         ) as run:
@@ -143,7 +66,7 @@ def quantize(
                         trust_remote_code=request.trust_remote_code,
                     )
                     manifest, perplexity = _carry_out(prepared, job, run, log, observe)
-                    _track_result(run, prepared, manifest, perplexity, partial)
+                    track_result(run, prepared, manifest, perplexity, partial)
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -162,7 +85,7 @@ def quantize(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _prepare(request: QuantizationRequest, settings: Settings) -> _Prepared:
+def _prepare(request: QuantizationRequest, settings: Settings) -> Prepared:
     check_name(request.name)
     quantizer = open_quantizer(request.tool)
     recipe = load_recipe(request.recipe, request.tool)
@@ -179,20 +102,20 @@ def _prepare(request: QuantizationRequest, settings: Settings) -> _Prepared:
     checkpoint = check_job(quantizer, source, output.absolute(), recipe, request.calibration)
     toolchain = find_toolchain(quantizer.toolchain, settings)
     base = resolved.snapshot.manifest.name if resolved.snapshot else source.resolve().name
-    return _Prepared(
+    return Prepared(
         request, quantizer, recipe, toolchain, source, base, checkpoint, output.absolute()
     )
 
 
 def _carry_out(
-    prepared: _Prepared, job: Job, run: TrackedRun, log: Path, observe: Observer
+    prepared: Prepared, job: Job, run: TrackedRun, log: Path, observe: Observer
 ) -> tuple[Manifest, Perplexity | None]:
     source_paths = list_files(prepared.source, follow_outside=True)
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
     source_digest = payload_digest(source_files)
     command = prepared.quantizer.command(job, prepared.toolchain)
-    inputs = _inputs(prepared, str(source_digest), command)
-    _track_inputs(run, prepared, inputs, job.work)
+    inputs = inputs_of(prepared, str(source_digest), command)
+    track_inputs(run, prepared, inputs, job.work)
     began = utc_now()
     finished = _run(prepared, command, job, log, observe)
     complete_side_files(prepared.source, job.output)
@@ -212,7 +135,7 @@ def _carry_out(
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
-        "quality": _quality(perplexity),
+        "quality": quality_of(perplexity),
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
     manifest = compose(output, files, name=prepared.request.name, provenance=provenance)
@@ -220,7 +143,7 @@ def _carry_out(
     return manifest, perplexity
 
 
-def _run(prepared: _Prepared, command: Command, job: Job, log: Path, observe: Observer) -> Finished:
+def _run(prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer) -> Finished:
     def on_line(line: str) -> None:
         progress = prepared.quantizer.read_line(line)
         if progress is not None:
@@ -239,7 +162,7 @@ def _run(prepared: _Prepared, command: Command, job: Job, log: Path, observe: Ob
     return finished
 
 
-def _checked_output(prepared: _Prepared, job: Job, finished: Finished, log: Path) -> Checkpoint:
+def _checked_output(prepared: Prepared, job: Job, finished: Finished, log: Path) -> Checkpoint:
     """Read what the tool made; its exit code alone proves nothing."""
     output = open_checkpoint(job.output)
     missed = prepared.quantizer.uncovered(prepared.checkpoint, output, prepared.recipe)
@@ -254,7 +177,7 @@ def _checked_output(prepared: _Prepared, job: Job, finished: Finished, log: Path
     return output
 
 
-def _evaluate(prepared: _Prepared, job: Job, log: Path, observe: Observer) -> Perplexity | None:
+def _evaluate(prepared: Prepared, job: Job, log: Path, observe: Observer) -> Perplexity | None:
     if not prepared.request.evaluate:
         return None
     text = prepared.request.evaluation_text
@@ -275,101 +198,3 @@ def _evaluate(prepared: _Prepared, job: Job, log: Path, observe: Observer) -> Pe
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None
-
-
-def _opening_tags(prepared: _Prepared) -> dict[str, str]:
-    return {
-        "mlflow.note.content": f"{prepared.recipe.title}\n\n{prepared.base} → "
-        f"{prepared.request.name} with {prepared.quantizer.name} {prepared.toolchain.version}",
-        "qreg.name": prepared.request.name,
-        "qreg.base": prepared.base,
-        "qreg.tool": prepared.quantizer.name,
-        "qreg.recipe": prepared.recipe.name,
-    }
-
-
-def _inputs(prepared: _Prepared, source_digest: str, command: Command) -> dict[str, Any]:
-    """What goes in, for the manifest's provenance."""
-    request, toolchain = prepared.request, prepared.toolchain
-    calibration = request.calibration
-    return {
-        "base": {"name": prepared.base, "digest": source_digest, "reference": request.source},
-        "tool": {"name": prepared.quantizer.name, "version": toolchain.version},
-        "toolchain": {
-            "name": toolchain.name,
-            "lock_digest": toolchain.lock_digest,
-            "versions": {k: v for k, v in toolchain.versions.items() if k.lower() in _LIBRARIES},
-        },
-        "recipe": {
-            "name": prepared.recipe.name,
-            "digest": f"sha256:{prepared.recipe.digest}",
-            "text": prepared.recipe.text,
-        },
-        "calibration": calibration
-        and {"file": calibration.name, "digest": f"sha256:{sha256_file(calibration)}"},
-        "command": list(command.argv),
-        "environment": dict(command.env),
-    }
-
-
-def _track_inputs(
-    run: TrackedRun, prepared: _Prepared, inputs: Mapping[str, Any], work: Path
-) -> None:
-    calibration = inputs["calibration"] or {}
-    run.params(
-        {
-            "source": inputs["base"]["reference"],
-            "source_digest": inputs["base"]["digest"],
-            "tool": inputs["tool"]["name"],
-            "tool_version": inputs["tool"]["version"],
-            "recipe": inputs["recipe"]["name"],
-            "recipe_digest": inputs["recipe"]["digest"],
-            "calibration": calibration.get("file"),
-            "calibration_digest": calibration.get("digest"),
-            "toolchain_lock": inputs["toolchain"]["lock_digest"],
-            "command": json.dumps(inputs["command"]),
-            **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
-        }
-    )
-    if calibration:
-        run.dataset(
-            name=calibration["file"],
-            digest=calibration["digest"].removeprefix("sha256:"),
-            source=str(prepared.request.calibration),
-            context="calibration",
-        )
-    recipe = work / f"{prepared.recipe.name}.yaml"
-    recipe.write_text(prepared.recipe.text, encoding="utf-8")
-    run.artifact(recipe, "recipe")
-
-
-def _quality(perplexity: Perplexity | None) -> dict[str, float]:
-    if perplexity is None:
-        return {}
-    before, after = perplexity.values["float"], perplexity.values["quantized"]
-    return {
-        "perplexity_float": before,
-        "perplexity_quantized": after,
-        "perplexity_ratio": after / before,
-    }
-
-
-def _track_result(
-    run: TrackedRun,
-    prepared: _Prepared,
-    manifest: Manifest,
-    perplexity: Perplexity | None,
-    folder: Path,
-) -> None:
-    if perplexity is not None:
-        quality = _quality(perplexity)
-        run.metrics({k.replace("_", "/", 1): v for k, v in quality.items()})
-    run.tags(
-        {
-            "qreg.digest": manifest.digest,
-            "qreg.scheme": manifest.quantization["scheme"],
-            "qreg.method": manifest.quantization["method"],
-            "qreg.output": prepared.output,
-        }
-    )
-    run.artifact(folder / MANIFEST_FILE)

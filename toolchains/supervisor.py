@@ -3,7 +3,7 @@
     python -I supervisor.py REPORT GRACE COMMAND…
 
 Standard input is the lifeline: when it closes, because qreg closed it or died, or on SIGTERM or
-SIGINT, the command gets SIGTERM, GRACE seconds later everything left gets SIGKILL. It is a child
+SIGINT, the command gets SIGTERM and GRACE seconds; what it leaves behind ends, too. It is a child
 subreaper (Linux): orphans of the tool become its children and end with it. At the end REPORT holds
 `{"code": exit code, negative for a signal, "peak_rss": bytes of the largest process, "pid"}`.
 """
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 
+_ORPHANS_GRACE = 2.0  # seconds for what the tool left behind
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -53,29 +54,28 @@ def _signal_all(number: int) -> bool:
     return bool(pids)
 
 
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+def _reap(child: "subprocess.Popen[bytes]") -> None:
+    """Bury adopted orphans; the tool itself is waited for by its own object."""
+    if child.poll() is not None:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
 
 def _end_tree(child: "subprocess.Popen[bytes]", grace: float) -> None:
-    """SIGTERM to the tool, then SIGKILL to whatever is left after `grace` seconds."""
-    deadline = time.monotonic() + grace
+    """SIGTERM to the tool, then to what it leaves behind, then SIGKILL to what still lives."""
     if child.poll() is None:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(grace)
-    else:
-        _signal_all(signal.SIGTERM)
+    _signal_all(signal.SIGTERM)
+    deadline = time.monotonic() + min(grace, _ORPHANS_GRACE)
     while _descendants() and time.monotonic() < deadline:
         time.sleep(0.02)
-        if child.poll() is not None:
-            _reap()
+        _reap(child)
     while _signal_all(signal.SIGKILL):
         time.sleep(0.02)
-        if child.poll() is not None:
-            _reap()
+        _reap(child)
     child.wait()
 
 
@@ -108,8 +108,7 @@ def main(report: str, grace: float, command: "list[str]") -> None:
             os.read(wake, 4096)
         if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
             break
-    # What the tool left behind ends too; a tool that ended by itself gets no grace for orphans.
-    _end_tree(child, grace if child.poll() is None else 0.5)
+    _end_tree(child, grace)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     _report(
         report,

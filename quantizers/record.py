@@ -1,0 +1,117 @@
+"""What a quantization leaves on record: the manifest's provenance, and its MLflow run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quantizers.interface import Command
+from quantizers.quality.perplexity import Perplexity
+from quantizers.request import Prepared
+from registry.artifact import MANIFEST_FILE, Manifest
+from registry.folder import sha256_file
+from registry.tracking.run import TrackedRun
+
+_LIBRARIES = (
+    *("torch", "transformers", "compressed-tensors", "llmcompressor", "msmodelslim", "numpy"),
+)
+
+
+def opening_tags(prepared: Prepared) -> dict[str, str]:
+    return {
+        "mlflow.note.content": f"{prepared.recipe.title}\n\n{prepared.base} → "
+        f"{prepared.request.name} with {prepared.quantizer.name} {prepared.toolchain.version}",
+        "qreg.name": prepared.request.name,
+        "qreg.base": prepared.base,
+        "qreg.tool": prepared.quantizer.name,
+        "qreg.recipe": prepared.recipe.name,
+    }
+
+
+def inputs_of(prepared: Prepared, source_digest: str, command: Command) -> dict[str, Any]:
+    """What goes in, for the manifest's provenance."""
+    request, toolchain = prepared.request, prepared.toolchain
+    calibration = request.calibration
+    return {
+        "base": {"name": prepared.base, "digest": source_digest, "reference": request.source},
+        "tool": {"name": prepared.quantizer.name, "version": toolchain.version},
+        "toolchain": {
+            "name": toolchain.name,
+            "lock_digest": toolchain.lock_digest,
+            "versions": {k: v for k, v in toolchain.versions.items() if k.lower() in _LIBRARIES},
+        },
+        "recipe": {
+            "name": prepared.recipe.name,
+            "digest": f"sha256:{prepared.recipe.digest}",
+            "text": prepared.recipe.text,
+        },
+        "calibration": calibration
+        and {"file": calibration.name, "digest": f"sha256:{sha256_file(calibration)}"},
+        "command": list(command.argv),
+        "environment": dict(command.env),
+    }
+
+
+def track_inputs(
+    run: TrackedRun, prepared: Prepared, inputs: Mapping[str, Any], work: Path
+) -> None:
+    calibration = inputs["calibration"] or {}
+    run.params(
+        {
+            "source": inputs["base"]["reference"],
+            "source_digest": inputs["base"]["digest"],
+            "tool": inputs["tool"]["name"],
+            "tool_version": inputs["tool"]["version"],
+            "recipe": inputs["recipe"]["name"],
+            "recipe_digest": inputs["recipe"]["digest"],
+            "calibration": calibration.get("file"),
+            "calibration_digest": calibration.get("digest"),
+            "toolchain_lock": inputs["toolchain"]["lock_digest"],
+            "command": json.dumps(inputs["command"]),
+            **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
+        }
+    )
+    if calibration:
+        run.dataset(
+            name=calibration["file"],
+            digest=calibration["digest"].removeprefix("sha256:"),
+            source=str(prepared.request.calibration),
+            context="calibration",
+        )
+    recipe = work / f"{prepared.recipe.name}.yaml"
+    recipe.write_text(prepared.recipe.text, encoding="utf-8")
+    run.artifact(recipe, "recipe")
+
+
+def quality_of(perplexity: Perplexity | None) -> dict[str, float]:
+    if perplexity is None:
+        return {}
+    before, after = perplexity.values["float"], perplexity.values["quantized"]
+    return {
+        "perplexity_float": before,
+        "perplexity_quantized": after,
+        "perplexity_ratio": after / before,
+    }
+
+
+def track_result(
+    run: TrackedRun,
+    prepared: Prepared,
+    manifest: Manifest,
+    perplexity: Perplexity | None,
+    folder: Path,
+) -> None:
+    if perplexity is not None:
+        quality = quality_of(perplexity)
+        run.metrics({k.replace("_", "/", 1): v for k, v in quality.items()})
+    run.tags(
+        {
+            "qreg.digest": manifest.digest,
+            "qreg.scheme": manifest.quantization["scheme"],
+            "qreg.method": manifest.quantization["method"],
+            "qreg.output": prepared.output,
+        }
+    )
+    run.artifact(folder / MANIFEST_FILE)
