@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast check format bench locks clean
@@ -19,14 +20,17 @@ help:
 
 # Debian ships Python without ensurepip: then the system's pip fills the environment.
 $(READY): pyproject.toml requirements-dev.txt
-	$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
-	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-dev.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Setting up qreg's own environment in $(VENV) (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "qreg needs Python 3.10 or newer: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -qq pip
+	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/qreg demo
+	@$(BIN)/qreg demo
 
 test: $(READY)
 	$(BIN)/qreg toolchain install llmcompressor --quiet

@@ -50,6 +50,12 @@ class Settings:
         return self.data / "logs"
 
     @property
+    def tracking_label(self) -> str:
+        """The tracking server for messages, without a password that its URI may hold."""
+        scheme, separator, rest = self.tracking_uri.partition("://")
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+    @property
     def embedded_tracking(self) -> bool:
         """Whether MLflow is the embedded default and not a server of the user's."""
         return self.tracking_uri == _embedded_uri(self.mlflow)

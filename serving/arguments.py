@@ -8,19 +8,27 @@ from registry.errors import UsageError
 from serving.plan import USER, Flag
 
 _REASON = "given after -- "
+# Values that would show in the process list, in plans and in logs.
+_SECRETS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
 
 
 def parse_arguments(words: Sequence[str]) -> list[Flag]:
     """Read `--name value`, `--name=value` and `--switch`.
 
     Raises:
-        UsageError: a word that belongs to no flag.
+        UsageError: a word that belongs to no flag, or a secret.
     """
     flags: list[Flag] = []
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
-            flags.append(Flag(name.replace("_", "-"), value if equals else None, _REASON, USER))
+            name = name.replace("_", "-")
+            if name in _SECRETS:
+                raise UsageError(
+                    f"{name} would show the secret in the process list, in plans and in logs",
+                    remedy=f"Set {_SECRETS[name]} in the environment; the engine reads it there.",
+                )
+            flags.append(Flag(name, value if equals else None, _REASON, USER))
         elif word.startswith("-") and not _is_number(word):
             flags.append(Flag(word, None, _REASON, USER))
         elif flags and flags[-1].value is None:

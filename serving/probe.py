@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from typing import Any
@@ -20,13 +21,16 @@ def is_healthy(url: str) -> bool:
 
 
 def post(url: str, body: dict[str, Any], timeout: float = 300.0) -> dict[str, Any]:
-    """POST JSON and read JSON.
+    """POST JSON and read JSON, with the key that the engine was given in VLLM_API_KEY, if any.
 
     Raises:
         OSError: no connection, or a time-out; urllib.error.HTTPError with its body for a refusal.
     """
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("VLLM_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(  # noqa: S310 - the URL is that of our own server
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        url, json.dumps(body).encode(), headers
     )
     with _DIRECT.open(request, timeout=timeout) as response:
         value: dict[str, Any] = json.load(response)

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def qreg(settings: Settings, tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def built() -> Iterator[Callable[[str], Path]]:
+def built() -> Callable[[str], Path]:
     """Builds the demo's models with the real toolchain, once for all tests, in the user's cache."""
     from qreg.demo import model
     from toolchains import find_toolchain
@@ -78,6 +78,6 @@ def built() -> Iterator[Callable[[str], Path]]:
     def build(name: str) -> Path:
         toolchain = find_toolchain("llmcompressor", USER)
         recipe: model.ModelRecipe = getattr(model, name)
-        return model.build_model(recipe, toolchain, replace(USER, data=USER.data))
+        return model.build_model(recipe, toolchain, USER)
 
-    yield build
+    return build

@@ -100,16 +100,19 @@ class _LineObserver:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._stage, self._shown = "", 0.0
+        self._stage, self._began, self._shown = "", 0.0, 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
             self._output.note(event.text, warning=event.warning)
             return
         now = time.monotonic()
-        if event.stage != self._stage or now - self._shown > 10:
-            self._stage, self._shown = event.stage, now
-            text = amount(event)
+        new = event.stage != self._stage
+        if new or now - self._shown > 10:
+            if new:
+                self._stage, self._began = event.stage, now
+            self._shown = now
+            text = amount(event) + time_left(event, now - self._began)
             print(f"  · {event.stage}{': ' if text else ''}{text}", file=sys.stderr, flush=True)
 
 
@@ -126,6 +129,13 @@ def amount(event: Progress) -> str:
             counted += f" of {event.total:.0f}"
         counted = f"{counted} {event.unit}".rstrip()
     return f"{counted}  {event.detail}".rstrip()
+
+
+def time_left(event: Progress, elapsed: float) -> str:
+    """`, 40 s left`, from the pace so far; empty where nothing can be said."""
+    if not event.done or not event.total or elapsed < 1:
+        return ""
+    return f", {elapsed * (event.total - event.done) / event.done:.0f} s left"
 
 
 def size_text(size: float) -> str:

@@ -24,7 +24,7 @@ def command(output: Output, settings: Settings) -> None:
     done = synchronise(settings)
     if done.waiting:
         raise ToolError(
-            f"MLflow at {settings.tracking_uri} does not answer: {done.trouble}",
+            f"MLflow at {settings.tracking_label} does not answer: {done.trouble}",
             remedy=f"{done.waiting} run(s) stay on this machine; run qreg sync again when it does.",
         )
 

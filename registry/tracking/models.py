@@ -64,11 +64,11 @@ def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest
         code = getattr(error, "error_code", "")
         if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise NotFoundError(
-                f"MLflow at {settings.registry_uri} has no {reference}",
+                f"MLflow at {settings.tracking_label} has no {reference}",
                 remedy="`qreg ui` shows the registered models, their versions and aliases.",
             ) from error
         raise ToolError(
-            f"MLflow at {settings.registry_uri} does not answer: {error}",
+            f"MLflow at {settings.tracking_label} does not answer: {type(error).__name__}",
             remedy="Check MLFLOW_TRACKING_URI and the server, or name the artifact as ORG/NAME.",
         ) from error
     target, digest = version.tags.get("qreg.reference"), version.tags.get("qreg.digest")
@@ -115,6 +115,7 @@ def _create_version(client: MlflowClient, name: str, bundle: Path, op: dict[str,
     client.log_model_artifacts(model.model_id, str(bundle))
     if op["run_id"]:
         client.log_outputs(op["run_id"], [LoggedModelOutput(model.model_id, 0)])
+        client.set_tag(op["run_id"], "qreg.reference", op["reference"])
     version = client.create_model_version(
         name,
         source=f"models:/{model.model_id}",

@@ -85,7 +85,11 @@ def ensure_experiment(client: MlflowClient, name: str, settings: Settings) -> st
     if experiment is None:
         base = artifact_location(settings)
         location = f"{base}/{name.replace('/', '_')}" if base else None
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {
+            "mlflow.experimentKind": "custom_model_development",
+            "mlflow.note.content": f"Quantizations of **{name.rpartition('/')[2]}**, made by qreg. "
+            "Compare runs by `perplexity/ratio` and `size/after_bytes`.",
+        }
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)

@@ -206,22 +206,39 @@ def test_smoothing_and_gptq_with_a_calibration_set(
     assert manifest["quantization"]["scheme"] == "W8A8_DYNAMIC"
 
 
-def test_a_recipe_that_the_tool_does_not_carry_out_fails_the_run(
+def test_a_tool_that_fails_says_why_and_fails_the_run(
     qreg: Run, settings: Settings, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """The embedding is no Linear layer: the tool ends well, and the layer is as it was."""
     recipe = tmp_path / "wrong.yaml"
-    recipe.write_text(
-        "quant_stage: {quant_modifiers: {QuantizationModifier: {targets: [Linear],"
-        " scheme: INT8, ignore: ['re:.*q_proj']}, SecondModifier: {}}}"
-    )
+    recipe.write_text("q_stage: {m: {NoSuchModifier: {targets: [Linear], scheme: INT8}}}")
     ran = qreg("quantize", built("TINY_DENSE"), "--name", "t/w", "--recipe", recipe, "--json")
     assert ran.code == 8
-    assert ran.error["details"]
-    (experiment,) = (e for e in connect(settings).search_experiments() if "tiny" in e.name)
-    (run,) = connect(settings).search_runs([experiment.experiment_id])
-    assert run.info.status == "FAILED"
+    assert "NoSuchModifier" in ran.error["details"]
+    assert _only_run(settings, "tiny").info.status == "FAILED"
     assert not list((settings.data / "outputs").rglob("*.safetensors"))
+
+
+def test_layers_that_the_tool_leaves_float_fail_the_run(
+    qreg: Run, settings: Settings, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A router is no Linear layer to LLM-Compressor: it ends well, and leaves it as it was."""
+    recipe = tmp_path / "router.yaml"
+    recipe.write_text(
+        "q_stage: {m: {QuantizationModifier: {targets: [Linear], scheme: INT8, ignore: [lm_head]}}}"
+    )
+    ran = qreg("quantize", built("TINY_MOE"), "--name", "t/r", "--recipe", recipe, "--json")
+    assert ran.code == 8
+    assert "ended with exit code 0, but left 2 layers" in ran.error["message"]
+    assert "model.layers.0.mlp.gate" in ran.error["details"]
+    assert _only_run(settings, "MoE").info.status == "FAILED"
+    assert not list((settings.data / "outputs").rglob("*.safetensors"))
+
+
+def _only_run(settings: Settings, base: str) -> Any:
+    client = connect(settings)
+    (experiment,) = (e for e in client.search_experiments() if base in e.name)
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run
 
 
 def test_an_engine_that_dies_shows_its_last_error(
@@ -260,13 +277,29 @@ def test_a_quantization_that_is_cut_off(
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert _gone(tree)
     assert qreg("list").code == 0
-    client = connect(settings)
-    (experiment,) = (e for e in client.search_experiments() if "tiny" in e.name)
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "KILLED"
+    assert _only_run(settings, "tiny").info.status == "KILLED"
     assert _tree(source) == before
     assert not output.exists()
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+def test_the_ui_of_mlflow_opens_and_ends(settings: Settings) -> None:
+    port = _free_port()
+    command = [sys.executable, "-m", "qreg", "ui", "--port", str(port), "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith(f"http://127.0.0.1:{port}/")
+        with urllib.request.urlopen(url, timeout=30) as response:
+            assert b"MLflow" in response.read()
+        tree = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert _gone(tree)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("delay", [2.0, 12.0])

@@ -86,6 +86,12 @@ def test_arguments_that_belong_to_no_flag() -> None:
     assert override([], parse_arguments(["-q", "ascend"]))[0].argv() == ["-q", "ascend"]
 
 
+def test_secrets_do_not_go_on_a_command_line() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_arguments(["--api-key", "s3cret"])
+    assert "s3cret" not in caught.value.message and "VLLM_API_KEY" in caught.value.remedy
+
+
 def test_what_does_not_fit_says_how_much_is_missing(facts: ArtifactFacts) -> None:
     plan = _plan(replace(facts, weight_bytes=20 * GIB))
     assert not plan.fits
