@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,9 @@ class Sender:
                 self._client = connect(self._settings)
             self._apply(self._client, journal)
         except Exception as error:  # noqa: BLE001 - MLflow's stores raise what their drivers raise
-            self.trouble = (
-                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
+            # An address in a message may hold a password.
+            first = re.sub(r"//[^/@\s]+@", "//", str(error).partition("\n")[0])
+            self.trouble = f"{type(error).__name__}: {first}"
             return False
         self.trouble = ""
         return True
