@@ -13,6 +13,8 @@ Everything comes from the environment, so that a container or a pipeline needs n
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,11 @@ class Settings:
     def logs(self) -> Path:
         """Logs of engines."""
         return self.data / "logs"
+
+    def new_log(self, what: str) -> Path:
+        """A log file of its own for one process, `WHAT-DATE-TIME-RANDOM.log`."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        return self.logs / f"{what.replace('/', '--')}-{stamp}-{secrets.token_hex(3)}.log"
 
     @property
     def tracking_label(self) -> str:

@@ -43,6 +43,17 @@ def check_tag(tag: str) -> str:
     return tag
 
 
+def check_alias(alias: str) -> str:
+    """Return `alias` if MLflow takes it for a model version; raises UsageError."""
+    if not re.match(r"[A-Za-z0-9_-]{1,255}\Z", alias) or re.match(r"(latest|v\d+)\Z", alias):
+        raise UsageError(
+            f"{alias!r} is not a valid alias",
+            remedy="Use ASCII letters, digits, '_' and '-'; MLflow keeps 'latest' and 'v1', 'v2', "
+            "… for itself.",
+        )
+    return alias
+
+
 def check_path(path: str) -> str:
     """Return `path` if it is a safe POSIX path below an artifact's folder.
 

@@ -63,11 +63,22 @@ def partial_of(target: Path) -> Path:
 
 
 def require_fresh(target: Path) -> Path:
-    """Return `target` if it is new or an empty folder.
+    """Return `target` if it is new or an empty folder, and not inside a model or a registry.
 
     Raises:
-        UsageError: it is a file, or holds something.
+        UsageError: it is a file, holds something, or would add files to what others verify.
     """
+    for parent in target.absolute().resolve().parents:
+        weights = (parent / "config.json").is_file() and any(parent.glob("*.safetensors"))
+        if weights or (parent / "qreg.json").is_file() or (parent / "qreg-store.json").is_file():
+            raise UsageError(
+                f"The output folder {target} lies inside {parent}, a model or a registry",
+                remedy="Name a folder outside it.",
+            )
+        if parent.exists() and not parent.is_dir():
+            raise UsageError(
+                f"{parent}, above the output {target}, is a file", remedy="Name another folder."
+            )
     if target.is_dir():
         if any(target.iterdir()):
             raise UsageError(

@@ -16,13 +16,18 @@ def parse_arguments(words: Sequence[str]) -> list[Flag]:
     """Read `--name value`, `--name=value` and `--switch`.
 
     Raises:
-        UsageError: a word that belongs to no flag, or a secret.
+        UsageError: a word that belongs to no flag, a secret, or another model.
     """
     flags: list[Flag] = []
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             name = name.replace("_", "-")
+            if name == "--model":
+                raise UsageError(
+                    "--model after -- would launch something else than the verified artifact",
+                    remedy="Name the artifact or folder to serve as the command's REFERENCE.",
+                )
             if name in _SECRETS:
                 raise UsageError(
                     f"{name} would show the secret in the process list, in plans and in logs",
@@ -36,7 +41,7 @@ def parse_arguments(words: Sequence[str]) -> list[Flag]:
             flags.append(Flag(last.name, word, last.reason, last.source))
         else:
             raise UsageError(
-                f"{word!r} after -- belongs to no flag",
+                f"{word!r} belongs to no flag of the engine",
                 remedy="Write the engine's arguments as --name value, after a -- of their own.",
             )
     return flags

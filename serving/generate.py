@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +58,7 @@ def generate(
     engine = open_engine(plan.engine)
     toolchain = find_toolchain(engine.toolchain, settings)
     work = Path(tempfile.mkdtemp(prefix="qreg-generate-"))
-    log = (
-        settings.logs / f"generate-{plan.artifact.replace('/', '--')}-{time.strftime('%H%M%S')}.log"
-    )
+    log = settings.new_log(f"generate-{plan.artifact}")
     try:
         job, result = work / "job.json", work / "result.json"
         job.write_text(

@@ -86,7 +86,7 @@ def launch(
     find_toolchain(engine.toolchain, settings)
     host, port = address_of(plan)
     require_free_port(host, port)
-    log = settings.logs / f"serve-{plan.artifact.replace('/', '--')}-{time.strftime('%H%M%S')}.log"
+    log = settings.new_log(f"serve-{plan.artifact}")
     began = time.monotonic()
     with started(plan.argv, log=log, env=plan.env, cwd=_working_folder(settings)) as tool:
         url = f"http://{_reachable(host)}:{port}"

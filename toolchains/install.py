@@ -57,8 +57,7 @@ def install_toolchain(
             return find_toolchain(name, settings)
         base = python or find_interpreter(spec)
         remove_tree(home)
-        log = settings.logs / f"toolchain-{name}.log"
-        remove_tree(log)
+        log = settings.new_log(f"toolchain-{name}")
         _build(spec, base, home, log, observe)
         observe(Progress(f"importing {spec.distribution}"))
         target = home / "bin" / "python"

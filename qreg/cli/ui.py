@@ -29,7 +29,7 @@ def command(output: Output, settings: Settings, port: int) -> None:
 
     require_free_port("127.0.0.1", port)
     base = f"http://127.0.0.1:{port}"
-    log = settings.logs / "mlflow-ui.log"
+    log = settings.new_log("mlflow-ui")
     try:
         with started(
             server_command(settings, port), log=log, env=server_environment(), cwd=settings.mlflow

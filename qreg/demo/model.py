@@ -141,7 +141,7 @@ def _train(
     observe: Observer,
 ) -> None:
     work = Path(tempfile.mkdtemp(prefix="qreg-train-"))
-    log = settings.logs / "train.log"
+    log = settings.new_log("train")
 
     def on_line(line: str) -> None:
         if match := _STEP.match(line):

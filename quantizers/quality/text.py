@@ -72,5 +72,5 @@ def _documented(node: ast.Module | ast.stmt, name: str) -> Iterator[Passage]:
             yield Passage(name, text)
         for child in node.body:
             child_name = getattr(child, "name", "")
-            if child_name and not child_name.startswith("_"):
+            if isinstance(child_name, str) and child_name and not child_name.startswith("_"):
                 yield from _documented(child, f"{name}.{child_name}")

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
+from registry.folder import hash_files, sha256_file
 from registry.names import check_name, check_tag
 from registry.progress import Observer, Progress, ignore
 from registry.stores.interface import Published, Snapshot, Store
@@ -139,7 +140,9 @@ class LocalStore(Store):
         try:
             self._initialise()
             self._clean_staging()
-            if not (target / MANIFEST_FILE).is_file():
+            if (target / MANIFEST_FILE).is_file():
+                self._mend(target, folder, manifest, observe)
+            else:
                 with self._staging() as stage:
                     self._fill(stage, folder, manifest, observe, consume)
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -168,16 +171,33 @@ class LocalStore(Store):
         done = 0
         for entry in manifest.files:
             observe(Progress("publishing", done, total, "bytes", entry.path))
-            blob = self.root / "blobs" / entry.sha256[:2] / entry.sha256
-            if not (blob.is_file() and blob.stat().st_size == entry.size):
-                self._take(stage, folder / entry.path, entry, blob, consume)
             link = stage / entry.path
             link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(blob, link)
+            os.link(self._blob(stage, folder, entry, consume), link)
             done += entry.size
         observe(Progress("publishing", total, total, "bytes"))
         write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
         sync_folder(stage)
+
+    def _blob(self, stage: Path, folder: Path, entry: FileEntry, consume: bool) -> Path:
+        """The stored content of a file; what is there already is checked before it is used."""
+        blob = self.root / "blobs" / entry.sha256[:2] / entry.sha256
+        if not (blob.is_file() and sha256_file(blob) == entry.sha256):
+            self._take(stage, folder / entry.path, entry, blob, consume)
+        return blob
+
+    def _mend(self, target: Path, folder: Path, manifest: Manifest, observe: Observer) -> None:
+        """Put back what has been damaged in a revision that is published once more."""
+        stored = [e.path for e in manifest.files if (target / e.path).is_file()]
+        sound = hash_files(target, stored, observe, stage="checking what is stored")
+        damaged = set(manifest.files) - set(sound)
+        if damaged:
+            with self._staging() as stage:
+                for number, entry in enumerate(sorted(damaged)):
+                    link = stage / str(number)
+                    os.link(self._blob(stage, folder, entry, consume=False), link)
+                    (target / entry.path).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(link, target / entry.path)
 
     def _take(self, stage: Path, source: Path, entry: FileEntry, blob: Path, consume: bool) -> None:
         """Bring one file into `blobs`, checked on its way."""

@@ -34,10 +34,16 @@ def connect(settings: Settings) -> MlflowClient:
     """
     for key, value in _PATIENCE.items():
         os.environ.setdefault(key, value)
+    # MLflow and its libraries warn of one another's deprecations, which is nothing to our users.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import mlflow
-        from mlflow import MlflowClient
+        return _connect(settings)
+
+
+def _connect(settings: Settings) -> MlflowClient:
+    import mlflow
+    from mlflow import MlflowClient
+
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if not settings.embedded_tracking:
@@ -50,6 +56,22 @@ def connect(settings: Settings) -> MlflowClient:
     return client
 
 
-def artifact_location(settings: Settings) -> str | None:
-    """Where a new experiment keeps its artifacts; None leaves it to the user's server."""
-    return (settings.mlflow / "artifacts").as_uri() if settings.embedded_tracking else None
+def ensure_experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+    """The id of the experiment of this name, made if needed, restored if deleted.
+
+    With the embedded MLflow its artifacts go below the data folder; a server of the user's decides
+    for itself.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        folder = settings.mlflow / "artifacts" / name.replace("/", "_")
+        tags = {
+            "mlflow.experimentKind": "custom_model_development",
+            "mlflow.note.content": f"Quantizations of **{name.rpartition('/')[2]}**, made by qreg. "
+            "Compare runs by `perplexity/ratio` and `size/after_bytes`.",
+        }
+        location = folder.as_uri() if settings.embedded_tracking else None
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

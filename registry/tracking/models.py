@@ -14,7 +14,7 @@ from registry.artifact import Digest
 from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
 from registry.reference import Reference
-from registry.tracking.client import connect
+from registry.tracking.client import connect, ensure_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +27,9 @@ def model_name(name: str) -> str:
     return name.replace("/", "--")
 
 
-def register_version(client: MlflowClient, files: Path, op: dict[str, Any]) -> None:
+def register_version(
+    client: MlflowClient, files: Path, op: dict[str, Any], settings: Settings
+) -> None:
     """Make the LoggedModel, the version and the alias of one publication; repeating is harmless.
 
     Args:
@@ -35,12 +37,13 @@ def register_version(client: MlflowClient, files: Path, op: dict[str, Any]) -> N
         files: the activity's files; `op["bundle"]` names the descriptor's folder in it.
         op: `name` (ORG/NAME), `digest`, `reference`, `tags`, `params`, `alias`, `description`,
             `run_id` (or None), `experiment`.
+        settings: where artifacts of new experiments go.
     """
     registered = model_name(op["name"])
     _ensure_registered(client, registered, op)
     version = _find_version(client, registered, op["reference"])
     if version is None:
-        version = _create_version(client, registered, files / op["bundle"], op)
+        version = _create_version(client, registered, files / op["bundle"], op, settings)
     client.set_registered_model_alias(registered, op["alias"], version)
 
 
@@ -96,11 +99,13 @@ def _find_version(client: MlflowClient, name: str, reference: str) -> str | None
     return next((str(v.version) for v in found if v.tags.get("qreg.reference") == reference), None)
 
 
-def _create_version(client: MlflowClient, name: str, bundle: Path, op: dict[str, Any]) -> str:
+def _create_version(
+    client: MlflowClient, name: str, bundle: Path, op: dict[str, Any], settings: Settings
+) -> str:
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
-    experiment_id = _experiment_of(client, op)
+    experiment_id = _experiment_of(client, op, settings)
     # LoggedModel names forbid / : . % ' "
     logged_name = re.sub(r"[^A-Za-z0-9_-]", "_", op["name"].rpartition("/")[2])
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -128,7 +133,7 @@ def _create_version(client: MlflowClient, name: str, bundle: Path, op: dict[str,
     return str(version.version)
 
 
-def _experiment_of(client: MlflowClient, op: dict[str, Any]) -> str:
+def _experiment_of(client: MlflowClient, op: dict[str, Any], settings: Settings) -> str:
     """The experiment of the run that made the artifact; without one, that of its base's name."""
     from mlflow.exceptions import MlflowException
 
@@ -137,7 +142,4 @@ def _experiment_of(client: MlflowClient, op: dict[str, Any]) -> str:
             return str(client.get_run(op["run_id"]).info.experiment_id)
         except MlflowException:
             op["run_id"] = None  # it was made under another tracking server
-    experiment = client.get_experiment_by_name(op["experiment"])
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    return str(client.create_experiment(op["experiment"]))
+    return ensure_experiment(client, op["experiment"], settings)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from registry.config import Settings
-from registry.tracking.client import artifact_location, connect
+from registry.tracking.client import connect, ensure_experiment
 from registry.tracking.journal import Journal
 from registry.tracking.models import register_version
 
@@ -39,9 +39,7 @@ class Sender:
                 self._client = connect(self._settings)
             self._apply(self._client, journal)
         except Exception as error:  # noqa: BLE001 - MLflow's stores raise what their drivers raise
-            # An address in a message may hold a password.
-            first = re.sub(r"//[^/@\s]+@", "//", str(error).partition("\n")[0])
-            self.trouble = f"{type(error).__name__}: {first}"
+            self.trouble = _in_short(error)
             return False
         self.trouble = ""
         return True
@@ -55,13 +53,31 @@ class Sender:
         for index in range(state["offset"], len(operations)):
             operation = operations[index]
             try:
-                _HANDLERS[operation["op"]](client, journal, state, operation)
+                if operation["op"] == "version":
+                    register_version(client, journal.folder / "files", operation, self._settings)
+                else:
+                    _HANDLERS[operation["op"]](client, journal, state, operation)
             except Exception as error:
                 # What MLflow refuses today it refuses tomorrow: go on without it.
                 if getattr(error, "error_code", "") not in _REFUSED:
                     raise
             state["offset"] = index + 1
             journal.mark_sent(state)
+
+
+def _in_short(error: Exception) -> str:
+    """One line for people; an address in a message may hold a password."""
+    text = str(error)
+    for sign in (
+        "Connection refused",
+        "timed out",
+        "Name or service not known",
+        "Permission denied",
+    ):
+        if sign in text:
+            return sign.lower()
+    first = re.sub(r"//[^/@\s]+@", "//", text.partition("\n")[0])
+    return f"{type(error).__name__}: {first[:160]}"
 
 
 def _open_run(client: MlflowClient, header: dict[str, Any], settings: Settings) -> dict[str, str]:
@@ -78,23 +94,6 @@ def _open_run(client: MlflowClient, header: dict[str, Any], settings: Settings) 
         tags={**header.get("tags", {}), "qreg.activity": header["id"]},
     )
     return {"experiment_id": experiment_id, "run_id": run.info.run_id}
-
-
-def ensure_experiment(client: MlflowClient, name: str, settings: Settings) -> str:
-    """The id of the experiment of this name, made if needed, restored if deleted."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        base = artifact_location(settings)
-        location = f"{base}/{name.replace('/', '_')}" if base else None
-        tags = {
-            "mlflow.experimentKind": "custom_model_development",
-            "mlflow.note.content": f"Quantizations of **{name.rpartition('/')[2]}**, made by qreg. "
-            "Compare runs by `perplexity/ratio` and `size/after_bytes`.",
-        }
-        return str(client.create_experiment(name, artifact_location=location, tags=tags))
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
 
 
 def _params(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
@@ -134,12 +133,6 @@ def _dataset(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[s
     client.log_inputs(state["run_id"], datasets=[DatasetInput(dataset, tags)])
 
 
-def _version(
-    client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]
-) -> None:
-    register_version(client, journal.folder / "files", op)
-
-
 def _end(client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
     if "run_id" in state:
         client.set_terminated(state["run_id"], status=op["status"], end_time=op["time"])
@@ -151,6 +144,5 @@ _HANDLERS: dict[str, Callable[[MlflowClient, Journal, dict[str, Any], dict[str, 
     "metrics": _metrics,
     "artifact": _artifact,
     "dataset": _dataset,
-    "version": _version,
     "end": _end,
 }

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from registry.artifact import Manifest
 from registry.config import Settings
-from registry.describe import describe_folder
+from registry.describe import describe_folder, read_manifest
 from registry.errors import UsageError
-from registry.names import check_name, check_tag
+from registry.names import check_alias, check_name, check_tag
 from registry.progress import Observer, ignore
 from registry.stores import Published, Store, open_store
 from registry.tracking.release import DEFAULT_ALIAS, announce
+from registry.transfer.verification import compare, raise_faults
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def publish(
     to: str = "",
     tags: Iterable[str] = (),
     alias: str = DEFAULT_ALIAS,
+    describe_anew: bool = False,
     observe: Observer = ignore,
 ) -> Publication:
     """Publish a checkpoint's folder; the folder itself is never written to.
@@ -44,18 +46,25 @@ def publish(
         to: URL of a store; default: the default registry.
         tags: set on the new revision besides `latest`.
         alias: of the model version in MLflow.
+        describe_anew: publish files that the folder's own manifest contradicts, as something new
+            without that manifest's provenance.
         observe: is told the bytes hashed and moved.
 
     Raises:
-        NotFoundError, IntegrityError: the folder is not a whole checkpoint.
+        NotFoundError, IntegrityError: the folder is not a whole checkpoint, or not the one that
+            its manifest describes.
         UsageError: an invalid name or tag.
         TransferError: the store could not take it; nothing of it is visible then.
     """
     tags = tuple(check_tag(tag) for tag in tags)
+    check_alias(alias)
     if name:
         check_name(name)
     store: Store = open_store(to or settings.registry)
+    known = read_manifest(folder)
     manifest = describe_folder(folder, name=name, observe=observe)
+    if known is not None and known.digest != manifest.digest and not describe_anew:
+        raise_faults(folder, compare(manifest.files, known))
     if "/" not in manifest.name:
         raise UsageError(
             f"{folder} has no {'manifest that names it' if not name else 'valid name'}",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Manifest, is_payload
+from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload
 from registry.config import Settings
 from registry.errors import IntegrityError
 from registry.files import write_atomically
@@ -31,23 +32,24 @@ class Verification:
 
 def verify(folder: Path, manifest: Manifest, observe: Observer = ignore) -> Verification:
     """Compare every file of a folder with the manifest; every byte is read."""
-    present = list_files(folder, follow_outside=True)
+    paths = [p for p in list_files(folder, follow_outside=True) if p != MANIFEST_FILE]
+    return compare(hash_files(folder, paths, observe, stage="verifying"), manifest)
+
+
+def compare(found: Iterable[FileEntry], manifest: Manifest) -> Verification:
+    """Compare files that were just hashed with the manifest."""
+    present = {entry.path: entry for entry in found}
     listed = {entry.path: entry for entry in manifest.files}
     faults = [f"{path}: missing" for path in listed if path not in present]
-    faults += [
-        f"{path}: not in the manifest"
-        for path in present
-        if path not in listed and path != MANIFEST_FILE and is_payload(path)
-    ]
-    faults += [
-        f"{path}: has {present[path]} bytes, the manifest says {entry.size}"
-        for path, entry in listed.items()
-        if path in present and present[path] != entry.size
-    ]
-    same_size = [p for p, entry in listed.items() if present.get(p) == entry.size]
-    for found in hash_files(folder, same_size, observe, stage="verifying"):
-        if found.sha256 != listed[found.path].sha256:
-            faults.append(f"{found.path}: its content has changed (sha256 {found.sha256[:12]}…)")
+    for path, entry in present.items():
+        expected = listed.get(path)
+        if expected is None:
+            if is_payload(path):
+                faults.append(f"{path}: not in the manifest")
+        elif entry.size != expected.size:
+            faults.append(f"{path}: has {entry.size} bytes, the manifest says {expected.size}")
+        elif entry.sha256 != expected.sha256:
+            faults.append(f"{path}: its content has changed (sha256 {entry.sha256[:12]}…)")
     return Verification(len(listed), manifest.size, tuple(faults))
 
 
@@ -75,7 +77,8 @@ def raise_faults(folder: Path, verification: Verification) -> None:
     if verification.faults:
         raise IntegrityError(
             f"{folder} is not what its manifest says: {verification.faults[0]}",
-            remedy="Pull or publish the artifact again from its origin; do not serve this copy.",
+            remedy="Do not serve this copy: pull it again, or publish the intact origin again, "
+            "which mends a registry. If the change was meant, publish with --describe-anew .",
             details="\n".join(verification.faults),
         )
 

@@ -9,7 +9,12 @@ from serving.rules.situation import Situation
 
 
 def model(s: Situation) -> Iterator[Flag]:
-    yield Flag("--model", s.facts.folder, f"the verified files of {s.facts.digest[:19]}…", ARTIFACT)
+    yield Flag(
+        "--model",
+        s.facts.folder,
+        f"the files of {s.facts.digest[:19]}…; serve verifies them first",
+        ARTIFACT,
+    )
 
 
 def served_name(s: Situation) -> Iterator[Flag]:

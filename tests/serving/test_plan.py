@@ -86,6 +86,11 @@ def test_arguments_that_belong_to_no_flag() -> None:
     assert override([], parse_arguments(["-q", "ascend"]))[0].argv() == ["-q", "ascend"]
 
 
+def test_another_model_cannot_be_slipped_in() -> None:
+    with pytest.raises(UsageError, match="verified artifact"):
+        parse_arguments(["--model=/etc"])
+
+
 def test_secrets_do_not_go_on_a_command_line() -> None:
     with pytest.raises(UsageError) as caught:
         parse_arguments(["--api-key", "s3cret"])
