@@ -21,5 +21,6 @@ def open_quantizer(name: str) -> Quantizer:
         return quantizer
     raise NotFoundError(
         f"There is no quantizer {name!r}",
-        remedy=f"Use --tool llmcompressor, or install a plug-in of the group {PLUGINS!r}.",
+        remedy="This release quantizes with --tool llmcompressor; others come in as plug-ins of "
+        f"the entry-point group {PLUGINS!r}.",
     )

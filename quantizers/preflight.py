@@ -14,6 +14,8 @@ from registry.checkpoint.quantization import is_linear_weight, quantization_conf
 from registry.errors import IncompatibleError, NotFoundError, UsageError
 from registry.staging import require_fresh
 
+_SHORTEST_TEXT = 1000  # characters, about one window of tokens
+
 
 def check_job(
     quantizer: Quantizer, source: Path, output: Path, recipe: Recipe, calibration: Path | None
@@ -79,7 +81,9 @@ def check_calibration(recipe: Recipe, calibration: Path | None) -> None:
             remedy='Give --calibration FILE.jsonl with a line {"text": "…"} a sample.',
         )
     if not calibration.is_file():
-        raise NotFoundError(f"There is no calibration file {calibration}")
+        raise NotFoundError(
+            f"There is no calibration file {calibration}", remedy="Give the path of a JSONL file."
+        )
     samples = 0
     with calibration.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -87,7 +91,9 @@ def check_calibration(recipe: Recipe, calibration: Path | None) -> None:
                 _check_sample(line, f"{calibration}, line {number}")
                 samples += 1
     if not samples:
-        raise UsageError(f"The calibration file {calibration} is empty")
+        raise UsageError(
+            f"The calibration file {calibration} is empty", remedy='A line reads {"text": "…"} .'
+        )
 
 
 def _check_sample(line: str, where: str) -> None:
@@ -103,6 +109,23 @@ def _check_sample(line: str, where: str) -> None:
         raise UsageError(
             f"{where} holds no text",
             remedy='A line reads {"text": "…"}, {"messages": […]} or "…" .',
+        )
+
+
+def check_evaluation_text(path: Path | None) -> None:
+    """A text to measure on is UTF-8 and long enough for at least one window."""
+    if path is None:
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The evaluation text {path} cannot be read: {error}", remedy="Give a UTF-8 text file."
+        ) from error
+    if len(text) < _SHORTEST_TEXT:
+        raise UsageError(
+            f"The evaluation text {path} has {len(text)} characters",
+            remedy=f"Give at least {_SHORTEST_TEXT}; some 60,000 make a stable figure.",
         )
 
 

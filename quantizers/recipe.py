@@ -111,7 +111,8 @@ def parse_recipe(content: str, name: str, label: str) -> Recipe:
     try:
         value = yaml.safe_load(content)
     except yaml.YAMLError as error:
-        raise UsageError(f"{label} is not YAML: {error}") from error
+        where = str(error).replace('"<unicode string>"', label)
+        raise UsageError(f"{label} is not YAML: {where}", remedy=_LAYOUT) from error
     if not isinstance(value, dict):
         raise UsageError(f"{label} is not a recipe: it is not a mapping", remedy=_LAYOUT)
     if "stages" not in value and any(str(key).endswith("_stage") for key in value):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantizers.catalogue import open_quantizer
 from quantizers.interface import Command, Job
-from quantizers.preflight import check_job
+from quantizers.preflight import check_evaluation_text, check_job
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
 from quantizers.recipe import load_recipe
@@ -18,8 +18,9 @@ from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
 from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
 from registry.checkpoint import Checkpoint, open_checkpoint
+from registry.clock import utc_now
 from registry.config import Settings
-from registry.describe import compose, utc_now
+from registry.describe import compose
 from registry.errors import IncompatibleError, ToolError
 from registry.folder import hash_files, list_files
 from registry.names import check_name
@@ -44,6 +45,8 @@ def quantize(
     """
     started = time.monotonic()
     prepared = _prepare(request, settings)
+    if not any(path.startswith("tokenizer") for path in prepared.checkpoint.files):
+        observe(Note(f"{prepared.source} has no tokenizer: engines need one", warning=True))
     work = Path(tempfile.mkdtemp(prefix="qreg-quantize-"))
     try:
         with tracked_run(
@@ -100,6 +103,7 @@ def _prepare(request: QuantizationRequest, settings: Settings) -> Prepared:
     )
     source = resolved.folder.absolute()
     checkpoint = check_job(quantizer, source, output.absolute(), recipe, request.calibration)
+    check_evaluation_text(request.evaluation_text)
     toolchain = find_toolchain(quantizer.toolchain, settings)
     base = resolved.snapshot.manifest.name if resolved.snapshot else source.resolve().name
     return Prepared(

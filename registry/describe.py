@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.footprint import read_footprint
 from registry.checkpoint.quantization import read_quantization
+from registry.clock import utc_now
 from registry.folder import hash_files, list_files, require_folder
 from registry.progress import Observer, ignore
 
@@ -82,8 +82,3 @@ def compose(
         created=known.created if known and same else utc_now(),
         extra=known.extra if known else {},
     )
-
-
-def utc_now() -> str:
-    """The time in UTC, ISO 8601 with seconds."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

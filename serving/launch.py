@@ -57,6 +57,14 @@ class Server:
                 remedy="End that program or choose another --port .",
             )
 
+    def require_alive(self, patience: float = 5.0) -> None:
+        """Raise ToolError if the engine has ended, or does within `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while self.tool.running and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        if not self.tool.running:
+            raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+
     def wait(self) -> None:
         """Wait as long as the engine runs.
 

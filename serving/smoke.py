@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.artifact import Digest
+from registry.clock import utc_now
 from registry.config import Settings
-from registry.describe import utc_now
 from registry.errors import ToolError
 from serving.launch import Server
 from serving.probe import post
@@ -59,6 +59,7 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
             reply = post(f"{server.url}/v1/completions", {**body, "prompt": prompt})
             answer = reply["choices"][0]["text"]
     except (OSError, ValueError, LookupError, TypeError) as error:
+        server.require_alive()
         said = error.read().decode()[:500] if isinstance(error, urllib.error.HTTPError) else ""
         raise ToolError(
             f"The server at {server.url} did not answer the smoke request: {error}",

@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def _end_tree(child: "subprocess.Popen[bytes]", grace: float) -> None:
 
 
 def main(report: str, grace: float, command: "list[str]") -> None:
+    parent = os.getppid()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -109,6 +111,9 @@ def main(report: str, grace: float, command: "list[str]") -> None:
         if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
             break
     _end_tree(child, grace)
+    if os.getppid() != parent:  # nobody is left to read the report
+        shutil.rmtree(os.path.dirname(report), ignore_errors=True)
+        return
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     _report(
         report,

@@ -12,6 +12,7 @@ from qreg.cli.output import HUMAN, JSON, QUIET, Output
 from registry.config import Settings
 from registry.config import load as load_settings
 
+PORT = click.IntRange(1, 65535)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,7 +27,7 @@ def command_options(function: F) -> F:
     @functools.wraps(function)
     def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
         settings = load_settings()
-        output = Output(JSON if as_json else QUIET if quiet else HUMAN)
+        output = Output(JSON if as_json else QUIET if quiet else HUMAN, silent=quiet)
         _look_after(settings, output)
         return function(output, settings, *args, **kwargs)
 
@@ -40,6 +41,6 @@ def _look_after(settings: Settings, output: Output) -> None:
 
     done = recover(settings)
     if done.sent:
-        output.note(f"Sent {done.sent} earlier run(s) to MLflow.")
+        output.note(f"Sent {done.sent} earlier record(s) to MLflow.")
     if done.waiting and done.trouble:
-        output.note(f"{done.waiting} run(s) wait for MLflow: {done.trouble}", warning=True)
+        output.note(f"{done.waiting} record(s) wait for MLflow: {done.trouble}")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from registry.errors import Interrupted, QregError, UsageError
+from registry.errors import Interrupted, NotAllowedError, QregError, TransferError, UsageError
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -20,6 +20,9 @@ def report(error: BaseException, *, as_json: bool) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message())
+        return UsageError.exit_code
     known = _as_ours(error)
     if known is None:
         import traceback
@@ -48,9 +51,18 @@ def _as_ours(error: BaseException) -> QregError | None:
         return Interrupted("Stopped by Ctrl-C")
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "qreg"
-        return UsageError(error.format_message(), remedy=f"See {path} --help .")
+        hint = (
+            " Arguments of the engine go after -- ."
+            if isinstance(error, click.NoSuchOption)
+            else ""
+        )
+        return UsageError(error.format_message(), remedy=f"See {path} --help .{hint}")
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
+    if isinstance(error, PermissionError):
+        return NotAllowedError(str(error), remedy="Check the permissions of this path.")
+    if isinstance(error, OSError):
+        return TransferError(str(error), remedy="Check the path, its disk and its free space.")
     return None
 
 

@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 @click.command("generate")
 @click.argument("reference")
 @click.option("--prompt", "prompts", multiple=True, required=True, help="May be repeated.")
-@click.option("--max-tokens", default=64, show_default=True, help="Of each answer.")
-@click.option("--temperature", default=0.0, show_default=True, help="0 decodes greedily.")
+@click.option(
+    "--max-tokens",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each answer.",
+)
+@click.option(
+    "--temperature",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="0 decodes greedily.",
+)
 @click.option("--engine", default="vllm-cpu", show_default=True, help="What to generate with.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)

@@ -9,6 +9,7 @@ import click
 from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
+from registry.errors import NotFoundError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,8 @@ def command(output: Output, settings: Settings, url: str) -> None:
     from registry.stores import open_store
 
     store = open_store(url or settings.registry)
+    if url and not store.exists:
+        raise NotFoundError(f"{url} is not a registry", remedy="Check the path.")
     rows = []
     for name in store.names():
         for revision in store.revisions(name):

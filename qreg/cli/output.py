@@ -7,6 +7,8 @@ document, `--quiet` nothing but it or the essential line.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +28,9 @@ HUMAN, JSON, QUIET = "human", "json", "quiet"
 class Output:
     """Shows results, progress and notes in one of the three modes."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, *, silent: bool = False) -> None:
         self.mode = mode
+        self.silent = silent
 
     def result(
         self, document: Any, human: Callable[[Console], None], essential: str | None = None
@@ -39,24 +42,29 @@ class Output:
             human: draws it on a console.
             essential: the one line that `--quiet` prints, such as a path or a digest.
         """
-        if self.mode == JSON:
-            print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
-        elif self.mode == QUIET:
-            if essential is not None:
-                print(essential, flush=True)
-        else:
-            human(_console(sys.stdout))
-            sys.stdout.flush()
+        try:
+            if self.mode == JSON:
+                print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
+            elif self.mode == QUIET:
+                if essential is not None:
+                    print(essential, flush=True)
+            else:
+                human(_console(sys.stdout))
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever reads has enough, as `head` does: end as other programs do.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at exit
+            raise SystemExit(128 + signal.SIGPIPE) from None
 
     def note(self, text: str, *, warning: bool = False) -> None:
-        """A remark on standard error; in quiet mode only warnings."""
-        if self.mode != QUIET or warning:
+        """A remark on standard error; with --quiet only warnings."""
+        if not self.silent or warning:
             print(f"{'Warning: ' if warning else ''}{text}", file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self) -> Iterator[Observer]:
         """An observer that shows progress while the block lasts."""
-        if self.mode == QUIET:
+        if self.silent:
             yield lambda event: self._note_of(event)
         elif sys.stderr.isatty():
             with _bars() as bars:
@@ -112,7 +120,7 @@ class _LineObserver:
             if new:
                 self._stage, self._began = event.stage, now
             self._shown = now
-            text = amount(event) + time_left(event, now - self._began)
+            text = event.detail if new else amount(event) + time_left(event, now - self._began)
             print(f"  · {event.stage}{': ' if text else ''}{text}", file=sys.stderr, flush=True)
 
 

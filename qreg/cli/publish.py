@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 @click.option(
     "--alias", default="current", show_default=True, help="Of the model version in MLflow."
 )
+@click.option(
+    "--describe-anew",
+    is_flag=True,
+    help="Publish files that the folder's own manifest contradicts, without its provenance.",
+)
 @command_options
 def command(
     output: Output,
@@ -32,12 +37,22 @@ def command(
     to: str,
     tags: tuple[str, ...],
     alias: str,
+    describe_anew: bool,
 ) -> None:
     """Publish the artifact in FOLDER; it becomes visible only when all of it is there."""
     from registry.transfer import publish
 
     with output.progress() as observe:
-        done = publish(folder, settings, name=name, to=to, tags=tags, alias=alias, observe=observe)
+        done = publish(
+            folder,
+            settings,
+            name=name,
+            to=to,
+            tags=tags,
+            alias=alias,
+            describe_anew=describe_anew,
+            observe=observe,
+        )
     document = {
         "name": done.manifest.name,
         "digest": str(done.manifest.digest),
@@ -53,6 +68,7 @@ def command(
         )
         console.print(f"digest     {done.manifest.digest}")
         console.print(f"reference  {done.reference}")
-        console.print(f"Next: qreg plan {done.manifest.name}")
+        there = f"{to.rstrip('/')}/{done.manifest.name}" if to else done.manifest.name
+        console.print(f"Next: qreg plan {there}")
 
     output.result(document, human, essential=done.reference)

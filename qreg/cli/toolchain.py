@@ -43,7 +43,8 @@ def list_(output: Output, settings: Settings) -> None:
             if row["problem"]:
                 console.print(f"{row['name']}: {row['problem']}")
 
-    output.result({"toolchains": rows}, human)
+    usable = [row["name"] for row in rows if row["version"]]
+    output.result({"toolchains": rows}, human, essential="\n".join(usable) or None)
 
 
 @command.command("install")

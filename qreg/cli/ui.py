@@ -6,14 +6,14 @@ import time
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import PORT, command_options
 from qreg.cli.output import Output
 from registry.config import Settings
 from registry.errors import Interrupted, ToolError
 
 
 @click.command("ui")
-@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--port", default=5000, show_default=True, type=PORT, help="Port on 127.0.0.1.")
 @command_options
 def command(output: Output, settings: Settings, port: int) -> None:
     """Open MLflow's UI on the tracked runs and the registered models, until Ctrl-C."""
@@ -28,7 +28,9 @@ def command(output: Output, settings: Settings, port: int) -> None:
     from toolchains.process import started
 
     require_free_port("127.0.0.1", port)
+    output.note("Starting MLflow …")
     base = f"http://127.0.0.1:{port}"
+    ready = False
     log = settings.new_log("mlflow-ui")
     try:
         with started(
@@ -38,7 +40,7 @@ def command(output: Output, settings: Settings, port: int) -> None:
                 if not server.running:
                     raise ToolError("MLflow's server ended at start-up", details=server.tail())
                 time.sleep(0.2)
-            url = page(base)
+            url, ready = page(base), True
             output.result(
                 {"url": url},
                 lambda console: console.print(f"MLflow is at {url}  (Ctrl-C stops it)"),
@@ -48,4 +50,6 @@ def command(output: Output, settings: Settings, port: int) -> None:
                 time.sleep(0.2)
             raise ToolError("MLflow's server ended", details=server.tail())
     except (Interrupted, KeyboardInterrupt):
+        if not ready:
+            raise
         output.note("Stopped.")

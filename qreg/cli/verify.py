@@ -32,7 +32,7 @@ def command(output: Output, settings: Settings, reference: str) -> None:
     if manifest is None:
         raise NotFoundError(
             f"{resolved.folder} has no qreg.json to verify against",
-            remedy="Publish the folder first; publishing describes and hashes it.",
+            remedy="Publish it (qreg publish FOLDER --name ORG/NAME), then verify ORG/NAME.",
         )
     with output.progress() as observe:
         outcome = verify(resolved.folder, manifest, observe)

@@ -177,5 +177,8 @@ def _read_json(source: Source, files: Mapping[str, int], path: str) -> dict[str,
             remedy="Copy or download this file again.",
         ) from error
     if not isinstance(value, dict):
-        raise IntegrityError(f"{path} of {source.label} is not a JSON object")
+        raise IntegrityError(
+            f"{path} of {source.label} is not a JSON object",
+            remedy="Copy or download this file again.",
+        )
     return value

@@ -64,6 +64,11 @@ class Store(ABC):
     def url(self) -> str:
         """How a user names this store."""
 
+    @property
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether anything was ever published there."""
+
     @abstractmethod
     def names(self) -> Iterable[str]:
         """All names, sorted."""

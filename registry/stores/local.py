@@ -23,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
 from registry.folder import hash_files, sha256_file
@@ -102,7 +103,7 @@ class LocalStore(Store):
             stat = (folder / MANIFEST_FILE).stat()
             found.append((stat.st_mtime_ns, folder.name))
         return [
-            Published(name, Digest(hex_), tuple(tags.get(hex_, ())), _iso(when))
+            Published(name, Digest(hex_), tuple(tags.get(hex_, ())), iso(when / 1e9))
             for when, hex_ in sorted(found, reverse=True)
         ]
 
@@ -313,10 +314,3 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _iso(nanoseconds: int) -> str:
-    from datetime import datetime, timezone
-
-    when = datetime.fromtimestamp(nanoseconds / 1e9, timezone.utc)
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,7 +19,7 @@ class TrackedRun:
 
     def __init__(self, journal: Journal, sender: Sender, observe: Observer) -> None:
         self._journal, self._sender, self._observe = journal, sender, observe
-        self._away = False
+        self._away = self._told = False
 
     @property
     def identity(self) -> str:
@@ -70,6 +70,9 @@ class TrackedRun:
         if self._sender.send(self._journal):
             return True
         self._away = True
+        if self._told:
+            return False
+        self._told = True
         self._observe(
             Note(
                 f"MLflow does not answer ({self._sender.trouble}). The run is kept on this machine "

@@ -21,5 +21,6 @@ def open_engine(name: str) -> Engine:
         return engine
     raise NotFoundError(
         f"There is no engine {name!r}",
-        remedy=f"Use vllm-cpu, or install a plug-in of the group {PLUGINS!r}.",
+        remedy="This release serves with --engine vllm-cpu; others come in as plug-ins of the "
+        f"entry-point group {PLUGINS!r}.",
     )

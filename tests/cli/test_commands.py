@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,31 @@ def test_a_plan_that_does_not_fit_has_its_exit_code(published: Run, tmp_path: Pa
     assert not ran.json["fits"] and ran.json["findings"][0]["id"] == "method"
     refused = published("serve", "org/slim")
     assert refused.code == 6 and "cannot run modelslim" in refused.err
+
+
+def test_a_reader_that_has_enough_is_no_fault(published: Run, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m qreg inspect org/m --json; echo code $? >&2"
+    done = subprocess.run(
+        ["bash", "-c", f"({command}) | true"], capture_output=True, text=True, check=False
+    )
+    assert "code 1\n" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_output_that_cannot_be_written(published: Run) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "qreg", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 7 and "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_arguments_help_is_shown(qreg: Run) -> None:
+    ran = qreg()
+    assert ran.code == 2 and "Commands:" in ran.out and ran.err == ""
+
+
+def test_a_registry_that_is_not_there(qreg: Run, tmp_path: Path) -> None:
+    assert qreg("list", "--from", f"file://{tmp_path}/none").code == 3
 
 
 def test_toolchain_list(qreg: Run) -> None:

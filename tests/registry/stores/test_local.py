@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from registry.artifact import Manifest
 from registry.describe import describe_folder
 from registry.errors import IncompatibleError, IntegrityError, NotFoundError, UsageError
 from registry.stores import open_store
-from registry.stores.local import LocalStore
+from registry.stores.local import MARKER, LocalStore
 from tests.checkpoints import write_quantized
 
 NAME = "org/model"
@@ -59,8 +60,26 @@ def test_publishing_again_changes_nothing(store: LocalStore, tmp_path: Path) -> 
     store.publish(folder, manifest)
     after = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
     changed = {p.name for p in after if before.get(p) != after[p]}
-    assert changed == {"latest"}
+    assert changed - {f".{MARKER}.lock"} == {"latest"}
     assert len(store.revisions(NAME)) == 1
+
+
+def test_publishing_the_origin_again_mends_what_was_damaged(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    folder, manifest = _made(tmp_path / "m")
+    store.publish(folder, manifest)
+    revision = store.snapshot(NAME).folder
+    (revision / "tokenizer.json").chmod(0o644)
+    (revision / "tokenizer.json").write_text("damaged")
+    (revision / "config.json").unlink()
+    store.publish(folder, manifest)
+    for entry in manifest.files:
+        assert (revision / entry.path).read_bytes() == (folder / entry.path).read_bytes()
+    other = replace(manifest, name="org/other")
+    store.publish(folder, other)
+    stored = store.snapshot("org/other").folder / "tokenizer.json"
+    assert stored.read_bytes() == (folder / "tokenizer.json").read_bytes()
 
 
 def test_latest_is_the_one_published_last(store: LocalStore, tmp_path: Path) -> None:

@@ -97,6 +97,33 @@ def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> Non
         pull("org/unknown", settings)
 
 
+def test_a_folder_that_its_manifest_contradicts(settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    copy = pull(NAME, settings, output=tmp_path / "copy").folder
+    shard = copy / "model.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        publish(copy, settings)
+    anew = publish(copy, settings, describe_anew=True)
+    assert anew.manifest.name == NAME and anew.manifest.provenance == {}
+
+
+@pytest.mark.parametrize("alias", ["latest", "v9", "a b", "", "a/b"])
+def test_aliases_that_mlflow_would_refuse(settings: Settings, tmp_path: Path, alias: str) -> None:
+    with pytest.raises(UsageError, match="not a valid alias"):
+        publish(write_quantized(tmp_path / "m"), settings, name=NAME, alias=alias)
+
+
+def test_outputs_stay_out_of_models_and_registries(settings: Settings, tmp_path: Path) -> None:
+    model = write_quantized(tmp_path / "m")
+    publish(model, settings, name=NAME)
+    for output in (model / "in", settings.data / "registry" / "x" / "y"):
+        with pytest.raises(UsageError, match="lies inside"):
+            pull(NAME, settings, output=output)
+    with pytest.raises(UsageError, match="is a file"):
+        pull(NAME, settings, output=model / "config.json" / "x")
+
+
 def test_an_output_that_holds_something_is_left_alone(settings: Settings, tmp_path: Path) -> None:
     publish(write_quantized(tmp_path / "m"), settings, name=NAME)
     (tmp_path / "full").mkdir()
