@@ -1,6 +1,7 @@
 # qreg with its own environment; toolchains are installed on first use into the volume /data.
 #   docker build -t qreg .
-#   docker run --rm -it -v qreg:/data -v "$PWD":/work -p 8000:8000 qreg demo
+#   docker run --rm -it -v qreg:/data -v "$PWD":/work qreg demo
+#   docker run --rm -v qreg:/data -p 8000:8000 qreg serve ORG/NAME --host 0.0.0.0
 # Inside an Ascend container, install the wheel instead and name the container's own environment:
 #   qreg toolchain use vllm-ascend --python "$(command -v python3)"
 FROM python:3.11-slim AS build

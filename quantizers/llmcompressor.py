@@ -40,7 +40,7 @@ _KNOWN_FAILURES = (
     ("has not been linearized", "Use a recipe with targets: [Linear]; qreg linearizes experts."),
     ("No space left on device", "Free disk space or choose another --output, then run again."),
     (
-        "trust_remote_code",
+        "trust_remote_code=True",
         "The model brings Python code of its own: read it, then add --trust-remote-code .",
     ),
     (
@@ -48,7 +48,6 @@ _KNOWN_FAILURES = (
         "This release of LLM-Compressor's transformers does not know the model type; use an "
         "environment of yours that does: qreg toolchain use llmcompressor --python PATH .",
     ),
-    ("Killed", "The machine ran out of memory; use one with more."),
 )
 
 

@@ -85,11 +85,17 @@ def check_calibration(recipe: Recipe, calibration: Path | None) -> None:
             f"There is no calibration file {calibration}", remedy="Give the path of a JSONL file."
         )
     samples = 0
-    with calibration.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                _check_sample(line, f"{calibration}, line {number}")
-                samples += 1
+    try:
+        with calibration.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    _check_sample(line, f"{calibration}, line {number}")
+                    samples += 1
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The calibration file {calibration} is not UTF-8 text: {error}",
+            remedy='A line reads {"text": "…"} .',
+        ) from error
     if not samples:
         raise UsageError(
             f"The calibration file {calibration} is empty", remedy='A line reads {"text": "…"} .'

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import NotFoundError, UsageError
+from registry.names import check_tag
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -95,7 +96,11 @@ def load_recipe(text: str, tool: str) -> Recipe:
                 f"There is no recipe {text!r}",
                 remedy=f"Shipped recipes are {', '.join(shipped())}; or give the path of a file.",
             )
-    recipe = parse_recipe(path.read_text(encoding="utf-8"), path.stem, str(path))
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy=_LAYOUT) from error
+    recipe = parse_recipe(content, path.stem, str(path))
     if recipe.tool != tool:
         raise UsageError(
             f"Recipe {recipe.name} is for {recipe.tool}, not for {tool}",
@@ -121,7 +126,7 @@ def parse_recipe(content: str, name: str, label: str) -> Recipe:
     if not isinstance(stages, dict) or not stages:
         raise UsageError(f"{label} is not a recipe: it has no stages", remedy=_LAYOUT)
     recipe = Recipe(
-        name=str(value.get("name", name)),
+        name=check_tag(str(value.get("name", name))),
         title=str(value.get("title", "")),
         tool=str(value.get("tool", "llmcompressor")),
         calibration=_calibration(calibration, label) if calibration else None,

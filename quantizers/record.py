@@ -83,6 +83,8 @@ def track_inputs(
     recipe = work / f"{prepared.recipe.name}.yaml"
     recipe.write_text(prepared.recipe.text, encoding="utf-8")
     run.artifact(recipe, "recipe")
+    for job in work.glob("job.json"):
+        run.artifact(job, "recipe")
 
 
 def quality_of(perplexity: Perplexity | None) -> dict[str, float]:

@@ -31,6 +31,8 @@ from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
 from toolchains import Finished, find_toolchain, run_tool
 
+_OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
+
 
 def quantize(
     request: QuantizationRequest, settings: Settings, observe: Observer = ignore
@@ -139,6 +141,7 @@ def _carry_out(
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
+        "activity": run.identity,
         "quality": quality_of(perplexity),
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
@@ -160,7 +163,9 @@ def _run(prepared: Prepared, command: Command, job: Job, log: Path, observe: Obs
         reason = f"signal {-finished.code}" if finished.code < 0 else f"exit code {finished.code}"
         raise ToolError(
             f"{prepared.quantizer.name} failed ({reason})",
-            remedy=prepared.quantizer.explain(tail) or f"The whole log is {log} .",
+            remedy=_OUT_OF_MEMORY
+            if finished.code == -9
+            else prepared.quantizer.explain(tail) or f"The whole log is {log} .",
             details=tail,
         )
     return finished

@@ -43,7 +43,7 @@ def resolve(text: str, settings: Settings) -> Resolved:
         from registry.tracking.models import resolve_model
 
         target, digest = resolve_model(reference, settings)
-        return _pinned(resolve(target, settings), digest)
+        return _pinned(_pinned(resolve(target, settings), digest), reference.digest)
     if reference.scheme == "file":
         return _pinned(_resolve_path(reference), reference.digest)
     store = open_store(settings.registry if not reference.scheme else f"{reference.scheme}://")
@@ -60,6 +60,10 @@ def _resolve_path(reference: Reference) -> Resolved:
     found = find_store(path)
     if found is not None:
         store, name = found
+        parts = name.split("/")
+        if len(parts) == 4 and parts[0] == "artifacts":  # the revision's own folder
+            snapshot = store.snapshot("/".join(parts[1:3]), digest=Digest(parts[3]))
+            return Resolved(snapshot.reference, snapshot, snapshot.folder)
         if name.count("/") != 1:
             raise NotFoundError(
                 f"{path} is a registry, not an artifact in it",
@@ -70,6 +74,11 @@ def _resolve_path(reference: Reference) -> Resolved:
     if not path.exists():
         raise NotFoundError(
             f"{path} does not exist", remedy="Check the path; a registry's name is ORG/NAME."
+        )
+    if reference.revision:
+        raise NotFoundError(
+            f"{path} is a plain folder and has no revision {reference.revision!r}",
+            remedy="Name the folder alone, or an artifact in a registry.",
         )
     return Resolved(str(path), None, path)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: `target` is a file or holds something, or another process is building it.
     """
-    require_fresh(target)
+    target = require_fresh(target).absolute().resolve()
     partial = partial_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_of(target))
@@ -47,14 +45,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         remove_tree(partial)
+        lock_of(target).unlink(missing_ok=True)
         lock.release()
 
 
 def lock_of(target: Path) -> Path:
-    """The lock that guards a target: never removed, so it lies with the temporary files."""
-    folder = Path(tempfile.gettempdir(), f"qreg-locks-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]}.lock"
+    """The lock that guards a target, beside it, where all who share the disk see it."""
+    return target.parent / f".{target.name}.qreg-lock"
 
 
 def partial_of(target: Path) -> Path:
@@ -79,6 +76,11 @@ def require_fresh(target: Path) -> Path:
             raise UsageError(
                 f"{parent}, above the output {target}, is a file", remedy="Name another folder."
             )
+    if os.path.ismount(target):
+        raise UsageError(
+            f"The output folder {target} is a mount point, which nothing can be renamed to",
+            remedy="Name a new folder inside it.",
+        )
     if target.is_dir():
         if any(target.iterdir()):
             raise UsageError(

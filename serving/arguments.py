@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from registry.errors import UsageError
 from serving.plan import USER, Flag
@@ -13,7 +14,7 @@ _SECRETS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
 
 
 def parse_arguments(words: Sequence[str]) -> list[Flag]:
-    """Read `--name value`, `--name=value` and `--switch`.
+    """Read `--name value …`, `--name=value` and `--switch`.
 
     Raises:
         UsageError: a word that belongs to no flag, a secret, or another model.
@@ -37,8 +38,9 @@ def parse_arguments(words: Sequence[str]) -> list[Flag]:
         elif word.startswith("-") and not _is_number(word):
             flags.append(Flag(word, None, _REASON, USER))
         elif flags and flags[-1].value is None:
-            last = flags.pop()
-            flags.append(Flag(last.name, word, last.reason, last.source))
+            flags[-1] = replace(flags[-1], value=word)
+        elif flags:
+            flags[-1] = replace(flags[-1], more=(*flags[-1].more, word))
         else:
             raise UsageError(
                 f"{word!r} belongs to no flag of the engine",
@@ -47,19 +49,31 @@ def parse_arguments(words: Sequence[str]) -> list[Flag]:
     return flags
 
 
-def override(flags: Iterable[Flag], own: Sequence[Flag]) -> tuple[Flag, ...]:
-    """The plan's flags with the user's in their place, and the user's others at the end."""
-    by_name = {flag.name: flag for flag in own}
-    negated = {f"--no-{flag.name.removeprefix('--')}": flag.name for flag in own}
+def override(
+    flags: Iterable[Flag], own: Sequence[Flag], environment: Mapping[str, str]
+) -> tuple[Flag, ...]:
+    """The plan's flags without those that the user gives, then the user's, in their order.
+
+    Args:
+        flags: of the plan.
+        own: the user's; one may occur several times.
+        environment: what the user has set for variables that the plan sets, too.
+    """
+    named = {flag.name for flag in own}
+    named |= {_negation(name) for name in named}
     kept = []
     for flag in flags:
-        if flag.name in by_name:
-            kept.append(by_name.pop(flag.name))
-        elif f"--no-{flag.name.removeprefix('--')}" in by_name or flag.name in negated:
-            continue
-        else:
+        if flag.is_environment and flag.name in environment:
+            value = environment[flag.name]
+            kept.append(Flag(flag.name, value, "set in your environment", USER))
+        elif flag.name not in named:
             kept.append(flag)
-    return (*kept, *by_name.values())
+    return (*kept, *own)
+
+
+def _negation(name: str) -> str:
+    """`--x` for `--no-x`, and the other way round."""
+    return f"--{name[5:]}" if name.startswith("--no-") else f"--no-{name.removeprefix('--')}"
 
 
 def _is_number(word: str) -> bool:

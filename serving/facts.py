@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from registry.artifact import Manifest
@@ -37,7 +37,7 @@ class ArtifactFacts:
     @classmethod
     def of(cls, manifest: Manifest, folder: str) -> ArtifactFacts:
         """Collect the facts of a manifest."""
-        known = {field.name for field in fields(Architecture)}
+        known = {item.name for item in fields(Architecture)}
         architecture: dict[str, Any] = dict.fromkeys(known)
         architecture.update({k: v for k, v in manifest.architecture.items() if k in known})
         architecture["architectures"] = tuple(architecture["architectures"] or ())
@@ -61,10 +61,12 @@ class Wishes:
         host: address to listen on.
         port: to listen on.
         trust_remote_code: whether the model's own Python code may run.
-        arguments: the engine's own, verbatim; they win over everything.
+        arguments: the engine's own; they win over everything.
+        environment: variables of the user; those that a plan would set win over the plan's.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     trust_remote_code: bool = False
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)

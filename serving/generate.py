@@ -82,10 +82,12 @@ def generate(
         argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
         finished = run_tool(argv, log=log, env=plan.env, cwd=work, on_line=on_line)
         if not result.is_file():
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            lines = log.read_text(errors="replace").splitlines()
+            telling = [line for line in lines if "Error" in line]
+            tail = "\n".join(telling[-6:] or lines[-12:])
             raise ToolError(
                 f"{plan.engine} failed while generating (exit code {finished.code})",
-                remedy=engine.explain(tail) or f"The whole log is {log} .",
+                remedy=engine.explain("\n".join(telling)) or f"The whole log is {log} .",
                 details=tail,
             )
         return [Generation(**item) for item in json.loads(result.read_text())]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.config import Settings
-from registry.errors import IncompatibleError, IntegrityError, ToolError
+from registry.errors import IncompatibleError, IntegrityError, ToolError, UsageError
 from registry.progress import Observer, ignore
 from serving.engines import Engine, open_engine
 from serving.identity import process_tree, require_free_port, strangers_on
@@ -115,7 +115,10 @@ def require_launchable(plan: Plan) -> None:
 
 def address_of(plan: Plan) -> tuple[str, int]:
     """Host and port that a plan listens on."""
-    return plan.value("--host") or "127.0.0.1", int(plan.value("--port") or 8000)
+    port = plan.value("--port") or "8000"
+    if not port.isdigit():
+        raise UsageError(f"{port!r} is not a port", remedy="Choose one from 1 to 65535.")
+    return plan.value("--host") or "127.0.0.1", int(port)
 
 
 def _wait_until_ready(
@@ -147,7 +150,7 @@ def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
     reason = f"signal {-code}" if code < 0 else f"exit code {code}"
     return ToolError(
         f"{plan.engine} ended {when} ({reason})",
-        remedy=engine.explain(tail) or f"Its whole log is {tool.log} .",
+        remedy=engine.explain("\n".join(telling)) or f"Its whole log is {tool.log} .",
         details="\n".join(telling[-6:] or lines[-12:]),
     )
 
@@ -159,4 +162,5 @@ def _working_folder(settings: Settings) -> Path:
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{name}]" if ":" in name else name

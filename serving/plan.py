@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 # Where a flag comes from.
-ARTIFACT, HARDWARE, RELEASE, FAMILY, USER, DEFAULT = (
-    "artifact", "hardware", "release", "family", "user", "default",
-)  # fmt: skip
+ARTIFACT, HARDWARE, RELEASE, USER, DEFAULT = "artifact", "hardware", "release", "user", "default"
 
 ERROR, WARNING = "error", "warning"
 
@@ -27,13 +25,15 @@ class Flag:
         name: `--max-model-len`, or `VLLM_CPU_KVCACHE_SPACE` for an environment variable.
         value: as written on the command line; None for a switch.
         reason: why it is there, in a sentence.
-        source: one of artifact, hardware, release, family, user, default.
+        source: one of artifact, hardware, release, user, default.
+        more: further values of an argument that takes several.
     """
 
     name: str
     value: str | None
     reason: str
     source: str
+    more: tuple[str, ...] = ()
 
     @property
     def is_environment(self) -> bool:
@@ -44,7 +44,11 @@ class Flag:
         """Its words on the command line; none for an environment variable."""
         if self.is_environment:
             return []
-        return [self.name] if self.value is None else [self.name, self.value]
+        return [self.name] if self.value is None else [self.name, self.value, *self.more]
+
+    def to_json(self) -> dict[str, str | None]:
+        value = self.value if self.value is None else " ".join([self.value, *self.more])
+        return {"name": self.name, "value": value, "reason": self.reason, "source": self.source}
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class Plan:
             "nodes": 1,
             "argv": [self.argv],
             "env": self.env,
-            "flags": [asdict(flag) for flag in self.flags],
+            "flags": [flag.to_json() for flag in self.flags],
             "memory": {**asdict(self.memory), "free": self.memory.free},
             "findings": [asdict(finding) for finding in self.findings],
         }

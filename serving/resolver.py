@@ -68,7 +68,7 @@ def compose_plan(
         engine=engine.name,
         release=release,
         command=engine.command(python),
-        flags=override(flags, parse_arguments(wishes.arguments)),
+        flags=override(flags, parse_arguments(wishes.arguments), wishes.environment),
         memory=situation.fit.memory,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != ERROR)),
         chat=facts.chat_template,

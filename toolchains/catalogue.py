@@ -94,7 +94,7 @@ CATALOGUE = (
         "vLLM on Ascend NPUs",
         "vllm-ascend",
         ("torch", "torch_npu", "vllm", "vllm_ascend"),
-        (10, 12),
+        (11, 12),
         "vllm-ascend-{machine}.txt",
         needs=("/usr/local/Ascend/ascend-toolkit", "/usr/local/Ascend/cann"),
         needs_what="Ascend's CANN toolkit",

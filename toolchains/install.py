@@ -52,8 +52,8 @@ def install_toolchain(
     home = home_of(spec, settings)
     settings.toolchains.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.toolchains / f".{home.name}.lock"):
-        remove_tree(own_record(name, settings))
         if (home / MARKER).is_file() and (home / "bin" / "python").exists():
+            remove_tree(own_record(name, settings))
             return find_toolchain(name, settings)
         base = python or find_interpreter(spec)
         remove_tree(home)
@@ -67,6 +67,7 @@ def install_toolchain(
             **probe(spec, [str(target)]),
         }
         write_atomically(home / MARKER, json.dumps(record).encode())
+        remove_tree(own_record(name, settings))
     return find_toolchain(name, settings)
 
 

@@ -8,7 +8,7 @@ TOOLCHAINS/NAME.json                             `{"python": PATH}`, from `qreg 
 from __future__ import annotations
 
 import json
-import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
 from registry.files import remove_tree, write_atomically
 from toolchains.catalogue import Spec, spec_of
+from toolchains.process import run_tool
 
 MARKER = "qreg-toolchain.json"
 _PROBE = """
@@ -128,6 +129,8 @@ def remove_toolchain(name: str, settings: Settings) -> list[Path]:
             and len(path.name) == len(prefix) + 12
         ]
     for path in removed:
+        if path.is_dir():
+            (path / MARKER).unlink(missing_ok=True)  # first: an interrupted removal leaves none
         remove_tree(path)
     return removed
 
@@ -138,17 +141,11 @@ def probe(spec: Spec, python: Sequence[str]) -> dict[str, object]:
     Raises:
         ToolError: an import fails, with the last lines of the reason.
     """
-    try:
-        done = subprocess.run(
-            [*python, "-I", "-c", _PROBE, *spec.probe],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"{python[0]} could not be run: {error}") from error
-    for line in done.stdout.splitlines():
+    with tempfile.TemporaryDirectory(prefix="qreg-probe-") as folder:
+        log = Path(folder, "log")
+        run_tool([*python, "-I", "-c", _PROBE, *spec.probe], log=log, cwd=Path(folder))
+        lines = log.read_text(errors="replace").splitlines()
+    for line in lines:
         if line.startswith("qreg-probe:"):
             found = json.loads(line.removeprefix("qreg-probe:"))
             return {"versions": found["versions"], "python_version": found["python"]}
@@ -156,5 +153,5 @@ def probe(spec: Spec, python: Sequence[str]) -> dict[str, object]:
         f"{', '.join(spec.probe)} cannot be imported by {python[0]}",
         remedy="The last lines below say why. A torch built for CUDA on a machine without it is "
         "the usual reason: see 'CPU-only machines' in the README.",
-        details="\n".join(done.stderr.strip().splitlines()[-3:]),
+        details="\n".join(lines[-3:]),
     )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import click
 
-from qreg.cli.common import command_options
-from qreg.cli.output import Output
-from registry.config import Settings
+from qreg.cli.output import HUMAN, Output
+from registry.config import load as load_settings
 
 
 @click.command("demo")
-@command_options
-def command(output: Output, settings: Settings) -> None:
+def command() -> None:
     """Train, quantize, publish, pull, plan and serve a small model, on this machine's CPU."""
     from qreg.demo.story import tell
 
-    with output.progress() as observe:
-        tell(settings, lambda line: print(line, flush=True), observe)
+    output = Output(HUMAN)
+    tell(load_settings(), lambda line: print(line, flush=True), output.progress)

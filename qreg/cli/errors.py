@@ -48,7 +48,7 @@ def _as_ours(error: BaseException) -> QregError | None:
     if isinstance(error, QregError):
         return error
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return Interrupted("Stopped by Ctrl-C")
+        return Interrupted(f"Stopped by {error}" if str(error) else "Stopped by Ctrl-C")
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "qreg"
         hint = (

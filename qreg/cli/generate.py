@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -48,17 +49,21 @@ def command(
     engine_arguments: tuple[str, ...],
 ) -> None:
     """Answer prompts with REFERENCE offline, through the engine's `LLM` class."""
+    from registry.resolve import resolve
     from registry.transfer import pull
     from serving.facts import Wishes
     from serving.generate import generate
     from serving.launch import require_launchable
     from serving.resolver import make_plan
 
-    wishes = Wishes(trust_remote_code=trust_remote_code, arguments=engine_arguments)
+    wishes = Wishes(
+        trust_remote_code=trust_remote_code, arguments=engine_arguments, environment=os.environ
+    )
     with output.progress() as observe:
-        plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
+        exact = resolve(reference, settings).reference  # what is planned is what is verified
+        plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
         require_launchable(plan)
-        pull(reference, settings, observe=observe)
+        pull(exact, settings, observe=observe)
         answers = generate(
             plan,
             list(prompts),
@@ -75,7 +80,7 @@ def command(
 
     def human(console: Console) -> None:
         for answer in answers:
-            console.print(answer.prompt, style="bold", markup=False)
-            console.print(answer.answer.strip(), markup=False)
+            console.print(answer.prompt, style="bold")
+            console.print(answer.answer.strip())
 
     output.result(document, human, essential="\n".join(a.answer for a in answers))

@@ -38,7 +38,7 @@ def _draw(console: Console, manifest: Manifest) -> None:
     from rich.table import Table
 
     architecture, provenance = manifest.architecture, manifest.provenance
-    console.print(f"[bold]{manifest.name}[/]")
+    console.print(f"{manifest.name}")
     facts = Table.grid(padding=(0, 2))
     facts.add_row("digest", str(manifest.digest))
     facts.add_row("files", f"{len(manifest.files)}, {size_text(manifest.size)}")

@@ -68,7 +68,7 @@ class Output:
             yield lambda event: self._note_of(event)
         elif sys.stderr.isatty():
             with _bars() as bars:
-                yield _BarObserver(bars, self)
+                yield _BarObserver(bars)
         else:
             yield _LineObserver(self)
 
@@ -78,24 +78,23 @@ class Output:
 
 
 class _BarObserver:
-    """One bar a stage; a finished stage leaves a line behind."""
+    """One bar at a time: that of the stage under way."""
 
-    def __init__(self, bars: Bars, output: Output) -> None:
-        self._bars, self._output = bars, output
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
         self._stage = ""
         self._task: TaskID | None = None
-        self._began = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
             self._bars.console.print(
-                f"{'Warning: ' if event.warning else ''}{event.text}", highlight=False, markup=False
+                f"{'Warning: ' if event.warning else ''}{event.text}", highlight=False
             )
             return
         if event.stage != self._stage or self._task is None:
             if self._task is not None:
                 self._bars.remove_task(self._task)
-            self._stage, self._began = event.stage, time.monotonic()
+            self._stage = event.stage
             self._task = self._bars.add_task(event.stage, total=event.total)
         self._update(self._task, event)
 
@@ -160,7 +159,10 @@ def _console(stream: Any) -> Console:
 
     # A pipe has no width; wrapped lines would break paths that people copy.
     width = None if stream.isatty() else 120
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+    # Markup is off: names, paths and models' answers may hold brackets.
+    return Console(
+        file=stream, width=width, highlight=False, markup=False, soft_wrap=not stream.isatty()
+    )
 
 
 def _bars() -> Bars:
@@ -169,7 +171,7 @@ def _bars() -> Bars:
 
     return Bars(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TextColumn("{task.fields[amount]}", markup=False),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,14 @@ def command(
     from serving.facts import Wishes
     from serving.resolver import make_plan
 
-    wishes = Wishes(host, port, trust_remote_code, engine_arguments)
+    wishes = Wishes(host, port, trust_remote_code, engine_arguments, os.environ)
     with output.progress() as observe:
         plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
     if shell:
         from serving.render.shell import render_shell
 
         script = render_shell(plan)
-        show = lambda console: console.print(script, end="", markup=False)  # noqa: E731
+        show = lambda console: console.print(script, end="")  # noqa: E731
         output.result({"script": script}, show, essential=script.rstrip())
     else:
         essential = shlex.join(plan.argv)
@@ -65,18 +66,18 @@ def draw_plan(console: Console, plan: Plan) -> None:
     from rich.table import Table
 
     title = f"{plan.engine} {plan.release}".strip()
-    console.print(f"[bold]plan[/]  {plan.artifact} on {plan.hardware} with {title}")
+    console.print(f"plan  {plan.artifact} on {plan.hardware} with {title}")
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("flag", no_wrap=True)
     table.add_column("value", overflow="fold")
     table.add_column("why")
     table.add_column("from")
     for flag in plan.flags:
-        table.add_row(flag.name, flag.value or "", flag.reason, flag.source)
+        table.add_row(flag.name, " ".join([flag.value or "", *flag.more]), flag.reason, flag.source)
     console.print(table)
     draw_memory(console, plan)
     for finding in plan.findings:
-        mark = "[bold red]error[/]" if finding.severity == "error" else "[yellow]warning[/]"
+        mark = "error" if finding.severity == "error" else "warning"
         console.print(f"{mark} {finding.message}. {finding.fix}")
 
 

@@ -63,7 +63,7 @@ def command(
 
     def human(console: Console) -> None:
         console.print(
-            f"[bold]published[/]  {done.manifest.name}  ({size_text(done.manifest.size)}, "
+            f"published  {done.manifest.name}  ({size_text(done.manifest.size)}, "
             f"{len(done.manifest.files)} files; tags {', '.join(done.published.tags)})"
         )
         console.print(f"digest     {done.manifest.digest}")

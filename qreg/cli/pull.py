@@ -41,7 +41,7 @@ def command(output: Output, settings: Settings, reference: str, folder: Path | N
 
     def human(console: Console) -> None:
         console.print(
-            f"[bold]pulled[/]    {manifest.name}: {len(manifest.files)} files, "
+            f"pulled    {manifest.name}: {len(manifest.files)} files, "
             f"{size_text(manifest.size)}, every sha256 verified"
         )
         console.print(f"digest    {manifest.digest}")

@@ -91,7 +91,7 @@ def _show(output: Output, result: QuantizationResult) -> None:
 
     def human(console: Console) -> None:
         table = Table.grid(padding=(0, 2))
-        table.add_row("[bold]quantized[/]", result.manifest.name)
+        table.add_row("quantized", result.manifest.name)
         table.add_row("digest", str(result.manifest.digest))
         for kind, schemes in result.manifest.quantization["schemes"].items():
             text = ", ".join(f"{scheme} × {count}" for scheme, count in schemes.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +11,6 @@ import click
 from qreg.cli.common import PORT, command_options
 from qreg.cli.output import Output
 from registry.config import Settings
-from registry.errors import Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,23 +49,25 @@ def command(
     Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
     the server was ready that is a good end (exit code 0).
     """
+    from registry.resolve import resolve
     from registry.transfer import pull
     from serving.facts import Wishes
     from serving.launch import launch, require_launchable
     from serving.resolver import make_plan
     from serving.smoke import smoke
 
-    wishes = Wishes(host, port, trust_remote_code, engine_arguments)
+    wishes = Wishes(host, port, trust_remote_code, engine_arguments, os.environ)
     ready = False
     try:
         with output.progress() as observe:
-            plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
+            exact = resolve(reference, settings).reference  # what is planned is what is verified
+            plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
             require_launchable(plan)
-            pulled = pull(reference, settings, observe=observe)
-        with output.progress() as observe:
-            starting = launch(plan, settings, limit=timeout, observe=observe)
-            server = starting.__enter__()
-        try:
+            pulled = pull(exact, settings, observe=observe)
+        with contextlib.ExitStack() as running:
+            with output.progress() as observe:
+                starting = launch(plan, settings, limit=timeout, observe=observe)
+                server = running.enter_context(starting)
             proof = smoke(server, settings)
             ready = True
             document = {
@@ -77,7 +80,7 @@ def command(
             }
 
             def human(console: Console) -> None:
-                console.print(f"[bold]ready[/]     {server.url}/v1 after {server.seconds:.0f} s")
+                console.print(f"ready     {server.url}/v1 after {server.seconds:.0f} s")
                 console.print(f"model     {document['model']}")
                 console.print(f"asked     {proof.prompt}")
                 console.print("answered  " + proof.answer.strip().replace("\n", "\n          "))
@@ -88,9 +91,7 @@ def command(
             output.result(document, human, essential=f"{server.url}/v1")
             if not smoke_only:
                 server.wait()
-        finally:
-            starting.__exit__(None, None, None)
-    except (Interrupted, KeyboardInterrupt):
+    except KeyboardInterrupt:
         if not ready:
             raise
     output.note("Stopped; no process of the engine is left.")

@@ -5,19 +5,22 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from registry.errors import Interrupted
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP. Like Ctrl-C it passes every `except Exception` on its way."""
 
 
 def terminate_as_interruption() -> None:
-    """Let SIGTERM and SIGHUP raise `Interrupted` in the main thread.
+    """Let SIGTERM and SIGHUP raise `Terminated` in the main thread.
 
     SIGINT gets Python's usual handler: a command that a script starts in the background inherits
-    SIGINT ignored, and could not be interrupted at all.
+    SIGINT ignored, and could not be interrupted at all. An ignored SIGHUP stays so: that is nohup.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"Stopped by {signal.Signals(number).name}")
+    raise Terminated(signal.Signals(number).name)

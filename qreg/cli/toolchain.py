@@ -111,7 +111,7 @@ def _show(output: Output, toolchain: Toolchain, state: str, *, packages: bool = 
     }
 
     def human(console: Console) -> None:
-        console.print(f"[bold]{toolchain.name}[/] {toolchain.version} {state}")
+        console.print(f"{toolchain.name} {toolchain.version} {state}")
         console.print(f"python  {toolchain.python}")
         lock = f"sha256:{toolchain.lock_digest}" if toolchain.lock_digest else "an own environment"
         console.print(f"lock    {lock}")

@@ -9,7 +9,7 @@ import click
 from qreg.cli.common import PORT, command_options
 from qreg.cli.output import Output
 from registry.config import Settings
-from registry.errors import Interrupted, ToolError
+from registry.errors import ToolError
 
 
 @click.command("ui")
@@ -20,7 +20,7 @@ def command(output: Output, settings: Settings, port: int) -> None:
     from registry.tracking.ui import page, server_command, server_environment
 
     if settings.tracking_uri.startswith(("http://", "https://")):
-        url = page(settings.tracking_uri)
+        url = page(settings.tracking_label)
         output.result({"url": url}, lambda console: console.print(url), essential=url)
         return
     from serving.identity import require_free_port
@@ -34,7 +34,10 @@ def command(output: Output, settings: Settings, port: int) -> None:
     log = settings.new_log("mlflow-ui")
     try:
         with started(
-            server_command(settings, port), log=log, env=server_environment(), cwd=settings.mlflow
+            server_command(settings, port),
+            log=log,
+            env=server_environment(settings),
+            cwd=settings.mlflow,
         ) as server:
             while not is_healthy(base):
                 if not server.running:
@@ -49,7 +52,7 @@ def command(output: Output, settings: Settings, port: int) -> None:
             while server.running:
                 time.sleep(0.2)
             raise ToolError("MLflow's server ended", details=server.tail())
-    except (Interrupted, KeyboardInterrupt):
+    except KeyboardInterrupt:
         if not ready:
             raise
         output.note("Stopped.")

@@ -47,7 +47,7 @@ def command(output: Output, settings: Settings, reference: str) -> None:
 
     def human(console: Console) -> None:
         console.print(
-            f"[bold]verified[/]  {manifest.name}: {outcome.files} files, "
+            f"verified  {manifest.name}: {outcome.files} files, "
             f"{size_text(outcome.bytes)}, all as the manifest says"
         )
         console.print(f"digest    {manifest.digest}")

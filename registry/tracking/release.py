@@ -9,7 +9,7 @@ from registry.artifact import Manifest
 from registry.config import Settings
 from registry.progress import Note, Observer, ignore
 from registry.tracking.card import write_card
-from registry.tracking.journal import FINISHED, Journal
+from registry.tracking.journal import FINISHED, PUBLICATION, Journal
 from registry.tracking.sender import Sender
 
 DEFAULT_ALIAS = "current"
@@ -32,7 +32,7 @@ def announce(
         alias: set to the new version; MLflow reserves `latest` and `v<N>`.
         observe: is told when MLflow is away; the publication is sent later then.
     """
-    journal = Journal.create(settings, {"kind": "publication", "run_name": manifest.name})
+    journal = Journal.create(settings, {"kind": PUBLICATION, "run_name": manifest.name})
     bundle = journal.folder / "files" / "bundle"
     bundle.mkdir()
     (bundle / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2))
@@ -57,6 +57,7 @@ def announce(
         bundle="bundle",
         description=card,
         run_id=manifest.provenance.get("mlflow_run"),
+        activity=manifest.provenance.get("activity"),
         experiment=experiment_name(str(source.get("name") or manifest.name)),
         tags=facets,
         params={
@@ -68,7 +69,10 @@ def announce(
     )
     journal.append("end", status=FINISHED)
     sender = Sender(settings)
-    if sender.send(journal):
+    sent = sender.send(journal)
+    for refusal in sender.refused:
+        observe(Note(refusal, warning=True))
+    if sent:
         journal.discard()
         return
     journal.release()

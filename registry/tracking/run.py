@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from registry.config import Settings
-from registry.errors import Interrupted
 from registry.progress import Note, Observer, ignore
-from registry.tracking.journal import FAILED, FINISHED, KILLED, Journal
+from registry.tracking.journal import FAILED, FINISHED, KILLED, RUN, Journal
 from registry.tracking.sender import Sender
 
 
@@ -67,7 +66,10 @@ class TrackedRun:
     def _send(self) -> bool:
         if self._away:
             return False
-        if self._sender.send(self._journal):
+        sent = self._sender.send(self._journal)
+        while self._sender.refused:
+            self._observe(Note(self._sender.refused.pop(0), warning=True))
+        if sent:
             return True
         self._away = True
         if self._told:
@@ -101,7 +103,7 @@ def tracked_run(
     journal = Journal.create(
         settings,
         {
-            "kind": "run",
+            "kind": RUN,
             "experiment": experiment,
             "run_name": run_name,
             "tags": dict(tags),
@@ -112,7 +114,7 @@ def tracked_run(
     run.tags({"qreg.activity": run.identity})
     try:
         yield run
-    except (Interrupted, KeyboardInterrupt):
+    except KeyboardInterrupt:
         run.end(KILLED)
         raise
     except BaseException as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.config import Settings
 from registry.tracking.client import connect, ensure_experiment
-from registry.tracking.journal import Journal
+from registry.tracking.journal import RUN, Journal
 from registry.tracking.models import register_version
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Beyond these MLflow cuts values in silence (3.17.2).
 MAX_PARAM = 6000
 MAX_TAG = 8000
+_OUTAGES = ("connection refused", "timed out", "name or service not known", "connection aborted")
 _REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"})
 
 
@@ -27,9 +28,11 @@ class Sender:
         self._settings = settings
         self._client: MlflowClient | None = None
         self.trouble = ""
+        self.unreachable = False
+        self.refused: list[str] = []
 
     def send(self, journal: Journal) -> bool:
-        """Send what is new in a journal.
+        """Send what is new in a journal; what MLflow refuses for good is noted in `refused`.
 
         Returns:
             Whether MLflow has all of it; where not, `trouble` says why, and a later call goes on.
@@ -40,14 +43,15 @@ class Sender:
             self._apply(self._client, journal)
         except Exception as error:  # noqa: BLE001 - MLflow's stores raise what their drivers raise
             self.trouble = _in_short(error)
+            self.unreachable = self._client is None or self.trouble in _OUTAGES
             return False
-        self.trouble = ""
+        self.trouble, self.unreachable = "", False
         return True
 
     def _apply(self, client: MlflowClient, journal: Journal) -> None:
         state = journal.sent()
         operations = journal.operations()
-        if journal.header["kind"] == "run" and "run_id" not in state:
+        if journal.header["kind"] == RUN and "run_id" not in state:
             state |= _open_run(client, journal.header, self._settings)
             journal.mark_sent(state)
         for index in range(state["offset"], len(operations)):
@@ -61,6 +65,7 @@ class Sender:
                 # What MLflow refuses today it refuses tomorrow: go on without it.
                 if getattr(error, "error_code", "") not in _REFUSED:
                     raise
+                self.refused.append(f"MLflow refused {operation['op']}: {_in_short(error)}")
             state["offset"] = index + 1
             journal.mark_sent(state)
 
@@ -68,14 +73,9 @@ class Sender:
 def _in_short(error: Exception) -> str:
     """One line for people; an address in a message may hold a password."""
     text = str(error)
-    for sign in (
-        "Connection refused",
-        "timed out",
-        "Name or service not known",
-        "Permission denied",
-    ):
-        if sign in text:
-            return sign.lower()
+    for sign in _OUTAGES:
+        if sign in text.lower():
+            return sign
     first = re.sub(r"//[^/@\s]+@", "//", text.partition("\n")[0])
     return f"{type(error).__name__}: {first[:160]}"
 

@@ -14,8 +14,6 @@ def server_command(settings: Settings, port: int) -> list[str]:
     connect(settings)
     return [
         sys.executable, "-m", "mlflow", "server",
-        "--backend-store-uri", settings.tracking_uri,
-        "--registry-store-uri", settings.registry_uri,
         "--artifacts-destination", (settings.mlflow / "artifacts").as_uri(),
         "--host", "127.0.0.1",
         "--port", str(port),
@@ -23,9 +21,17 @@ def server_command(settings: Settings, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def server_environment() -> dict[str, str]:
-    """Without its job runners the server has 2 processes in place of 10 (MLflow 3.17)."""
-    return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+def server_environment(settings: Settings) -> dict[str, str]:
+    """Which database it serves: not an argument, where all users of the machine could read it.
+
+    Without its job runners the server has 2 processes in place of 10 (MLflow 3.17).
+    """
+    return {
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,
+        "MLFLOW_REGISTRY_STORE_URI": settings.registry_uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
 
 
 def page(base: str) -> str:

@@ -13,6 +13,7 @@ from registry.errors import UsageError
 from registry.names import check_alias, check_name, check_tag
 from registry.progress import Observer, ignore
 from registry.stores import Published, Store, open_store
+from registry.stores.local import LocalStore
 from registry.tracking.release import DEFAULT_ALIAS, announce
 from registry.transfer.verification import compare, raise_faults
 
@@ -61,6 +62,11 @@ def publish(
     if name:
         check_name(name)
     store: Store = open_store(to or settings.registry)
+    if isinstance(store, LocalStore) and store.root.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"The registry {store.root} lies inside {folder}, which is published",
+            remedy="Name a registry outside it; qreg never writes into a source.",
+        )
     known = read_manifest(folder)
     manifest = describe_folder(folder, name=name, observe=observe)
     if known is not None and known.digest != manifest.digest and not describe_anew:

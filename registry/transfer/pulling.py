@@ -8,6 +8,7 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
+from registry.describe import read_manifest
 from registry.errors import IntegrityError, TransferError
 from registry.files import write_atomically
 from registry.folder import require_folder
@@ -55,7 +56,9 @@ def pull(
             remedy="Publish it to a local registry first.",
         )
     if output is None:
-        check_files(resolved.folder, manifest, settings, observe)
+        # A manifest that was just derived from the files needs no comparison with them.
+        if resolved.snapshot is not None or read_manifest(resolved.folder) is not None:
+            check_files(resolved.folder, manifest, settings, observe)
         return Pulled(resolved.folder, manifest, resolved.reference)
     _copy(resolved.folder, manifest, output, observe)
     return Pulled(output, manifest, resolved.reference)

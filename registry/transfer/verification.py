@@ -62,7 +62,7 @@ def check_files(
         IntegrityError: with every fault in its details.
     """
     mark = settings.cache / "verified" / f"{manifest.digest.hex}.json"
-    state = {"folder": str(folder.resolve()), "files": _stamps(folder, manifest)}
+    state = {"folder": str(folder.resolve()), "files": _stamps(folder)}
     try:
         if json.loads(mark.read_text()) == state:
             return
@@ -83,12 +83,7 @@ def raise_faults(folder: Path, verification: Verification) -> None:
         )
 
 
-def _stamps(folder: Path, manifest: Manifest) -> dict[str, list[int]]:
-    stamps = {}
-    for entry in manifest.files:
-        try:
-            stat = (folder / entry.path).stat()
-        except OSError:
-            continue
-        stamps[entry.path] = [stat.st_ino, stat.st_size, stat.st_mtime_ns]
-    return stamps
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """What changes when a file does, for every file that is there: also for one that is new."""
+    stats = {path: (folder / path).stat() for path in list_files(folder, follow_outside=True)}
+    return {path: [s.st_ino, s.st_size, s.st_mtime_ns] for path, s in stats.items()}

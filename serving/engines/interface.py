@@ -46,4 +46,4 @@ class Engine(ABC):
 
     @abstractmethod
     def explain(self, log_tail: str) -> str:
-        """What to do about a failed start; empty if it is not a known one."""
+        """What to do about a failed start, from the log's error lines; empty if it is not known."""

@@ -24,8 +24,11 @@ _STEPS = (
 )
 _KNOWN_FAILURES = (
     ("ddress already in use", "Another program took the port in the meantime; choose another one."),
-    ("KV cache", "Give the KV cache more room, or shorten the context: -- --max-model-len N ."),
-    ("trust_remote_code", "Read the model's own code, then add --trust-remote-code ."),
+    (
+        "KV cache is needed",
+        "Give the KV cache more room, or shorten the context: -- --max-model-len N .",
+    ),
+    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
     (
         "unrecognized arguments",
         "This release of the engine does not know that flag; see its --help.",

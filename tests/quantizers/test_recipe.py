@@ -46,6 +46,7 @@ def test_a_users_file(tmp_path: Path) -> None:
         ("- a", "not a mapping"),
         ("a: [", "not YAML"),
         ("name: x", "no stages"),
+        (f"name: ../../evil\nstages:{NATIVE.replace(chr(10), chr(10) + '  ')}", "not a valid tag"),
         ("stages: {s: {m: {SmoothQuantModifier: {smoothing_strength: 1}}}}", "quantizes nothing"),
         (f"calibration: {{samples: many}}\nstages:{NATIVE.replace(chr(10), chr(10) + '  ')}", "N"),
     ],

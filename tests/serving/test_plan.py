@@ -40,7 +40,7 @@ def test_every_flag_has_a_reason_and_a_source(facts: ArtifactFacts) -> None:
     assert plan.fits
     for flag in plan.flags:
         assert len(flag.reason) > 10, flag
-        assert flag.source in ("artifact", "hardware", "release", "family", "user", "default")
+        assert flag.source in ("artifact", "hardware", "release", "user", "default")
     assert plan.value("--max-model-len") == "64"
     assert plan.value("--served-model-name") == "org/m"
     assert plan.argv[:3] == ["python3", "-m", "vllm.entrypoints.openai.api_server"]
@@ -73,17 +73,24 @@ def test_the_users_arguments_win_and_are_marked(facts: ArtifactFacts) -> None:
     assert plan.value("--max-model-len") == "32"
     assert plan.value("--seed") == "7"
     assert "--enforce-eager" not in plan.argv
+    twice = _plan(facts, Wishes(arguments=("--middleware", "a", "--middleware", "b")))
+    assert twice.argv[-4:] == ["--middleware", "a", "--middleware", "b"]
     sources = {flag.name: flag.source for flag in plan.flags}
     assert sources["--max-model-len"] == sources["--seed"] == "user"
+
+
+def test_the_users_environment_wins(facts: ArtifactFacts) -> None:
+    plan = _plan(facts, Wishes(environment={"VLLM_CPU_KVCACHE_SPACE": "7", "OTHER": "1"}))
+    assert plan.env["VLLM_CPU_KVCACHE_SPACE"] == "7" and "OTHER" not in plan.env
 
 
 def test_arguments_that_belong_to_no_flag() -> None:
     with pytest.raises(UsageError, match="belongs to no flag"):
         parse_arguments(["32"])
-    with pytest.raises(UsageError, match="'33'"):
-        parse_arguments(["--max-model-len", "32", "33"])
+    several = parse_arguments(["--lora-modules", "a=b", "c=d", "--middleware", "x"])
+    assert several[0].argv() == ["--lora-modules", "a=b", "c=d"]
     assert parse_arguments(["--temperature", "-1"])[0].value == "-1"
-    assert override([], parse_arguments(["-q", "ascend"]))[0].argv() == ["-q", "ascend"]
+    assert override([], parse_arguments(["-q", "ascend"]), {})[0].argv() == ["-q", "ascend"]
 
 
 def test_another_model_cannot_be_slipped_in() -> None:

@@ -45,13 +45,12 @@ def main() -> None:
 def _resolve(uv: str, spec: Spec, target: list[str]) -> list[str]:
     source = LOCKS / f"{spec.name}.in"
     torch = next(line for line in source.read_text().splitlines() if line.startswith("torch=="))
-    oldest = 11 if spec.needs else spec.python[0]
     with tempfile.TemporaryDirectory() as folder:
         overrides = Path(folder, "overrides.txt")
         never = [f'{name} ; python_version < "3"' for name in _LEFT_OUT]
         overrides.write_text("\n".join([torch, *never]) + "\n")
         command = [uv, "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
-        command += ["--python-version", f"3.{oldest}", "--override", str(overrides)]
+        command += ["--python-version", f"3.{spec.python[0]}", "--override", str(overrides)]
         # vllm-ascend's source distribution asks for these even when only its metadata is read.
         build = {"COMPILE_CUSTOM_KERNELS": "0", "SOC_VERSION": "ascend910b1"}
         done = subprocess.run(

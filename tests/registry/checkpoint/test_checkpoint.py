@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import open_checkpoint
+from registry.checkpoint import Tensor, open_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.components import component_of
 from registry.checkpoint.footprint import read_footprint
-from registry.checkpoint.quantization import read_quantization
+from registry.checkpoint.quantization import is_linear_weight, read_quantization
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model, write_quantized, write_sharded
 
@@ -135,6 +135,22 @@ def test_the_footprint_sums_to_the_tensors(tmp_path: Path) -> None:
     assert sum(footprint["by_dtype"].values()) == checkpoint.weight_bytes
     assert sum(footprint["by_component"].values()) == checkpoint.weight_bytes
     assert footprint["by_component"]["quantization_scales"] == 2 * (8 + 4 + 4 + 8 + 16 + 16 + 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "linear"),
+    [
+        ("model.layers.0.mlp.up_proj.weight", [4, 4], True),
+        ("model.layers.0.mlp.experts.gate_up_proj", [2, 4, 4], True),
+        ("model.layers.0.linear_attn.conv1d.weight", [4, 1, 4], False),
+        ("visual.patch_embed.proj.weight", [4, 3, 2, 2, 2], False),
+        ("model.decoder.embed_positions.weight", [4, 4], False),
+        ("transformer.wpe.weight", [4, 4], False),
+        ("model.norm.weight", [4], False),
+    ],
+)
+def test_which_weights_are_linear(name: str, shape: list[int], linear: bool) -> None:
+    assert is_linear_weight(Tensor(name, "BF16", tuple(shape), 0, "x")) == linear
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from registry.config import Settings
-from registry.errors import Interrupted, NotFoundError
+from registry.errors import NotFoundError
 from registry.progress import Event, Note
 from registry.tracking.client import connect
-from registry.tracking.journal import journals
+from registry.tracking.journal import Journal, journals
 from registry.tracking.recovery import recover, synchronise
 from registry.tracking.run import tracked_run
 from registry.tracking.ui import server_command, server_environment
@@ -67,9 +67,9 @@ def test_a_run_is_all_there_and_finished(settings: Settings, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(Interrupted("x"), "KILLED"), (ValueError("bad"), "FAILED")]
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (ValueError("bad"), "FAILED")]
 )
-def test_how_a_run_ends(settings: Settings, error: Exception, status: str) -> None:
+def test_how_a_run_ends(settings: Settings, error: BaseException, status: str) -> None:
     with (
         pytest.raises(type(error)),
         tracked_run(settings, experiment="quant/Base", run_name="r", tags={}),
@@ -130,7 +130,7 @@ def _server(settings: Settings, port: int) -> Iterator[None]:
 
     process = subprocess.Popen(
         server_command(settings, port),
-        env={**os.environ, **server_environment()},
+        env={**os.environ, **server_environment(settings)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -191,3 +191,40 @@ def test_unknown_models(settings: Settings) -> None:
     for text in ("models:/org--none@current", "models:/org--none/7"):
         with pytest.raises(NotFoundError, match="has no"):
             resolve(text, settings)
+
+
+def test_a_line_that_a_crash_cut_off_costs_only_itself(settings: Settings) -> None:
+    journal = Journal.create(
+        settings, {"kind": "run", "experiment": "quant/Base", "run_name": "r", "tags": {}}
+    )
+    journal.append("params", values={"a": "1"})
+    with (journal.folder / "journal.jsonl").open("a") as file:
+        file.write('{"op": "metr')
+    journal.release()
+    assert recover(settings).sent == 1
+    (run,) = _runs(settings)
+    assert (run.info.status, run.data.params) == ("KILLED", {"a": "1"})
+
+
+def test_a_publication_that_died_before_it_was_announced(settings: Settings) -> None:
+    journal = Journal.create(settings, {"kind": "publication", "run_name": "org/m"})
+    journal.release()
+    assert recover(settings).sent == 1
+    assert journals(settings) == []
+
+
+def test_sigterm_is_never_taken_for_an_outage(settings: Settings) -> None:
+    code = (
+        "import os, signal\nfrom qreg.cli.signals import terminate_as_interruption\n"
+        "import registry.tracking.sender as sender\nfrom registry.config import load\n"
+        "from registry.tracking.run import tracked_run\n"
+        "terminate_as_interruption()\nreal = sender.connect\n"
+        "def connect(settings):\n"
+        "    sender.connect = real\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return real(settings)\n"
+        "sender.connect = connect\n"
+        "with tracked_run(load(), experiment='quant/Base', run_name='r', tags={}):\n"
+        "    print('went on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "went on" not in done.stdout and "Terminated" in done.stderr

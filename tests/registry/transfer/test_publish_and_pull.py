@@ -44,8 +44,10 @@ def test_every_way_to_name_it_finds_the_same(settings: Settings, tmp_path: Path)
         f"file://{home}/{NAME}",
         f"file://{home}/{NAME}@{digest}",
         done.reference,
+        f"{home}/artifacts/{NAME}/{digest.hex}",
         "models:/org--model@current",
         "models:/org/model@current",
+        f"{home}/artifacts/{NAME}/{digest.hex}",
         "models:/org--model/1",
         str(tmp_path / "m"),
     ):
@@ -58,6 +60,10 @@ def test_a_pin_of_another_digest_is_refused(settings: Settings, tmp_path: Path) 
     other = "sha256:" + "0" * 64
     with pytest.raises(NotFoundError, match="no revision"):
         pull(f"{NAME}@{other}", settings)
+    with pytest.raises(IntegrityError, match="is pinned"):
+        resolve(f"models:/org--model@{other}", settings)
+    with pytest.raises(NotFoundError, match="no revision 'v1'"):
+        resolve(f"file://{folder}@v1", settings)
     with pytest.raises(IntegrityError, match="is pinned"):
         resolve(f"file://{folder}@{other}", settings)
 
@@ -85,6 +91,22 @@ def test_a_verification_is_remembered(
     again = "registry.transfer.verification.verify"
     monkeypatch.setattr(again, lambda *_: pytest.fail("read again"))
     pull(NAME, settings)
+
+
+def test_a_file_that_was_slipped_in_is_found(settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME)
+    folder = pull(NAME, settings).folder
+    (folder / "modeling_evil.py").write_text("1")
+    with pytest.raises(IntegrityError, match="not in the manifest"):
+        pull(NAME, settings)
+
+
+def test_a_registry_inside_the_source_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    before = _tree(folder)
+    with pytest.raises(UsageError, match="lies inside"):
+        publish(folder, settings, name=NAME, to=f"file://{folder}/registry")
+    assert _tree(folder) == before
 
 
 def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> None:
