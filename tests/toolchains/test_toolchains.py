@@ -145,11 +145,14 @@ def _processes_in(home: Path) -> list[int]:
     return [pid for pid, words in commands if any(str(home) in word for word in words)]
 
 
-def test_a_machine_without_cann_is_told_what_is_missing(settings: Settings) -> None:
-    if not spec_of("vllm-ascend").missing:
-        pytest.skip("this machine has CANN")
+def test_a_machine_without_cann_is_told_what_is_missing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ascend = replace(spec_of("vllm-ascend"), needs=("/no/such/toolkit",))
+    monkeypatch.setattr(toolchains.catalogue, "CATALOGUE", (ascend,))
     with pytest.raises(IncompatibleError, match="CANN") as caught:
         install_toolchain("vllm-ascend", settings)
+    assert "/no/such/toolkit" in caught.value.message
     assert "qreg toolchain use vllm-ascend" in caught.value.remedy
 
 
