@@ -95,7 +95,7 @@ class _BarObserver:
             if self._task is not None:
                 self._bars.remove_task(self._task)
             self._stage = event.stage
-            self._task = self._bars.add_task(event.stage, total=event.total)
+            self._task = self._bars.add_task(event.stage, total=event.total, amount=amount(event))
         self._update(self._task, event)
 
     def _update(self, task: TaskID, event: Progress) -> None:

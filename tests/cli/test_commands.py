@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +83,30 @@ def test_a_reader_that_has_enough_is_no_fault(published: Run, tmp_path: Path) ->
         ["bash", "-c", f"({command}) | true"], capture_output=True, text=True, check=False
     )
     assert "code 1\n" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_on_a_terminal_there_are_bars(published: Run, tmp_path: Path) -> None:
+    """The same commands as people see them: standard output and error are a terminal."""
+    commands = (
+        ["publish", tmp_path / "m", "--name", "org/again"],
+        ["verify", "org/again"],
+        ["pull", "org/again", "--output", tmp_path / "copied"],
+        ["inspect", tmp_path / "m"],
+        ["plan", "org/again"],
+        ["list"],
+        ["toolchain", "list"],
+    )
+    for arguments in commands:
+        shown: list[bytes] = []
+
+        def read(descriptor: int, shown: list[bytes] = shown) -> bytes:
+            shown.append(os.read(descriptor, 65536))
+            return shown[-1]
+
+        status = pty.spawn([sys.executable, "-m", "qreg", *map(str, arguments)], read)
+        text = b"".join(shown).decode()
+        assert os.waitstatus_to_exitcode(status) == 0, text
+        assert "Traceback" not in text and len(text) > 40
 
 
 def test_an_output_that_cannot_be_written(published: Run) -> None:
