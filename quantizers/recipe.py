@@ -125,6 +125,14 @@ def parse_recipe(content: str, name: str, label: str) -> Recipe:
     stages, calibration = value.get("stages"), value.get("calibration")
     if not isinstance(stages, dict) or not stages:
         raise UsageError(f"{label} is not a recipe: it has no stages", remedy=_LAYOUT)
+    for stage in stages.values():
+        for group in stage if isinstance(stage, dict) else ("",):
+            if not str(group).endswith("_modifiers"):
+                # LLM-Compressor skips it in silence and ends well, with nothing quantized.
+                raise UsageError(
+                    f"{label}: a stage holds groups named …_modifiers, not {group!r}",
+                    remedy=_LAYOUT,
+                )
     recipe = Recipe(
         name=check_tag(str(value.get("name", name))),
         title=str(value.get("title", "")),

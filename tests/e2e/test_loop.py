@@ -210,7 +210,7 @@ def test_a_tool_that_fails_says_why_and_fails_the_run(
     qreg: Run, settings: Settings, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     recipe = tmp_path / "wrong.yaml"
-    recipe.write_text("q_stage: {m: {NoSuchModifier: {targets: [Linear], scheme: INT8}}}")
+    recipe.write_text("q_stage: {q_modifiers: {NoSuchModifier: {targets: [Linear], scheme: INT8}}}")
     ran = qreg("quantize", built("TINY_DENSE"), "--name", "t/w", "--recipe", recipe, "--json")
     assert ran.code == 8
     assert "NoSuchModifier" in ran.error["details"]
@@ -224,7 +224,8 @@ def test_layers_that_the_tool_leaves_float_fail_the_run(
     """A router is no Linear layer to LLM-Compressor: it ends well, and leaves it as it was."""
     recipe = tmp_path / "router.yaml"
     recipe.write_text(
-        "q_stage: {m: {QuantizationModifier: {targets: [Linear], scheme: INT8, ignore: [lm_head]}}}"
+        "q_stage: {q_modifiers: {QuantizationModifier:"
+        " {targets: [Linear], scheme: INT8, ignore: [lm_head]}}}"
     )
     ran = qreg("quantize", built("TINY_MOE"), "--name", "t/r", "--recipe", recipe, "--json")
     assert ran.code == 8

@@ -51,8 +51,8 @@ def test_a_model_that_is_quantized_already(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_names_nothing_here(tmp_path: Path) -> None:
-    stages = "stages: {s: {m: {QuantizationModifier: {targets: ['re:nope'], scheme: INT8}}}}"
-    recipe = parse_recipe(stages, "r", "r.yaml")
+    rule = "{QuantizationModifier: {targets: ['re:nope'], scheme: INT8}}"
+    recipe = parse_recipe(f"stages: {{s: {{q_modifiers: {rule}}}}}", "r", "r.yaml")
     with pytest.raises(IncompatibleError, match="names no layer"):
         check_job(LLMCompressor(), write_model(tmp_path / "m"), tmp_path / "out", recipe, None)
 

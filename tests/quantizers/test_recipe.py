@@ -47,7 +47,9 @@ def test_a_users_file(tmp_path: Path) -> None:
         ("a: [", "not YAML"),
         ("name: x", "no stages"),
         (f"name: ../../evil\nstages:{NATIVE.replace(chr(10), chr(10) + '  ')}", "not a valid tag"),
-        ("stages: {s: {m: {SmoothQuantModifier: {smoothing_strength: 1}}}}", "quantizes nothing"),
+        ("stages: {s: {q_modifiers: {SmoothQuantModifier: {}}}}", "quantizes nothing"),
+        ("stages: {s: {m: {X: {scheme: INT8}}}}", "not 'm'"),
+        ("stages: {s: 3}", "…_modifiers"),
         (f"calibration: {{samples: many}}\nstages:{NATIVE.replace(chr(10), chr(10) + '  ')}", "N"),
     ],
 )
@@ -61,6 +63,6 @@ def test_unknown_and_foreign_recipes(tmp_path: Path) -> None:
         load_recipe("w9a9", "llmcompressor")
     assert "w8a8-dynamic" in caught.value.remedy
     path = tmp_path / "other.yaml"
-    path.write_text("tool: modelslim\nstages: {s: {m: {X: {scheme: W8A8}}}}")
+    path.write_text("tool: modelslim\nstages: {s: {q_modifiers: {X: {scheme: W8A8}}}}")
     with pytest.raises(UsageError, match="is for modelslim"):
         load_recipe(str(path), "llmcompressor")
