@@ -26,7 +26,7 @@ from registry.folder import hash_files, list_files
 from registry.names import check_name
 from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import resolve
-from registry.staging import partial_of, staged_folder
+from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
 from toolchains import Finished, find_toolchain, run_tool
@@ -56,7 +56,7 @@ def quantize(
             experiment=experiment_name(prepared.base),
             run_name=f"{request.name.rpartition('/')[2]} {prepared.recipe.name}",
             tags=opening_tags(prepared),
-            scratch=(partial_of(prepared.output), work),
+            scratch=(partial_of(prepared.output), lock_of(prepared.output), work),
             observe=observe,
         ) as run:
             log = settings.logs / f"quantize-{run.identity}.log"
@@ -103,14 +103,12 @@ def _prepare(request: QuantizationRequest, settings: Settings) -> Prepared:
     output = request.output or (
         settings.outputs / request.name / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     )
-    source = resolved.folder.absolute()
-    checkpoint = check_job(quantizer, source, output.absolute(), recipe, request.calibration)
+    source, output = resolved.folder.absolute(), output.absolute().resolve()
+    checkpoint = check_job(quantizer, source, output, recipe, request.calibration)
     check_evaluation_text(request.evaluation_text)
     toolchain = find_toolchain(quantizer.toolchain, settings)
     base = resolved.snapshot.manifest.name if resolved.snapshot else source.resolve().name
-    return Prepared(
-        request, quantizer, recipe, toolchain, source, base, checkpoint, output.absolute()
-    )
+    return Prepared(request, quantizer, recipe, toolchain, source, base, checkpoint, output)
 
 
 def _carry_out(

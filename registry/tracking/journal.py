@@ -62,6 +62,14 @@ class Journal:
         value: dict[str, Any] = json.loads((self.folder / "activity.json").read_text())
         return value
 
+    @property
+    def readable(self) -> bool:
+        """Whether its header is whole; a damaged disk must not stop every command."""
+        try:
+            return {"kind", "id", "started"} <= self.header.keys()
+        except (OSError, ValueError):
+            return False
+
     def take_over(self) -> bool:
         """Lock an activity whose process is dead; False while it lives, or when it just ended."""
         try:

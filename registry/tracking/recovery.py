@@ -44,6 +44,9 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
         if not journal.take_over():
             continue
         try:
+            if not journal.readable:
+                waiting, trouble = waiting + 1, f"{journal.folder} is damaged: move it away"
+                continue
             closed = _close(journal)
             due = closed or not patient or _due(journal)
             if due and not (sender and sender.unreachable):

@@ -281,7 +281,7 @@ def test_a_quantization_that_is_cut_off(
     assert _only_run(settings, "tiny").info.status == "KILLED"
     assert _tree(source) == before
     assert not output.exists()
-    assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+    assert [p.name for p in tmp_path.iterdir() if "qreg" in p.name] == []
 
 
 def test_the_ui_of_mlflow_opens_and_ends(settings: Settings) -> None:

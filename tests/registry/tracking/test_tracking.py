@@ -206,6 +206,16 @@ def test_a_line_that_a_crash_cut_off_costs_only_itself(settings: Settings) -> No
     assert (run.info.status, run.data.params) == ("KILLED", {"a": "1"})
 
 
+def test_a_damaged_journal_stops_nothing(settings: Settings, tmp_path: Path) -> None:
+    journal = Journal.create(settings, {"kind": "run"})
+    (journal.folder / "activity.json").write_text("{")
+    journal.release()
+    _work(settings, tmp_path)
+    done = recover(settings)
+    assert (done.sent, done.waiting) == (0, 1) and "damaged" in done.trouble
+    assert _runs(settings)[0].info.status == "FINISHED"
+
+
 def test_a_publication_that_died_before_it_was_announced(settings: Settings) -> None:
     journal = Journal.create(settings, {"kind": "publication", "run_name": "org/m"})
     journal.release()
