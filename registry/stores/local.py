@@ -299,7 +299,7 @@ class LocalStore(Store):
 
 
 def find_store(path: Path) -> tuple[LocalStore, str] | None:
-    """Split `/root/ORG/NAME` into the registry that it lies in and the name; None outside one."""
+    """Split `ROOT/ORG/NAME` into the registry that it lies in and the name; None outside one."""
     for root in (path, *path.parents):
         if (root / MARKER).is_file():
             rest = path.relative_to(root).as_posix()
