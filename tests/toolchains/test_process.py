@@ -88,6 +88,8 @@ def test_orphans_of_a_tool_that_ended_by_itself_end_too(tmp_path: Path) -> None:
 def test_nothing_outlives_qreg(tmp_path: Path, number: signal.Signals) -> None:
     """Whatever kills the process that started the tool, the tool's tree is gone soon after."""
     code = (
+        # A background job of a script inherits SIGINT ignored; the command line takes it back, too.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\nfrom toolchains import run_tool\n"
         f"run_tool({_script(600)!r}, log=Path({str(tmp_path / 'log')!r}), grace=0.5)\n"
     )

@@ -116,6 +116,7 @@ def test_an_interrupted_installation_is_not_taken_for_a_finished_one(
     small: Settings, tmp_path: Path, number: signal.Signals
 ) -> None:
     code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from dataclasses import replace\nfrom pathlib import Path\n"
         "import toolchains.catalogue as c\n"
         f"c.LOCKS = Path({str(tmp_path / 'locks')!r})\n"
