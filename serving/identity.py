@@ -23,6 +23,14 @@ def require_free_port(host: str, port: int) -> None:
             ) from error
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def process_tree(root: int) -> set[int]:
     """The process ids of `root` and everything below it."""
     import psutil

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from qreg.demo.model import DEMO, build_model
 from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
 from registry.progress import Observer
+from serving.identity import free_port
 from toolchains import find_toolchain
 
 NAME = "demo/Qwen3-demo-W8A8"
@@ -88,7 +88,7 @@ def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
         Chapter("How it would be served here, and why so", ("plan", NAME)),
         Chapter(
             "Serve it, prove that it answers, stop it",
-            ("serve", NAME, "--port", str(_free_port()), "--smoke-only"),
+            ("serve", NAME, "--port", str(free_port()), "--smoke-only"),
         ),
     )
 
@@ -99,10 +99,3 @@ def _run(chapter: Chapter, say: Say) -> None:
     code = cli.main(list(chapter.arguments), prog_name="qreg", standalone_mode=False)
     if code:
         raise ToolError(f"`qreg {chapter.arguments[0]}` ended with exit code {code}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -258,12 +258,9 @@ class LocalStore(Store):
                     remedy="Upgrade qreg.",
                 )
             return
-        self.root.mkdir(parents=True, exist_ok=True)
-        guard = self.root / f".{MARKER}.lock"
-        with FileLock(guard):
+        with self._guard() as guard:
             if not self.exists:
-                foreign = [path for path in self.root.iterdir() if path != guard]
-                if foreign:
+                if any(path != Path(guard.lock_file) for path in self.root.iterdir()):
                     raise UsageError(
                         f"{self.root} is neither empty nor a registry",
                         remedy="Name a new folder, or one that qreg publishes to already.",
@@ -273,6 +270,7 @@ class LocalStore(Store):
     @contextmanager
     def _staging(self) -> Iterator[Path]:
         stage = self.root / "staging" / uuid.uuid4().hex
+        stage.parent.mkdir(exist_ok=True)
         lock = FileLock(f"{stage}.lock")
         with self._guard():  # or a cleaner could take the lock between its making and its locking
             lock.acquire()
@@ -294,7 +292,8 @@ class LocalStore(Store):
                     continue
 
     def _guard(self) -> FileLock:
-        (self.root / "staging").mkdir(parents=True, exist_ok=True)
+        """Held for a moment by whoever makes or cleans what others could mistake for leftovers."""
+        self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / f".{MARKER}.lock")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from quantizers.quality.text import training_passages
 from registry.config import Settings
 from registry.tracking.client import connect
+from serving.identity import free_port
 from tests.conftest import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("default")]
@@ -33,13 +33,6 @@ def _tree(folder: Path) -> dict[str, tuple[bytes, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -141,7 +134,7 @@ def _check_run(settings: Settings, result: dict[str, Any], source: Path) -> None
 
 
 def _check_serving(qreg: Run, settings: Settings) -> None:
-    port = _free_port()
+    port = free_port()
     with _serving(NAME, "--port", port, "--json") as process:
         ready = _first_document(process)
         tree = psutil.Process(process.pid).children(recursive=True)
@@ -246,7 +239,7 @@ def test_an_engine_that_dies_shows_its_last_error(
     qreg: Run, settings: Settings, built: Callable[[str], Path]
 ) -> None:
     assert qreg("publish", built("TINY_DENSE"), "--name", "test/tiny").code == 0
-    ran = qreg("serve", "test/tiny", "--port", _free_port(), "--", "--no-such-flag", "1")
+    ran = qreg("serve", "test/tiny", "--port", free_port(), "--", "--no-such-flag", "1")
     assert ran.code == 8
     assert "unrecognized arguments: --no-such-flag" in ran.err
 
@@ -285,7 +278,7 @@ def test_a_quantization_that_is_cut_off(
 
 
 def test_the_ui_of_mlflow_opens_and_ends(settings: Settings) -> None:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "qreg", "ui", "--port", str(port), "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -308,7 +301,7 @@ def test_a_killed_serve_leaves_no_engine(
     qreg: Run, settings: Settings, built: Callable[[str], Path], delay: float
 ) -> None:
     assert qreg("publish", built("TINY_DENSE"), "--name", "test/tiny").code == 0
-    with _serving("test/tiny", "--port", _free_port()) as process:
+    with _serving("test/tiny", "--port", free_port()) as process:
         time.sleep(delay)
         tree = psutil.Process(process.pid).children(recursive=True)
         assert len(tree) >= 2

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 
 from registry.errors import UsageError
-from serving.identity import process_tree, require_free_port, strangers_on
+from serving.identity import free_port, process_tree, require_free_port, strangers_on
 
 LISTEN = """
 import socket, time
@@ -30,13 +29,6 @@ def _listener(port: int) -> subprocess.Popen[str]:
     return process
 
 
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _end(*processes: subprocess.Popen[str]) -> None:
     for process in processes:
         process.kill()
@@ -44,7 +36,7 @@ def _end(*processes: subprocess.Popen[str]) -> None:
 
 
 def test_a_taken_port_is_refused() -> None:
-    port = _free()
+    port = free_port()
     require_free_port("127.0.0.1", port)
     other = _listener(port)
     try:
@@ -58,19 +50,19 @@ def test_a_taken_port_is_refused() -> None:
 
 
 def test_a_listener_that_is_not_ours_is_named() -> None:
-    port = _free()
+    port = free_port()
     other = _listener(port)
     try:
         assert strangers_on(port, {other.pid}) == ""
         assert strangers_on(port, {1}) == f"process {other.pid}"
-        assert strangers_on(_free(), {1}) == "nobody"
+        assert strangers_on(free_port(), {1}) == "nobody"
     finally:
         _end(other)
 
 
 def test_a_stale_server_that_shares_the_port_is_seen() -> None:
     """With SO_REUSEPORT both listen, and requests go to either."""
-    port = _free()
+    port = free_port()
     stale, ours = _listener(port), _listener(port)
     try:
         assert strangers_on(port, {ours.pid}) == f"process {stale.pid}"
@@ -79,7 +71,7 @@ def test_a_stale_server_that_shares_the_port_is_seen() -> None:
 
 
 def test_process_trees() -> None:
-    child = _listener(_free())
+    child = _listener(free_port())
     try:
         assert {os.getpid(), child.pid} <= process_tree(os.getpid())
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from registry.tracking.recovery import recover, synchronise
 from registry.tracking.run import tracked_run
 from registry.tracking.ui import server_command, server_environment
 from registry.transfer import publish
+from serving.identity import free_port
 from tests.checkpoints import write_quantized
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and its libraries warn of themselves
@@ -117,13 +117,6 @@ def test_processes_that_start_at_once_on_a_new_database(settings: Settings) -> N
     assert [run.info.status for run in _runs(settings)] == ["FINISHED"] * 4
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def _server(settings: Settings, port: int) -> Iterator[None]:
     from serving.probe import is_healthy
@@ -149,7 +142,7 @@ def _server(settings: Settings, port: int) -> Iterator[None]:
 def test_mlflow_being_away_costs_nothing_and_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     away = replace(settings, tracking_uri=url, registry_uri=url)
     events: list[Event] = []
