@@ -12,7 +12,7 @@ from typing import Any
 
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.components import module_of
-from registry.checkpoint.quantization import is_linear_weight
+from registry.checkpoint.quantization.layers import is_linear_weight
 from registry.checkpoint.safetensors import Tensor
 
 # Fused experts are one 3-D tensor in some checkpoints and one matrix each in others.

@@ -11,7 +11,7 @@ from quantizers.coverage import uncovered_layers
 from quantizers.interface import Command, Job, Needs, Quantizer
 from quantizers.recipe import Recipe
 from registry.checkpoint import Checkpoint
-from registry.checkpoint.quantization import is_linear_weight
+from registry.checkpoint.quantization.layers import is_linear_weight
 from registry.progress import Progress
 from toolchains import Toolchain
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from quantizers.interface import Needs, Quantizer
 from quantizers.recipe import Recipe
 from registry.checkpoint import Checkpoint, open_checkpoint
-from registry.checkpoint.quantization import is_linear_weight, quantization_config
+from registry.checkpoint.quantization import quantization_config
+from registry.checkpoint.quantization.layers import is_linear_weight
 from registry.errors import IncompatibleError, NotFoundError, UsageError
 from registry.staging import require_fresh
 

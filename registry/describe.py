@@ -8,9 +8,7 @@ from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, payload_digest
 from registry.checkpoint import Checkpoint, open_checkpoint
-from registry.checkpoint.architecture import read_architecture
-from registry.checkpoint.footprint import read_footprint
-from registry.checkpoint.quantization import read_quantization
+from registry.checkpoint.facts import read_facts
 from registry.clock import utc_now
 from registry.folder import hash_files, list_files, require_folder
 from registry.progress import Observer, ignore
@@ -68,15 +66,16 @@ def compose(
     known: Manifest | None = None,
 ) -> Manifest:
     """Put a manifest together from facts; evidence counts only for the digest that it was for."""
+    facts = read_facts(checkpoint)
     digest = payload_digest(files)
     same = known is not None and known.digest == digest
     return Manifest(
         name=name,
         digest=digest,
         files=files,
-        architecture=read_architecture(checkpoint.config).to_json(),
-        quantization=read_quantization(checkpoint),
-        footprint=read_footprint(checkpoint.tensors),
+        architecture=facts.architecture.to_json(),
+        quantization=facts.quantization.to_json(),
+        footprint=facts.footprint,
         provenance=provenance,
         evidence=known.evidence if known and same else (),
         created=known.created if known and same else utc_now(),

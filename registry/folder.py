@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
@@ -32,6 +34,73 @@ def require_folder(path: Path, what: str = "artifact") -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One file of a folder or of a store's listing, good or bad.
+
+    Attributes:
+        path: POSIX path below the folder.
+        size: in bytes.
+        mode: permission bits; None where the store has none.
+        link: what a symbolic link points to, as it is written; None for a file.
+        outside: whether a link leaves the folder.
+        problem: why the entry cannot be part of an artifact; empty for a good one.
+        sha256: of the content, where the store knows it.
+    """
+
+    path: str
+    size: int
+    mode: int | None = None
+    link: str | None = None
+    outside: bool = False
+    problem: str = ""
+    sha256: str | None = None
+
+
+def scan_folder(folder: Path) -> Iterator[Entry]:
+    """All files below `folder`, sorted within each folder; hub bookkeeping is left out.
+
+    Nothing is refused here: an unsafe name, a link that leads nowhere or something that is no file
+    comes as an entry with a `problem`.
+    """
+    root = require_folder(folder).resolve()
+    for current, folders, names in os.walk(root, followlinks=False):
+        for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
+            full = Path(current, name)
+            path = full.relative_to(root).as_posix()
+            if is_payload(path) or not name.startswith("."):
+                yield _entry(root, full, path)
+        folders[:] = sorted(d for d in folders if is_payload(f"{d}/x"))
+
+
+def _entry(root: Path, full: Path, path: str) -> Entry:
+    try:
+        check_path(path)
+    except IntegrityError as error:
+        return Entry(path, 0, problem=error.message)
+    if not full.is_symlink():
+        status = full.lstat()
+        problem = "" if stat.S_ISREG(status.st_mode) else f"{full} is neither a file nor a folder"
+        return Entry(path, status.st_size, stat.S_IMODE(status.st_mode), problem=problem)
+    link = str(full.readlink())
+    try:
+        target = full.resolve(strict=True)
+        status = target.stat()
+    except (OSError, RuntimeError) as error:
+        return Entry(path, 0, link=link, problem=f"{full} is a symbolic link to nothing: {error}")
+    problem = (
+        "" if target.is_file() else f"{full} is a symbolic link to {target}, which is not a file"
+    )
+    return Entry(
+        path,
+        status.st_size,
+        stat.S_IMODE(status.st_mode),
+        link,
+        outside=not target.is_relative_to(root),
+        problem=problem,
+    )
+
+
 def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
     """Sizes in bytes of all files below `folder`, by POSIX path; hub bookkeeping is left out.
 
@@ -41,31 +110,19 @@ def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
             Hugging Face cache. Right for reading, never for publishing.
 
     Raises:
-        IntegrityError: an unsafe file name, or a link that leaves the folder.
+        IntegrityError: an unsafe file name, a link that leaves the folder, or what is no file.
     """
-    root = require_folder(folder).resolve()
     sizes = {}
-    for current, folders, names in os.walk(root, followlinks=False):
-        for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
-            full = Path(current, name)
-            path = full.relative_to(root).as_posix()
-            if not is_payload(path) and full.name.startswith("."):
-                continue
-            if full.is_symlink():
-                target = full.resolve()
-                inside = target.is_relative_to(root)
-                if not target.is_file() or not (inside or follow_outside):
-                    raise IntegrityError(
-                        f"{full} is a symbolic link to {target}, which is "
-                        + ("not a file" if inside or follow_outside else "outside the folder"),
-                        remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
-                    )
-            elif not full.is_file():
-                raise IntegrityError(
-                    f"{full} is neither a file nor a folder", remedy="Remove it from the artifact."
-                )
-            sizes[check_path(path)] = full.stat().st_size
-        folders[:] = sorted(d for d in folders if is_payload(f"{d}/x"))
+    for entry in scan_folder(folder):
+        if entry.problem:
+            raise IntegrityError(entry.problem, remedy="Remove it from the artifact.")
+        if entry.outside and not follow_outside:
+            raise IntegrityError(
+                f"{folder / entry.path} is a symbolic link to {entry.link}, which is outside the "
+                "folder",
+                remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
+            )
+        sizes[entry.path] = entry.size
     return sizes
 
 

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from registry.checkpoint.families import Family, family_of
+
+# DeepSeek V4's `compress_ratios`, as transformers 5.17 names them.
+_COMPRESSION = {
+    0: "sliding_attention",
+    4: "compressed_sparse_attention",
+    128: "heavily_compressed_attention",
+}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What config.json says; None where it says nothing, never a guess.
+    """What config.json says; None where neither it nor its family says anything, never a guess.
 
     Sizes are in elements, positions in tokens.
+
+    Attributes:
+        family: the family's name, None for a model type that qreg does not know.
+        layers: decoder layers, without MTP layers.
+        attention: `mla`, `gqa` (also for plain multi-head attention), or None if unknown.
+        layer_types: layers by kind of attention: `full_attention`, `sliding_attention`, …
+        experts: routed experts of a layer; experts_per_token of them are active.
+        moe_layers: layers that have experts.
+        mtp_layers: multi-token prediction layers that config.json announces.
+        rope_scaling: config.json's table, with the type under `rope_type`.
+        index_topk: tokens that sparse attention looks at.
+        vision: whether a vision tower is part of it.
+        remote_code: whether its own Python code is needed by loaders that do not know it.
     """
 
     model_type: str | None
@@ -30,6 +53,23 @@ class Architecture:
     rope_head_dim: int | None
     tied_embeddings: bool
     remote_code: bool
+    family: str | None = None
+    attention: str | None = None
+    intermediate_size: int | None = None
+    moe_intermediate_size: int | None = None
+    shared_experts: int | None = None
+    shared_expert_intermediate_size: int | None = None
+    moe_layers: int | None = None
+    q_lora_rank: int | None = None
+    nope_head_dim: int | None = None
+    v_head_dim: int | None = None
+    layer_types: Mapping[str, int] = field(default_factory=dict)
+    sliding_window: int | None = None
+    index_topk: int | None = None
+    mtp_layers: int = 0
+    rope_theta: float | None = None
+    rope_scaling: Mapping[str, Any] | None = None
+    vision: bool = False
 
     @property
     def is_moe(self) -> bool:
@@ -56,45 +96,172 @@ class Architecture:
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
-    """Collect the facts; a composite model's facts are those of its text model."""
-    text = config.get("text_config")
-    inner: Mapping[str, Any] = text if isinstance(text, Mapping) else {}
+    """Collect the facts; a composite model's facts are those of its language model."""
+    return _Facts(config).read()
 
-    def integer(*keys: str) -> int | None:
-        for section in (inner, config):
-            for key in keys:
-                value = section.get(key)
-                if isinstance(value, int) and not isinstance(value, bool):
-                    return value
+
+class _Facts:
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        text = config.get("text_config")
+        self.config = config
+        self.text: Mapping[str, Any] = text if isinstance(text, Mapping) else config
+        self.family: Family | None = family_of(config, self.text)
+
+    def read(self) -> Architecture:
+        family = self.family
+        heads, hidden = (
+            self.integer("num_attention_heads", "n_head"),
+            self.integer("hidden_size", "n_embd"),
+        )
+        layers = self.integer("num_hidden_layers", "n_layer")
+        kv_lora_rank = self.integer("kv_lora_rank")
+        experts = self.integer("n_routed_experts", "num_experts", "num_local_experts")
+        kv_heads, head_dim = self.integer("num_key_value_heads"), self.integer("head_dim")
+        if family and kv_heads is None and family.kv_heads_from_heads:
+            kv_heads = heads
+        if family and head_dim is None and family.head_dim_from_hidden and hidden and heads:
+            head_dim = hidden // heads
+        if kv_lora_rank:  # what is multiplied: the part without and the part with positions
+            nope, rope = self.integer("qk_nope_head_dim"), self.integer("qk_rope_head_dim")
+            head_dim = nope + rope if nope is not None and rope is not None else head_dim
+        names = self.config.get("architectures")
+        return Architecture(
+            model_type=self.word("model_type", self.config),
+            architectures=tuple(n for n in names if isinstance(n, str))
+            if isinstance(names, list)
+            else (),
+            dtype=self.word("dtype") or self.word("torch_dtype"),
+            layers=layers,
+            hidden_size=hidden,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            vocab_size=self.integer("vocab_size"),
+            max_positions=self.integer("max_position_embeddings", "n_positions"),
+            experts=experts,
+            experts_per_token=self.integer(
+                "num_experts_per_tok", "experts_per_token", "moe_topk", "top_k_experts"
+            ),
+            kv_lora_rank=kv_lora_rank,
+            rope_head_dim=self.integer("qk_rope_head_dim"),
+            tied_embeddings=self._tied(),
+            remote_code="auto_map" in self.config or "auto_map" in self.text,
+            family=family.name if family else None,
+            attention="mla" if kv_lora_rank else family.attention if family else None,
+            intermediate_size=self.integer("intermediate_size", "n_inner"),
+            moe_intermediate_size=self.integer("moe_intermediate_size"),
+            shared_experts=self._shared_experts(),
+            shared_expert_intermediate_size=self.integer("shared_expert_intermediate_size"),
+            moe_layers=self._moe_layers(layers) if experts and layers else None,
+            q_lora_rank=self.integer("q_lora_rank"),
+            nope_head_dim=self.integer("qk_nope_head_dim"),
+            v_head_dim=self.integer("v_head_dim"),
+            layer_types=self._layer_types(layers),
+            sliding_window=self.integer("sliding_window"),
+            index_topk=self.integer("index_topk"),
+            mtp_layers=self._mtp_layers(),
+            rope_theta=self._rope_theta(),
+            rope_scaling=self._rope_scaling(),
+            vision="vision_config" in self.config,
+        )
+
+    def value(self, key: str) -> Any:
+        """The language model's value, the whole model's, or the family's default."""
+        for section in (self.text, self.config, self.family.defaults if self.family else {}):
+            if section.get(key) is not None:
+                return section[key]
         return None
 
-    def word(*keys: str) -> str | None:
-        for section in (inner, config):
-            for key in keys:
-                if isinstance(section.get(key), str):
-                    return str(section[key])
+    def integer(self, *keys: str) -> int | None:
+        """The first of some keys that holds a whole number of a size that models can have."""
+        for key in keys:
+            value = self.value(key)
+            if type(value) is int and 0 <= value < 2**48:
+                return value
         return None
 
-    heads, hidden = integer("num_attention_heads", "n_head"), integer("hidden_size", "n_embd")
-    names = config.get("architectures")
-    model_type = config.get("model_type")
-    return Architecture(
-        model_type=model_type if isinstance(model_type, str) else None,
-        architectures=tuple(n for n in names if isinstance(n, str))
-        if isinstance(names, list)
-        else (),
-        dtype=word("dtype", "torch_dtype"),
-        layers=integer("num_hidden_layers", "n_layer"),
-        hidden_size=hidden,
-        heads=heads,
-        kv_heads=integer("num_key_value_heads") or heads,
-        head_dim=integer("head_dim") or (hidden // heads if hidden and heads else None),
-        vocab_size=integer("vocab_size"),
-        max_positions=integer("max_position_embeddings", "n_positions"),
-        experts=integer("n_routed_experts", "num_experts", "num_local_experts"),
-        experts_per_token=integer("num_experts_per_tok", "moe_topk", "top_k_experts"),
-        kv_lora_rank=integer("kv_lora_rank"),
-        rope_head_dim=integer("qk_rope_head_dim"),
-        tied_embeddings=bool(inner.get("tie_word_embeddings", config.get("tie_word_embeddings"))),
-        remote_code="auto_map" in config,
-    )
+    def word(self, key: str, section: Mapping[str, Any] | None = None) -> str | None:
+        value = self.value(key) if section is None else section.get(key)
+        return value if isinstance(value, str) else None
+
+    def _tied(self) -> bool:
+        """The whole model's word counts; a text section may repeat its class's default."""
+        for section in (self.config, self.text):
+            if isinstance(section.get("tie_word_embeddings"), bool):
+                return bool(section["tie_word_embeddings"])
+        return bool(self.family and self.family.defaults.get("tie_word_embeddings"))
+
+    def _shared_experts(self) -> int | None:
+        counted = self.integer("n_shared_experts", "num_shared_experts")
+        if counted is None and self.integer("shared_expert_intermediate_size"):
+            return 1  # Qwen's MoE models have one, of a size of its own
+        return counted
+
+    def _moe_layers(self, layers: int) -> int | None:
+        """Layers with experts, by the keys that name the dense ones."""
+        if layers > 100_000:
+            return None
+        explicit = self.value("moe_layers")
+        if isinstance(explicit, list):
+            return len(explicit)
+        step = self.integer("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq")
+        first = self.integer("first_k_dense_replace") or 0
+        dense = self.value("mlp_only_layers")
+        dense = set(dense) if isinstance(dense, list) and all(type(n) is int for n in dense) else ()
+        if not step:
+            return max(0, layers - first)
+        offset = 0 if self.integer("moe_layer_freq") else 1
+        return sum(1 for n in range(first, layers) if (n + offset) % step == 0 and n not in dense)
+
+    def _layer_types(self, layers: int | None) -> dict[str, int]:
+        """Layers by kind of attention, where config.json or its family tells."""
+        listed = self.value("layer_types")
+        if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
+            return dict(Counter(listed[:layers]).most_common())
+        if not layers or layers > 100_000:
+            return {}
+        ratios = self.value("compress_ratios")
+        if isinstance(ratios, list):
+            kinds = [_COMPRESSION.get(r) if type(r) is int else None for r in ratios[:layers]]
+            return dict(Counter(kind for kind in kinds if kind).most_common())
+        if self.integer("index_topk"):
+            return {"sparse_attention": layers}
+        interval = self.integer("full_attention_interval")
+        if interval:
+            return {
+                "linear_attention": layers - layers // interval,
+                "full_attention": layers // interval,
+            }
+        pattern = self.integer("sliding_window_pattern")
+        if pattern and self.integer("sliding_window"):
+            return {
+                "sliding_attention": layers - layers // pattern,
+                "full_attention": layers // pattern,
+            }
+        return {"full_attention": layers} if self.family else {}
+
+    def _mtp_layers(self) -> int:
+        if self.value("use_mtp") is False:
+            return 0
+        return (
+            self.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+            or 0
+        )
+
+    def _rope(self) -> Mapping[str, Any]:
+        parameters = self.value("rope_parameters")
+        return parameters if isinstance(parameters, Mapping) else {}
+
+    def _rope_theta(self) -> float | None:
+        theta: Any = self.value("rope_theta") or self._rope().get("rope_theta")
+        return float(theta) if type(theta) in (int, float) and abs(theta) < 1e30 else None
+
+    def _rope_scaling(self) -> Mapping[str, Any] | None:
+        """The scaling, or None where positions are not scaled."""
+        table = self.value("rope_scaling") or self._rope()
+        if not isinstance(table, Mapping):
+            return None
+        kind = table.get("rope_type") or table.get("type")
+        if not isinstance(kind, str) or kind == "default":
+            return None
+        return {**{k: v for k, v in table.items() if k != "type"}, "rope_type": kind}

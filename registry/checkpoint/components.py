@@ -1,43 +1,109 @@
-"""Which part of a model a tensor belongs to, by its name."""
+"""Which part of a model a tensor belongs to, by its name.
+
+A model has a few dozen kinds of names and up to hundreds of thousands of tensors. So a name is cut
+into what identifies its kind, and each kind is looked at once.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-# First match wins. Names are those of transformers' models and of ModelSlim's outputs.
+# First match wins. Names are those of transformers' models, of the families' own formats (DeepSeek
+# V4, Mistral) and of ModelSlim's outputs. They are searched in `.NAME.`.
 _RULES = tuple(
     (component, re.compile(pattern))
     for component, pattern in (
         (
             "vision",
-            r"(^|\.)(visual|vision_tower|vision_model|multi_modal_projector|mm_projector)\.",
+            r"\.(visual|vision_\w+|multi_modal_projector|mm_projector|patch_merger|audio_tower|"
+            r"embed_vision|embed_audio)\.",
         ),
-        ("mtp", r"(^|\.)(mtp|nextn|eh_proj|enorm|hnorm|shared_head)(\.|$)"),
-        ("lm_head", r"(^|\.)lm_head\."),
-        ("embedding", r"(^|\.)(embed_\w+|\w*embeddings?|wte|wpe|relative_attention_bias)\."),
-        ("router", r"\.(mlp|block_sparse_moe|feed_forward|ffn)\.(gate|router)(\.|$)"),
-        ("shared_experts", r"\.shared_expert(s|_gate)?(\.|$)"),
-        ("experts", r"\.experts(\.|$)"),
-        ("attention", r"\.(self_attn|attn|attention|linear_attn|indexer)\.(?!.*norm)"),
-        ("norm", r"(norm|layernorm|ln_\w+)(\.|$)"),
-        ("mlp", r"\.(mlp|feed_forward|ffn)\."),
+        ("mtp", r"\.(mtp|mtp_\w+|nextn|eh_proj|enorm|hnorm|shared_head)\."),
+        ("lm_head", r"\.lm_head\.|^\.(head|output)\.weight"),
+        (
+            "embedding",
+            r"\.(embed_\w+|\w*embeddings?|wte|wpe|relative_attention_bias)\.|^\.embed\.",
+        ),
+        ("shared_experts", r"\.shared_experts?(_gate)?\."),
+        ("experts", r"\.experts\."),
+        (
+            "router",
+            r"\.(mlp|block_sparse_moe|feed_forward|ffn|moe)\.(gate|router)\.|"
+            r"\.e_score_correction_bias\.",
+        ),
+        ("norm", r"norm\w*\.|\.ln_\w+\."),
+        (
+            "attention",
+            r"\.(self_attn|attn|attention|linear_attn|self_attention|indexer|mixer)\.",
+        ),
+        ("mlp", r"\.(mlp|feed_forward|ffn|block_sparse_moe)\."),
     )
 )
-_QUANTIZATION_PARTS = (
-    "weight_scale", "weight_offset", "weight_zero_point", "weight_shape", "weight_g_idx",
-    "input_scale", "input_offset", "input_zero_point", "output_scale", "deq_scale", "quant_bias",
-    "scale_bias", "weight_scale_inv", "kv_cache_scale", "kv_cache_offset", "k_scale", "v_scale",
-    "scales", "qzeros", "g_idx",
-)  # fmt: skip
 COMPONENTS = (*(name for name, _ in _RULES), "other")
+
+# Tensors that only serve to dequantize, rotate or smooth another one.
+_PARTS = frozenset(
+    {
+        # compressed-tensors 0.19 and vLLM's FP8
+        "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", "weight_scale_inv",
+        "weight_global_scale", "input_scale", "input_zero_point", "input_global_scale",
+        "output_scale", "output_zero_point", "k_scale", "v_scale", "q_scale", "bitmask",
+        "row_offsets", "scale",
+        # ModelSlim 26.1
+        "weight_offset", "weight_scale_second", "weight_offset_second", "weight_dual_scale",
+        "input_offset", "deq_scale", "quant_bias", "scale_bias", "kv_cache_scale",
+        "kv_cache_offset", "left_trans", "right_trans", "clip_ratio", "heads_rotation",
+        "kronecker_rotation_m", "kronecker_rotation_n", "mul_scale", "offset",
+        # AWQ, GPTQ, bitsandbytes, gpt-oss
+        "scales", "qzeros", "g_idx", "absmax", "quant_map", "nested_absmax", "nested_quant_map",
+        "SCB", "weight_format", "gate_up_proj_scales", "down_proj_scales",
+    }
+)  # fmt: skip
+_LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+class Components:
+    """Names tensors' components for one model.
+
+    Args:
+        layers: how many decoder layers the model has; layers beyond them are its MTP layers, as
+            DeepSeek and GLM store them. None if it is not known.
+    """
+
+    def __init__(self, layers: int | None) -> None:
+        self._layers = layers
+
+    def of(self, name: str) -> str:
+        """One of COMPONENTS."""
+        if self._layers is not None and self.is_mtp_layer(name):
+            return "mtp"
+        return _component(kind_of(name))
+
+    def is_mtp_layer(self, name: str) -> bool:
+        """Whether the tensor is in a layer beyond those that config.json counts."""
+        layer = layer_of(name)
+        return layer is not None and self._layers is not None and layer >= self._layers
+
+
+def kind_of(name: str) -> str:
+    """The name without its numbers: `model.layers.*.mlp.experts.*.up_proj.weight`."""
+    return _NUMBER.sub("*", name)
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the decoder layer that a tensor is in; None outside of layers."""
+    if "visual" in name or "vision" in name or "mtp." in name:
+        return None
+    found = _LAYER.search(name)
+    # A number with thousands of digits is no layer, and costs time to read.
+    return int(found.group(2)) if found and len(found.group(2)) < 7 else None
 
 
 def component_of(name: str) -> str:
-    """One of COMPONENTS."""
-    for component, pattern in _RULES:
-        if pattern.search(name):
-            return component
-    return "other"
+    """One of COMPONENTS, where the number of layers is not known."""
+    return _component(kind_of(name))
 
 
 def module_of(name: str) -> str:
@@ -47,4 +113,14 @@ def module_of(name: str) -> str:
 
 def is_quantization_part(name: str) -> bool:
     """Whether the tensor only serves to dequantize another one: a scale, an offset, …"""
-    return name.rpartition(".")[2] in _QUANTIZATION_PARTS
+    leaf = name.rpartition(".")[2]
+    return leaf in _PARTS or leaf.startswith("bitsandbytes__")
+
+
+@lru_cache(maxsize=65536)
+def _component(kind: str) -> str:
+    padded = f".{kind}."
+    for component, pattern in _RULES:
+        if pattern.search(padded):
+            return component
+    return "other"

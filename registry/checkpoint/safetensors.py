@@ -11,8 +11,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
+from registry.checkpoint.disguise import disguise_of
 from registry.errors import IntegrityError
 
 # Bits per element, from the safetensors crate's `Dtype`.
@@ -23,12 +24,21 @@ DTYPE_BITS = {
     "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors crate
+MAX_NAME = 1024  # characters; real names have below 200
+MAX_DIMENSIONS = 32  # frameworks stop at 64 or below; a bound keeps products small
+PREFIX = 8  # bytes that hold the header's length
+
+_WORDS = {
+    "pickle": "a pickle under a safetensors name",
+    "archive": "an archive, such as torch's, under a safetensors name",
+    "lfs-pointer": "a Git-LFS pointer in place of the file",
+    "web-page": "a web page in place of the file",
+}
 
 ReadRange = Callable[[int, int], bytes]
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor of a shard.
 
     Attributes:
@@ -51,67 +61,129 @@ class Tensor:
         return prod(self.shape)
 
 
-def read_header(shard: str, size: int, read: ReadRange) -> tuple[Tensor, ...]:
-    """Read and check the header of one shard.
+@dataclass(frozen=True)
+class Header:
+    """What the header of one shard says.
+
+    Attributes:
+        tensors: in the order of their data.
+        size: bytes before the data: the length field and the JSON.
+    """
+
+    tensors: tuple[Tensor, ...]
+    size: int
+
+
+class BrokenShard(IntegrityError):
+    """A file is not a whole safetensors file.
+
+    Attributes:
+        verdict: what it is instead: `empty`, `truncated`, `damaged`, or a kind of
+            `disguise.DISGUISES` such as `pickle` or `lfs-pointer`.
+    """
+
+    def __init__(self, shard: str, found: str, verdict: str) -> None:
+        super().__init__(
+            f"{shard} is not a whole safetensors file: {found} ({_WORDS.get(verdict, verdict)})",
+            remedy="Copy or download this file again from its source.",
+        )
+        self.verdict = verdict
+
+
+def read_header(shard: str, size: int, read: ReadRange, *, expect: int = PREFIX) -> Header:
+    """Read and check the header of one shard, in one or two reads.
 
     Args:
         shard: the file's name, for messages and for `Tensor.shard`.
         size: of the file, in bytes.
         read: returns `length` bytes at `offset` of the file.
-
-    Returns:
-        The tensors in the order of their data.
+        expect: bytes to ask for first; if that is the whole header, one read is enough.
 
     Raises:
-        IntegrityError: the file is not a whole, well-formed safetensors file.
+        BrokenShard: the file is not a whole, well-formed safetensors file.
     """
-    if size < 8:
-        raise _broken(shard, f"it has only {size} bytes", "empty or truncated")
-    head = read(0, 8)
-    length = int.from_bytes(head, "little")
-    if length > MAX_HEADER or 8 + length > size:
-        hint = "a pickle under a safetensors name" if head[:1] == b"\x80" else "truncated"
-        if head == b"version ":
-            hint = "a Git-LFS pointer in place of the file"
-        if head[:2] == b"PK":
-            hint = "a zip or torch archive under a safetensors name"
-        raise _broken(shard, f"its header would be {length} bytes long, the file has {size}", hint)
-    raw = read(8, length)
-    try:
-        header = json.loads(raw, object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise _broken(shard, f"its header is not JSON ({error})", "damaged") from error
-    if not isinstance(header, dict):
-        raise _broken(shard, "its header is not a JSON object", "damaged")
-    header.pop("__metadata__", None)
-    entries = [_tensor(shard, name, value) for name, value in header.items()]
-    entries.sort(key=lambda item: item[1])
-    end = 0
-    for tensor, begin, stop in entries:
-        if begin != end or stop - begin != tensor.size:
-            raise _broken(shard, f"tensor {tensor.name!r} does not lie where it should", "damaged")
-        end = stop
-    if 8 + length + end != size:
-        raise _broken(
-            shard, f"its tensors need {8 + length + end} bytes, the file has {size}", "truncated"
+    if size < PREFIX:
+        verdict = "truncated" if size else "empty"
+        raise BrokenShard(shard, f"it has only {size} bytes", verdict)
+    head = read(0, min(size, max(PREFIX, expect)))
+    if len(head) < PREFIX:
+        raise BrokenShard(shard, f"it ends after {len(head)} of {size} bytes", "truncated")
+    length = int.from_bytes(head[:PREFIX], "little")
+    if length > MAX_HEADER or PREFIX + length > size:
+        disguise = disguise_of(head if len(head) > PREFIX else read(0, min(size, 64)))
+        raise BrokenShard(
+            shard,
+            f"its header would be {length} bytes long, the file has {size}",
+            disguise or "truncated",
         )
-    return tuple(tensor for tensor, _, _ in entries)
+    raw = head[PREFIX : PREFIX + length]
+    if len(raw) < length:
+        raw += read(PREFIX + len(raw), length - len(raw))
+    if len(raw) < length:
+        raise BrokenShard(shard, f"its header ends after {len(raw)} of {length} bytes", "truncated")
+    return Header(_tensors(shard, size - PREFIX - length, _parse(shard, raw)), PREFIX + length)
 
 
-def _tensor(shard: str, name: str, value: Any) -> tuple[Tensor, int, int]:
+def _parse(shard: str, raw: bytes) -> dict[str, Any]:
     try:
-        dtype, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
-    except (TypeError, KeyError, ValueError) as error:
-        raise _broken(shard, f"the entry of tensor {name!r} is malformed", "damaged") from error
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise _broken(shard, f"tensor {name!r} has the unknown dtype {dtype!r}", "damaged")
-    numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
-    if not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
-        raise _broken(shard, f"tensor {name!r} has an impossible shape or offset", "damaged")
-    bits = prod(shape) * DTYPE_BITS[dtype]
-    if bits % 8:
-        raise _broken(shard, f"tensor {name!r} does not end on a whole byte", "damaged")
-    return Tensor(name, dtype, tuple(shape), bits // 8, shard), begin, end
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise BrokenShard(shard, f"its header is not JSON: {error}", "damaged") from error
+    if not isinstance(header, dict):
+        raise BrokenShard(shard, "its header is not a JSON object", "damaged")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise BrokenShard(shard, "its __metadata__ is not a table of texts", "damaged")
+    return header
+
+
+def _tensors(shard: str, data: int, header: dict[str, Any]) -> tuple[Tensor, ...]:
+    entries = []
+    for name, value in header.items():
+        try:
+            dtype, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
+        except (TypeError, KeyError, ValueError) as error:
+            raise BrokenShard(
+                shard, f"the entry of tensor {name[:200]!r} is malformed", "damaged"
+            ) from error
+        bits = DTYPE_BITS.get(dtype) if type(dtype) is str else None
+        if bits is None:
+            raise BrokenShard(
+                shard, f"tensor {name[:200]!r} has the unknown dtype {dtype!r}", "damaged"
+            )
+        if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
+            raise BrokenShard(shard, f"tensor {name[:200]!r} has an impossible shape", "damaged")
+        for number in shape:
+            if type(number) is not int or not 0 <= number < 2**63:
+                raise BrokenShard(
+                    shard, f"tensor {name[:200]!r} has an impossible shape", "damaged"
+                )
+            bits *= number
+        if type(begin) is not int or type(end) is not int or bits != 8 * (end - begin):
+            raise BrokenShard(
+                shard,
+                f"tensor {name[:200]!r} of {dtype} {shape} does not fill its {begin}:{end} bytes",
+                "damaged",
+            )
+        if not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+            raise BrokenShard(shard, f"a tensor has the impossible name {name[:200]!r}", "damaged")
+        entries.append((begin, end, Tensor(name, dtype, tuple(shape), end - begin, shard)))
+    # A tensor without elements begins where its successor does.
+    entries.sort(key=lambda entry: entry[:2])
+    reached = 0
+    for begin, end, tensor in entries:
+        if begin != reached:
+            raise BrokenShard(
+                shard,
+                f"tensor {tensor.name[:200]!r} begins at byte {begin} of the data, "
+                f"its predecessor ends at {reached}",
+                "damaged",
+            )
+        reached = end
+    if reached != data:
+        verdict = "truncated" if reached > data else "damaged"
+        raise BrokenShard(shard, f"its tensors need {reached} bytes, it has {data}", verdict)
+    return tuple(tensor for _, _, tensor in entries)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,10 +191,3 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a key occurs twice")
     return result
-
-
-def _broken(shard: str, found: str, verdict: str) -> IntegrityError:
-    return IntegrityError(
-        f"{shard} is not a whole safetensors file: {found} ({verdict})",
-        remedy="Copy or download this file again from its source.",
-    )

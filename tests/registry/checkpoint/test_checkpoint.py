@@ -10,8 +10,8 @@ import pytest
 from registry.checkpoint import Tensor, open_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.components import component_of
-from registry.checkpoint.footprint import read_footprint
-from registry.checkpoint.quantization import is_linear_weight, read_quantization
+from registry.checkpoint.facts import read_facts
+from registry.checkpoint.quantization.layers import is_linear_weight
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model, write_quantized, write_sharded
 
@@ -101,16 +101,16 @@ def test_a_link_out_of_the_folder_is_read_but_not_published(tmp_path: Path) -> N
 
 
 def test_schemes_of_a_float_and_a_quantized_model(tmp_path: Path) -> None:
-    before = read_quantization(open_checkpoint(write_model(tmp_path / "f")))
-    assert (before["method"], before["scheme"]) == ("none", "FLOAT")
-    after = read_quantization(open_checkpoint(write_quantized(tmp_path / "q")))
-    assert (after["method"], after["scheme"]) == ("compressed-tensors", "W8A8_DYNAMIC")
-    assert after["schemes"] == {
+    before = read_facts(open_checkpoint(write_model(tmp_path / "f"))).quantization
+    assert (before.method, before.scheme) == ("none", "FLOAT")
+    after = read_facts(open_checkpoint(write_quantized(tmp_path / "q"))).quantization
+    assert (after.method, after.scheme) == ("compressed-tensors", "W8A8_DYNAMIC")
+    assert after.schemes == {
         "attention": {"W8A8_DYNAMIC": 4},
-        "linear": {"W8A8_DYNAMIC": 3},
         "lm_head": {"FLOAT": 1},
+        "mlp": {"W8A8_DYNAMIC": 3},
     }
-    assert after["ignored"] == ["lm_head"]
+    assert after.ignored == ("lm_head",)
 
 
 def test_modelslim_is_classified_by_its_tensors(tmp_path: Path) -> None:
@@ -119,22 +119,23 @@ def test_modelslim_is_classified_by_its_tensors(tmp_path: Path) -> None:
     description |= dict.fromkeys(FLOAT, "FLOAT")
     description[f"{LAYER}.mlp.down_proj.weight"] = "W4A8_DYNAMIC"
     (model / "quant_model_description.json").write_text(json.dumps(description))
-    found = read_quantization(open_checkpoint(model))
-    assert (found["method"], found["scheme"], found["group_size"]) == (
-        "modelslim",
-        "W4A8_DYNAMIC",
-        64,
-    )
-    assert found["schemes"]["linear"] == {"FLOAT": 2, "W4A8_DYNAMIC": 1}
+    found = read_facts(open_checkpoint(model)).quantization
+    assert (found.method, found.scheme, found.group_size) == ("modelslim", "W4A8_DYNAMIC", 64)
+    assert found.schemes["mlp"] == {"FLOAT": 2, "W4A8_DYNAMIC": 1}
 
 
-def test_the_footprint_sums_to_the_tensors(tmp_path: Path) -> None:
+def test_the_footprint_sums_to_the_files(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_quantized(tmp_path / "q"))
-    footprint = read_footprint(checkpoint.tensors)
+    footprint = read_facts(checkpoint).footprint
     assert footprint["weights"] == checkpoint.weight_bytes
     assert sum(footprint["by_dtype"].values()) == checkpoint.weight_bytes
     assert sum(footprint["by_component"].values()) == checkpoint.weight_bytes
+    assert footprint["weights"] + footprint["headers"] == checkpoint.files["model.safetensors"]
     assert footprint["by_component"]["quantization_scales"] == 2 * (8 + 4 + 4 + 8 + 16 + 16 + 8)
+    # Scales are no parameters: there are as many as before quantization.
+    float_model = read_facts(open_checkpoint(write_model(tmp_path / "f"))).footprint
+    for key in ("parameters", "parameters_by_component"):
+        assert footprint[key] == float_model[key]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ GOOD = {"a.weight": ("BF16", [2, 3]), "b": ("I8", [5]), "c": ("F4", [4])}
 
 
 def _read(content: bytes) -> tuple[Tensor, ...]:
-    return read_header("x.safetensors", len(content), lambda at, n: content[at : at + n])
+    return read_header("x.safetensors", len(content), lambda at, n: content[at : at + n]).tensors
 
 
 def _file(header: object, data: int) -> bytes:
@@ -37,7 +37,7 @@ def test_a_whole_file_is_read() -> None:
 
 BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty"),
-    "short": (b"\x01\x02", "empty or truncated"),
+    "short": (b"\x01\x02", "truncated"),
     "header longer than file": (_file(b"{}", 0)[:-1], "truncated"),
     "huge header": ((2**62).to_bytes(8, "little") + b"{}", "truncated"),
     "pickle": (pickle.dumps({"w": list(range(999))}), "pickle"),
@@ -51,15 +51,24 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "dtype no string": (_file(_entry(dtype=["I8"]), 4), "unknown dtype"),
     "negative shape": (_file(_entry(shape=[-4]), 4), "impossible shape"),
     "float shape": (_file(_entry(shape=[4.0]), 4), "impossible shape"),
-    "boolean offset": (_file(_entry(data_offsets=[False, 4]), 4), "impossible shape"),
+    "boolean offset": (_file(_entry(data_offsets=[False, 4]), 4), "does not fill"),
     "shape no list": (_file(_entry(shape="4"), 4), "impossible shape"),
-    "size mismatch": (_file(_entry(shape=[5]), 4), "does not lie"),
-    "hole": (_file(_entry(data_offsets=[2, 6]), 6), "does not lie"),
-    "odd nibbles": (_file(_entry(dtype="F4", shape=[3], data_offsets=[0, 2]), 2), "whole byte"),
+    "size mismatch": (_file(_entry(shape=[5]), 4), "does not fill"),
+    "hole": (_file(_entry(data_offsets=[2, 6]), 6), "predecessor ends at 0"),
+    "odd nibbles": (_file(_entry(dtype="F4", shape=[3], data_offsets=[0, 2]), 2), "does not fill"),
     "truncated data": (_file(_entry(), 3), "truncated"),
     "bytes after the end": (_file(_entry(), 5), "need"),
     "malformed entry": (_file({"x": 3}, 0), "malformed"),
-    "overflowing shape": (_file(_entry(shape=[2**40, 2**40]), 4), "does not lie"),
+    "too many dimensions": (_file(_entry(shape=[1] * 33 + [4]), 4), "impossible shape"),
+    "metadata no texts": (_file({"__metadata__": {"format": 1}}, 0), "__metadata__"),
+    "not utf-8": (_file('{"x": {}}'.encode("utf-16-le"), 0), "not JSON"),
+    "terminal codes in a name": (_file({"\x1b[2J": _entry()["x"]}, 4), "impossible name"),
+    "half a character": (
+        _file(b'{"\\ud800": {"dtype": "I8", "shape": [0], "data_offsets": [0, 0]}}', 0),
+        "impossible name",
+    ),
+    "web page": (b"<!DOCTYPE html><html>" + bytes(50), "web page"),
+    "overflowing shape": (_file(_entry(shape=[2**40, 2**40]), 4), "does not fill"),
 }
 
 
@@ -69,6 +78,27 @@ def test_broken_files_are_refused_and_named(case: str) -> None:
     with pytest.raises(IntegrityError, match=r"x\.safetensors") as caught:
         _read(content)
     assert reason in caught.value.message
+
+
+@pytest.mark.parametrize("expect", [0, 8, 20, 10_000])
+def test_any_first_read_gives_the_same_header(expect: int) -> None:
+    header, size = header_of(GOOD)
+    content, reads = header + bytes(size), []
+
+    def read(offset: int, length: int) -> bytes:
+        reads.append((offset, length))
+        return content[offset : offset + length]
+
+    found = read_header("x", len(content), read, expect=expect)
+    assert [t.name for t in found.tensors] == list(GOOD)
+    assert found.size == len(header)
+    assert len(reads) == (1 if expect >= len(header) else 2)
+
+
+def test_tensors_without_elements_lie_anywhere() -> None:
+    content = {"a": ("I8", [0, 4]), "b": ("I8", [4]), "c": ("F32", [0])}
+    header, size = header_of(content)
+    assert {t.name for t in _read(header + bytes(size))} == set(content)
 
 
 def test_random_damage_never_escapes_as_another_error() -> None:

@@ -1,0 +1,30 @@
+"""What a file really is, by its first bytes, when it is not what its name says."""
+
+from __future__ import annotations
+
+# Kind: (first bytes, what to call it). Longer prefixes come first.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs.github.com/spec/", "lfs-pointer"),
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"\x7fELF", "executable"),
+    (b"\xcf\xfa\xed\xfe", "executable"),  # Mach-O, 64 bits
+    (b"\xca\xfe\xba\xbe", "executable"),  # Mach-O, universal; Java classes, too
+    (b"#!", "script"),
+    (b"MZ", "executable"),  # Windows
+    (b"PK\x03\x04", "archive"),  # also torch.save's format since 1.6
+    (b"\x1f\x8b", "archive"),
+    (b"<!DOCTYPE", "web-page"),
+    (b"<html", "web-page"),
+)
+# Pickle protocols 2 to 5: PROTO opcode and the protocol's number.
+_PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+DISGUISES = tuple(sorted({kind for _, kind in _MAGIC} | {"pickle"}))
+HEAD = 64  # bytes that are enough to tell
+
+
+def disguise_of(head: bytes) -> str | None:
+    """One of DISGUISES by a file's first bytes (`HEAD` are enough), or None."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    return "pickle" if head.startswith(_PICKLE) else None

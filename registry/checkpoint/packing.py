@@ -1,0 +1,36 @@
+"""How many values a weight tensor holds: quantizers pack several into one stored element."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from registry.checkpoint.quantization import Layer
+from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
+
+_BITS = re.compile(r"W(\d)")
+
+
+def weight_bits(scheme: str) -> int | None:
+    """Bits of a weight in a scheme: 4 for `W4A8_DYNAMIC`; None for FLOAT and UNKNOWN."""
+    found = _BITS.match(scheme)
+    return int(found.group(1)) if found else None
+
+
+def packed_values(layer: Layer, tensors: Mapping[str, Tensor]) -> int:
+    """The weights that a layer's tensor holds.
+
+    Exact where the values of a row fill whole elements, as they do in all real models; rows that
+    are padded count with their padding.
+    """
+    tensor, bits = layer.tensor, weight_bits(layer.scheme)
+    stored = DTYPE_BITS[tensor.dtype]
+    if bits is None or bits >= stored or tensor.dtype.startswith("F"):
+        return tensor.elements
+    if tensor.dtype == "I8":
+        # ModelSlim packs two values along the rows, but its older versions do not pack at all:
+        # the scale has a row for each output channel either way.
+        scale = tensors.get(f"{layer.module}.weight_scale")
+        packed = scale is not None and scale.shape[:1] != tensor.shape[:1]
+        return tensor.elements * (2 if packed else 1)
+    return tensor.elements * (stored // bits)

@@ -1,0 +1,169 @@
+"""compressed-tensors' `quantization_config`: every format and strategy that its library reads.
+
+Names and meanings are those of compressed-tensors 0.19.0 (`config/base.py`,
+`quantization/quant_args.py`, `quantization/quant_scheme.py`). A scheme gets ModelSlim's name where
+vLLM Ascend maps it to one, and a name made the same way where it does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from registry.checkpoint.checkpoint import Checkpoint
+from registry.checkpoint.quantization.layers import (
+    FLOAT,
+    UNKNOWN,
+    Layer,
+    Quantization,
+    layer_module,
+)
+from registry.checkpoint.safetensors import Tensor
+
+Group = Mapping[str, Any]
+_QUANTIZED_PARTS = ("weight_scale", "weight_packed", "weight_global_scale")
+
+
+def read_compressed_tensors(
+    checkpoint: Checkpoint,
+    config: Mapping[str, Any],
+    weights: Iterable[tuple[Tensor, str]],
+    layers: int | None,
+) -> Quantization:
+    """Read the groups of a quantization_config and find which layers they were applied to.
+
+    Args:
+        checkpoint: what holds the tensors.
+        config: its quantization_config.
+        weights: the linear weights, each with its component.
+        layers: of the model, for a KV cache that is quantized in all of them.
+    """
+    groups = _groups(config)
+    scheme_of = _matcher(groups)
+    found = []
+    for tensor, component in weights:
+        module = layer_module(tensor)
+        scheme = scheme_of(module) if _is_quantized(tensor, checkpoint.tensors) else FLOAT
+        found.append(Layer(module, component, scheme, tensor))
+    first = groups[0] if groups else {}
+    weights_args, input_args = _args(first, "weights"), _args(first, "input_activations")
+    ignored = config.get("ignore")
+    return Quantization(
+        method="compressed-tensors",
+        format=str(config.get("format") or first.get("format") or ""),
+        layers=tuple(found),
+        computations=_cache(config, checkpoint.tensors, layers),
+        group_size=next(filter(None, (_group_size(_args(g, "weights")) for g in groups)), None),
+        symmetric={
+            "weights": _boolean(weights_args.get("symmetric", True)) if weights_args else None,
+            "activations": _boolean(input_args.get("symmetric", True)) if input_args else None,
+        },
+        ignored=tuple(str(item) for item in ignored) if isinstance(ignored, list) else (),
+        rotated=bool(config.get("transform_config")),
+    )
+
+
+def scheme_name(weights: Mapping[str, Any], activations: Mapping[str, Any]) -> str:
+    """The name of a scheme from the arguments of weights and of input activations.
+
+    `W8A8_DYNAMIC`: integers, activations per token; `W8A8`: activations calibrated; `W4A16`:
+    weights only; `W8A8FP8_DYNAMIC`: floats of 8 bits; `…FP8_TENSOR`, `…FP8_BLOCK`: one scale a
+    tensor, a block; `…_MXFP8`, `…_MXFP4`, `…_NVFP4`: floats in small groups with shared scales.
+    """
+    bits = weights.get("num_bits", 8)
+    a_bits = activations.get("num_bits", 8) if activations else 16
+    dynamic = "_DYNAMIC" if activations and activations.get("dynamic") else ""
+    base = f"W{bits}A{a_bits}"
+    if weights.get("type") != "float":
+        if activations and activations.get("type") == "float":
+            return f"{base}FP8{dynamic}"
+        return base + dynamic
+    group = _group_size(weights)
+    if bits == 4:
+        kind = "_NVFP4" if weights.get("strategy") == "tensor_group" else "_MXFP4"
+        return base + kind
+    if group:
+        return f"{base}_MXFP8"
+    block = {"block": "_BLOCK", "tensor": "_TENSOR"}.get(str(weights.get("strategy")), "")
+    return f"{base}FP8{block}{'' if block == '_BLOCK' else dynamic}"
+
+
+def targets_of(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What a quantization_config claims to quantize, and what it leaves out."""
+    targets = [t for group in _groups(config) for t in _texts(group.get("targets"))]
+    return targets, _texts(config.get("ignore"))
+
+
+def matches(module: str, pattern: str) -> bool:
+    """Whether a target or ignore pattern names a module: its name, or `re:` from its start."""
+    if pattern.startswith("re:"):
+        try:
+            return re.match(pattern.removeprefix("re:"), module) is not None
+        except re.error:
+            return False
+    return module == pattern or module.endswith(f".{pattern}")
+
+
+def _matcher(groups: list[Group]) -> Callable[[str], str]:
+    names = [scheme_name(_args(g, "weights"), _args(g, "input_activations")) for g in groups]
+    if len(groups) == 1:
+        return lambda module: names[0]
+    targets = [_texts(group.get("targets")) for group in groups]
+
+    def find(module: str) -> str:
+        # A name or pattern is more specific than a class such as Linear.
+        for name, patterns in zip(names, targets, strict=True):
+            if any(matches(module, pattern) for pattern in patterns):
+                return name
+        for name, patterns in zip(names, targets, strict=True):
+            if "Linear" in patterns:
+                return name
+        return UNKNOWN
+
+    return find
+
+
+def _is_quantized(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    parent, _, leaf = tensor.name.rpartition(".")
+    if leaf == "weight_packed":
+        return True
+    stored_as_float = tensor.dtype in ("F32", "F16", "BF16", "F64")
+    if leaf != "weight":  # fused experts
+        return any(f"{tensor.name}{part}" in tensors for part in ("_scale", "_packed"))
+    return not stored_as_float and any(f"{parent}.{part}" in tensors for part in _QUANTIZED_PARTS)
+
+
+def _cache(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], layers: int | None
+) -> dict[str, dict[str, int]]:
+    scheme = config.get("kv_cache_scheme")
+    if not isinstance(scheme, Mapping):
+        return {}
+    kind = "FP" if scheme.get("type") == "float" else "INT"
+    scaled = sum(1 for name in tensors if name.endswith(".k_scale"))
+    return {"kv_cache": {f"{kind}{scheme.get('num_bits', 8)}": scaled or layers or 0}}
+
+
+def _groups(config: Mapping[str, Any]) -> list[Group]:
+    groups = config.get("config_groups")
+    found = groups.values() if isinstance(groups, Mapping) else ()
+    return [g for g in found if isinstance(g, Mapping) and isinstance(g.get("weights"), Mapping)]
+
+
+def _args(group: Group, part: str) -> Mapping[str, Any]:
+    args = group.get(part)
+    return args if isinstance(args, Mapping) else {}
+
+
+def _group_size(weights: Mapping[str, Any]) -> int | None:
+    size = weights.get("group_size")
+    return size if type(size) is int and size > 0 else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
