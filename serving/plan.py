@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from registry.finding import ERROR, Finding
+
 # Where a flag comes from.
 ARTIFACT, HARDWARE, RELEASE, USER, DEFAULT = "artifact", "hardware", "release", "user", "default"
-
-ERROR, WARNING = "error", "warning"
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ class Flag:
     def to_json(self) -> dict[str, str | None]:
         value = self.value if self.value is None else " ".join([self.value, *self.more])
         return {"name": self.name, "value": value, "reason": self.reason, "source": self.source}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about the plan that the user should know; an `error` means: do not launch."""
-
-    id: str
-    severity: str
-    message: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)

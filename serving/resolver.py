@@ -6,13 +6,14 @@ from pathlib import Path
 
 from registry.config import Settings
 from registry.errors import IncompatibleError, NotFoundError
+from registry.finding import ERROR, WARNING, Finding
 from registry.progress import Observer, ignore
 from registry.resolve import resolve
 from serving.arguments import override, parse_arguments
 from serving.engines import Engine, open_engine
 from serving.facts import ArtifactFacts, Wishes
 from serving.hardware import Hardware
-from serving.plan import ERROR, WARNING, Finding, Plan
+from serving.plan import Plan
 from serving.rules.situation import Situation
 from toolchains import find_toolchain
 

@@ -55,11 +55,13 @@ _PARTS = frozenset(
         "input_offset", "deq_scale", "quant_bias", "scale_bias", "kv_cache_scale",
         "kv_cache_offset", "left_trans", "right_trans", "clip_ratio", "heads_rotation",
         "kronecker_rotation_m", "kronecker_rotation_n", "mul_scale", "offset",
+        "svd_lowrank_l1", "svd_lowrank_l2", "reduce_scale", "gather_scale",
         # AWQ, GPTQ, bitsandbytes, gpt-oss
         "scales", "qzeros", "g_idx", "absmax", "quant_map", "nested_absmax", "nested_quant_map",
         "SCB", "weight_format", "gate_up_proj_scales", "down_proj_scales",
     }
 )  # fmt: skip
+TP_SLICES = ".tp_list."
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
@@ -112,9 +114,14 @@ def module_of(name: str) -> str:
 
 
 def is_quantization_part(name: str) -> bool:
-    """Whether the tensor only serves to dequantize another one: a scale, an offset, …"""
-    leaf = name.rpartition(".")[2]
-    return leaf in _PARTS or leaf.startswith("bitsandbytes__")
+    """Whether the tensor only serves to dequantize another one: a scale, an offset, …
+
+    So do the slices that ModelSlim stores a second time for a fixed tensor parallel size.
+    """
+    parent, _, leaf = name.rpartition(".")
+    if leaf.isdigit():
+        leaf = parent.rpartition(".")[2]
+    return leaf in _PARTS or leaf.startswith("bitsandbytes__") or TP_SLICES in name
 
 
 @lru_cache(maxsize=65536)

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from registry.checkpoint.quantization import Layer
 from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
 
-_BITS = re.compile(r"W(\d)")
+_BITS = re.compile(r"W(\d+)A\d|NF(\d)")
+# v0 of ModelSlim packs these along rows or columns; W4A4_DYNAMIC has one value a byte.
+_ALWAYS_PACKED, _NEVER_PACKED = ("W4A16", "NF4"), ("W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC")
 
 
 def weight_bits(scheme: str) -> int | None:
     """Bits of a weight in a scheme: 4 for `W4A8_DYNAMIC`; None for FLOAT and UNKNOWN."""
     found = _BITS.match(scheme)
-    return int(found.group(1)) if found else None
+    return int(found.group(1) or found.group(2)) if found else None
 
 
 def packed_values(layer: Layer, tensors: Mapping[str, Tensor]) -> int:
@@ -27,10 +29,10 @@ def packed_values(layer: Layer, tensors: Mapping[str, Tensor]) -> int:
     stored = DTYPE_BITS[tensor.dtype]
     if bits is None or bits >= stored or tensor.dtype.startswith("F"):
         return tensor.elements
-    if tensor.dtype == "I8":
+    if tensor.dtype == "I8" and layer.scheme not in _ALWAYS_PACKED:
         # ModelSlim packs two values along the rows, but its older versions do not pack at all:
         # the scale has a row for each output channel either way.
         scale = tensors.get(f"{layer.module}.weight_scale")
         packed = scale is not None and scale.shape[:1] != tensor.shape[:1]
-        return tensor.elements * (2 if packed else 1)
+        return tensor.elements * (2 if packed and layer.scheme not in _NEVER_PACKED else 1)
     return tensor.elements * (stored // bits)

@@ -82,8 +82,8 @@ class _Reader:
                     "single weights file or a training checkpoint is not enough.",
                 ),
             )
-        index_paths, weight_map = self._index()
-        shards, unlisted = self._shards(weight_map)
+        index_paths, weight_map, named = self._index()
+        shards, unlisted = self._shards(named)
         headers = self._headers(shards, weight_map)
         tensors = self._merge(headers)
         unindexed = self._compare(weight_map, tensors, headers) if weight_map else ()
@@ -117,11 +117,13 @@ class _Reader:
         ]
         return min(found, key=lambda path: (len(path), path), default=None)
 
-    def _index(self) -> tuple[tuple[str, ...], dict[str, str]]:
+    def _index(self) -> tuple[tuple[str, ...], dict[str, str], set[str]]:
+        """The index files, what they say together, and all shards that they name."""
         paths = tuple(
             sorted(p for p in self.files if p.endswith(".safetensors.index.json") and "/" not in p)
         )
         weight_map: dict[str, str] = {}
+        named: set[str] = set()
         for path in paths:
             known = len(self.faults)
             found = self._json(path, "index").get("weight_map")
@@ -135,13 +137,14 @@ class _Reader:
                 self._fault("index", path, error)
             else:
                 weight_map.update(found)
-        return paths, weight_map
+                named.update(found.values())
+        return paths, weight_map, named
 
-    def _shards(self, weight_map: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
+    def _shards(self, named: set[str]) -> tuple[list[str], tuple[str, ...]]:
+        """The shards to read, and files beside them that no index names."""
         present = {p for p in self.files if p.endswith(".safetensors") and "/" not in p}
         # Mistral's own format lies beside the other one, under other tensor names.
         own = {p for p in present if not p.startswith("consolidated")} or present
-        named = set(weight_map.values())
         for shard in sorted(named):
             try:
                 check_path(shard)

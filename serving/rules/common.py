@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from serving.plan import ARTIFACT, DEFAULT, ERROR, USER, WARNING, Finding, Flag
+from registry.finding import ERROR, WARNING, Finding
+from serving.plan import ARTIFACT, DEFAULT, USER, Flag
 from serving.rules.situation import Situation
 
 

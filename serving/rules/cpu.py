@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.finding import ERROR, Finding
 from serving.fit import GIB
-from serving.plan import DEFAULT, ERROR, HARDWARE, RELEASE, Finding, Flag
+from serving.plan import DEFAULT, HARDWARE, RELEASE, Flag
 from serving.rules import common
 from serving.rules.situation import Check, Rule, Situation
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from registry.finding import Finding
 from serving.facts import ArtifactFacts, Wishes
 from serving.fit import Fit
 from serving.hardware import Hardware
-from serving.plan import Finding, Flag
+from serving.plan import Flag
 
 
 @dataclass(frozen=True)

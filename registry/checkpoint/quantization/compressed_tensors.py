@@ -68,25 +68,28 @@ def scheme_name(weights: Mapping[str, Any], activations: Mapping[str, Any]) -> s
     """The name of a scheme from the arguments of weights and of input activations.
 
     `W8A8_DYNAMIC`: integers, activations per token; `W8A8`: activations calibrated; `W4A16`:
-    weights only; `W8A8FP8_DYNAMIC`: floats of 8 bits; `…FP8_TENSOR`, `…FP8_BLOCK`: one scale a
-    tensor, a block; `…_MXFP8`, `…_MXFP4`, `…_NVFP4`: floats in small groups with shared scales.
+    weights only; `W8A8FP8_DYNAMIC`: floats of 8 bits; `…_MXFP8`, `…_MXFP4`, `…_NVFP4`: floats in
+    small groups with shared scales. One scale a channel for 8 bits and one a group for less go
+    without saying; other strategies are named (`W8A8_TENSOR_DYNAMIC`, `W8A8FP8_BLOCK`,
+    `W4A16_CHANNEL`), and so is asymmetry (`W4A16_ASYM`).
     """
-    bits = weights.get("num_bits", 8)
-    a_bits = activations.get("num_bits", 8) if activations else 16
-    dynamic = "_DYNAMIC" if activations and activations.get("dynamic") else ""
-    base = f"W{bits}A{a_bits}"
-    if weights.get("type") != "float":
-        if activations and activations.get("type") == "float":
-            return f"{base}FP8{dynamic}"
-        return base + dynamic
-    group = _group_size(weights)
-    if bits == 4:
-        kind = "_NVFP4" if weights.get("strategy") == "tensor_group" else "_MXFP4"
-        return base + kind
-    if group:
-        return f"{base}_MXFP8"
-    block = {"block": "_BLOCK", "tensor": "_TENSOR"}.get(str(weights.get("strategy")), "")
-    return f"{base}FP8{block}{'' if block == '_BLOCK' else dynamic}"
+    bits, strategy = weights.get("num_bits", 8), str(weights.get("strategy") or "")
+    base = f"W{bits}A{activations.get('num_bits', 8) if activations else 16}"
+    if weights.get("type") == "float":
+        if bits == 4:
+            return base + ("_NVFP4" if strategy == "tensor_group" else "_MXFP4")
+        if _group_size(weights):
+            return f"{base}_MXFP8"
+        base += "FP8"
+    elif activations and activations.get("type") == "float":
+        base += "FP8"
+    usual = "channel" if bits == 8 else "group"
+    if strategy not in ("", usual):
+        base += f"_{strategy.upper()}"
+    if weights.get("symmetric") is False or activations.get("symmetric") is False:
+        base += "_ASYM"
+    # Activations per block are always computed as they come.
+    return base + ("_DYNAMIC" if activations.get("dynamic") and strategy != "block" else "")
 
 
 def targets_of(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from registry.checkpoint.components import component_of, is_quantization_part, module_of
+from registry.checkpoint.components import (
+    TP_SLICES,
+    component_of,
+    is_quantization_part,
+    module_of,
+)
 from registry.checkpoint.safetensors import Tensor
 
 FLOAT = "FLOAT"
@@ -113,8 +118,13 @@ def is_linear_weight(tensor: Tensor) -> bool:
     """Whether a tensor is the weight matrix of a linear layer or of fused experts."""
     parent, _, leaf = tensor.name.rpartition(".")
     if leaf in _WEIGHTS:
-        # bitsandbytes stores 4-bit weights as one column.
-        return len(tensor.shape) == 2 and component_of(tensor.name) not in ("embedding", "norm")
+        # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 as a vector.
+        matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and tensor.dtype == "U8")
+        return (
+            matrix
+            and TP_SLICES not in parent
+            and component_of(tensor.name) not in ("embedding", "norm")
+        )
     return (
         leaf in _FUSED
         and len(tensor.shape) in (3, 4)

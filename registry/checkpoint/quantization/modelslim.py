@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
-from registry.checkpoint.components import kind_of
+from registry.checkpoint.components import TP_SLICES, kind_of
 from registry.checkpoint.quantization.layers import (
     FLOAT,
     UNKNOWN,
@@ -69,7 +69,7 @@ def read_modelslim(
         symmetric={"weights": None, "activations": None},
         ignored=tuple(sorted({kind_of(layer.module) for layer in found if layer.scheme == FLOAT})),
         declared=_text(description.get("model_quant_type")),
-        tensor_parallel=_positive(description.get("max_supported_tp")),
+        tensor_parallel=_tensor_parallel(checkpoint, description),
         rotated=_rotated(checkpoint, description),
     )
 
@@ -109,6 +109,16 @@ def _computations(description: Mapping[str, Any], layers: int | None) -> dict[st
             scaled = sum(1 for name in description if name.endswith("fa_k.scale"))
             result[part] = {named: scaled or layers or 0}
     return result
+
+
+def _tensor_parallel(checkpoint: Checkpoint, description: Mapping[str, Any]) -> int | None:
+    """The TP size that slices were stored for, or that must not be exceeded."""
+    slices = {
+        name.partition(TP_SLICES)[2].partition(".")[0]
+        for name in checkpoint.tensors
+        if TP_SLICES in name
+    }
+    return len(slices) or _positive(description.get("max_supported_tp"))
 
 
 def _rotated(checkpoint: Checkpoint, description: Mapping[str, Any]) -> bool:

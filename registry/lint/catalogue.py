@@ -1,0 +1,29 @@
+"""All checks, in the order in which their findings are told."""
+
+from __future__ import annotations
+
+from registry.lint.check import Check
+from registry.lint.checks import (
+    config,
+    description,
+    dtypes,
+    files,
+    layers,
+    memory,
+    recipe,
+    shards,
+    support,
+)
+
+CATALOGUE: tuple[Check, ...] = (
+    *shards.CHECKS,
+    *files.CHECKS,
+    *description.CHECKS,
+    *config.CHECKS,
+    *layers.CHECKS,
+    *dtypes.CHECKS,
+    *support.CHECKS,
+    *recipe.CHECKS,
+    *memory.CHECKS,
+)
+BY_ID = {check.id: check for check in CATALOGUE}

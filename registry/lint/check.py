@@ -1,0 +1,87 @@
+"""What a check is: a small function over what is known of an artifact, and why it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from registry.finding import Finding
+from registry.lint.subject import Subject
+
+ASCEND = "vllm-project/vllm-ascend#"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that a check found.
+
+    Attributes:
+        message: in one sentence.
+        where: the file, tensor or layer.
+        severity: where it differs from the check's.
+        fix: where it differs from the check's.
+    """
+
+    message: str
+    where: str = ""
+    severity: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the catalogue.
+
+    Attributes:
+        id: how findings, `--ignore` and `--explain` name it.
+        severity: of what it finds, unless the finding says otherwise.
+        prevents: the failure that it prevents, as its victim meets it.
+        seen: where that failure is on record: public issues as OWNER/REPOSITORY#NUMBER, or the
+            tool that causes it.
+        fix: how to mend it.
+        run: yields what it finds.
+        mendable: whether `lint --fix` mends it.
+    """
+
+    id: str
+    severity: str
+    prevents: str
+    seen: str
+    fix: str
+    run: Callable[[Subject], Iterable[Found]]
+    mendable: bool = False
+
+    def findings(self, subject: Subject) -> Iterator[Finding]:
+        """What it finds, complete with severity and fix."""
+        for found in self.run(subject):
+            yield Finding(
+                self.id,
+                found.severity or self.severity,
+                found.message,
+                self.fix if found.fix is None else found.fix,
+                found.where,
+            )
+
+
+def check(
+    identifier: str,
+    severity: str,
+    *,
+    prevents: str,
+    seen: str,
+    fix: str,
+    mendable: bool = False,
+) -> Callable[[Callable[[Subject], Iterable[Found]]], Check]:
+    """Make a check of a function."""
+
+    def wrap(function: Callable[[Subject], Iterable[Found]]) -> Check:
+        return Check(identifier, severity, prevents, seen, fix, function, mendable)
+
+    return wrap
+
+
+def some(names: Sequence[str], what: str = "") -> str:
+    """`a.weight`, or `a.weight and 11 more tensors`."""
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0]} and {len(names) - 1} more{f' {what}' if what else ''}"

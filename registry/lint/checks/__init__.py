@@ -1,0 +1,1 @@
+"""The checks, by what they look at; each module lists its own in CHECKS."""

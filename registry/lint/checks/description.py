@@ -1,0 +1,211 @@
+"""Checks of ModelSlim's description against the tensors, in both directions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from registry.checkpoint.components import TP_SLICES, is_quantization_part
+from registry.checkpoint.packing import weight_bits
+from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN, Layer
+from registry.checkpoint.quantization.modelslim import STANDARD_NAME
+from registry.checkpoint.quantization.others import FLOATS
+from registry.finding import ERROR, INFO, WARNING
+from registry.lint.check import ASCEND, Found, check, some
+from registry.lint.subject import Subject
+
+# QuaRot's and FlatQuant's matrices are written without a key (msmodelslim 26.1.0, ascendv1.py).
+_KEYLESS = (".heads_rotation", ".kronecker_rotation_m", ".kronecker_rotation_n")
+# What each type stores beside `weight`; vLLM Ascend 0.23.0 asks for exactly these.
+_STATIC = ("input_scale", "input_offset", "deq_scale", "quant_bias")
+_SCALED = ("weight_scale", "weight_offset")
+_MODELSLIM_PARTS: Mapping[str, tuple[str, ...]] = {
+    "W8A8": _STATIC,
+    "W8A8S": _STATIC,
+    "W8A8_MIX": _STATIC + _SCALED,
+    "W8A8_DYNAMIC": _SCALED,
+    "W8A16": _SCALED,
+    "W4A16": _SCALED,
+    "W4A8_DYNAMIC": _SCALED,
+    "W4A4_DYNAMIC": _SCALED,
+    "W4A4_FLATQUANT_DYNAMIC": ("weight_scale", "left_trans", "right_trans", "clip_ratio"),
+    "W8A8_MXFP8": ("weight_scale",),
+    "W4A8_MXFP": ("weight_scale",),
+    "W4A4_MXFP4": ("weight_scale",),
+    "WFP8AFP8_DYNAMIC": ("weight_scale",),
+}
+
+
+@check(
+    "described-missing",
+    ERROR,
+    prevents="A layer is built for quantized weights that never arrive: garbage, or a KeyError.",
+    seen=f"{ASCEND}8367, {ASCEND}4313",
+    fix="Copy the shards that hold these tensors, or quantize again.",
+)
+def described_missing(subject: Subject) -> Iterator[Found]:
+    if subject.checkpoint.faults:  # with shards missing, this would repeat that
+        return
+    missing = sorted(subject.described.keys() - subject.checkpoint.tensors.keys())
+    if missing:
+        yield Found(f"The description names {some(missing, 'tensors')}, in no shard", missing[0])
+
+
+@check(
+    "undescribed",
+    ERROR,
+    prevents="vLLM Ascend stops with KeyError: '….weight' while it builds the model.",
+    seen=f"{ASCEND}876, {ASCEND}619, {ASCEND}3534, {ASCEND}4313, {ASCEND}8367",
+    fix='Add the tensors to the description ("FLOAT" for those that are not quantized).',
+)
+def undescribed(subject: Subject) -> Iterator[Found]:
+    if not subject.is_modelslim:
+        return
+    mtp = {layer.tensor.name for layer in subject.quantization.layers if layer.component == "mtp"}
+    names = [
+        name
+        for name in subject.checkpoint.tensors.keys() - subject.described.keys()
+        if not name.endswith(_KEYLESS)
+        and name not in mtp
+        and f"{name.removesuffix('_packed')}" not in subject.described
+    ]
+    weights = sorted(name for name in names if _is_looked_up(name, subject))
+    if weights:
+        yield Found(f"The description lacks {some(weights, 'weights')}", weights[0])
+    others = sorted(set(names) - set(weights))
+    if others:
+        yield Found(f"The description lacks {some(others, 'tensors')}", others[0], WARNING)
+
+
+def _is_looked_up(name: str, subject: Subject) -> bool:
+    """Whether the engine asks the description for it: weights of layers and embeddings."""
+    tensor = subject.checkpoint.tensors[name]
+    return name.endswith((".weight", ".weight_packed")) and len(tensor.shape) >= 2
+
+
+@check(
+    "type-contradicts",
+    ERROR,
+    prevents="Floats are read as integers or the other way round: garbage output, or four times "
+    "the memory.",
+    seen=f"{ASCEND}9894, {ASCEND}1127",
+    fix="Quantize again; description and weights are not of one run.",
+)
+def type_contradicts(subject: Subject) -> Iterator[Found]:
+    if not subject.is_modelslim:
+        return
+    floats = [x.tensor.name for x in subject.quantization.layers if _claims_bits(x)]
+    integers = [
+        x.tensor.name
+        for x in subject.quantization.layers
+        if x.scheme == FLOAT and x.tensor.dtype not in FLOATS
+    ]
+    if floats:
+        kind = subject.described.get(floats[0], "")
+        dtype = subject.checkpoint.tensors[floats[0]].dtype
+        yield Found(f"{some(floats, 'weights')} are {dtype}, described as {kind}", floats[0])
+    if integers:
+        dtype = subject.checkpoint.tensors[integers[0]].dtype
+        yield Found(f"{some(integers, 'weights')} are {dtype}, described as FLOAT", integers[0])
+
+
+def _claims_bits(layer: Layer) -> bool:
+    return weight_bits(layer.scheme) in (4, 8) and layer.tensor.dtype in FLOATS
+
+
+@check(
+    "layer-incomplete",
+    ERROR,
+    prevents="Scales keep the values that memory happened to hold: garbage output.",
+    seen="shards of two runs in one folder",
+    fix="Quantize again; the layer's scales are not stored.",
+)
+def layer_incomplete(subject: Subject) -> Iterator[Found]:
+    tensors, lacking = subject.checkpoint.tensors, []
+    sliced = {name.partition(TP_SLICES)[0] for name in tensors if TP_SLICES in name}
+    for layer in subject.quantization.layers:
+        if layer.module in sliced:  # its parts are stored a slice a rank
+            continue
+        for part in _parts_of(layer, subject):
+            if f"{layer.module}.{part}" not in tensors:
+                lacking.append(f"{layer.module}.{part}")
+                break
+    if lacking:
+        module, _, part = lacking[0].rpartition(".")
+        scheme = subject.layers[module].scheme
+        yield Found(f"{some(lacking, 'such tensors')} is missing for {scheme}", lacking[0])
+
+
+def _parts_of(layer: Layer, subject: Subject) -> tuple[str, ...]:
+    if layer.scheme in (FLOAT, UNKNOWN) or len(layer.tensor.shape) != 2:
+        return ()
+    if subject.is_modelslim:
+        parts = _MODELSLIM_PARTS.get(layer.scheme, ())
+        # Attention is the last to be multiplied: FlatQuant leaves out its right side.
+        return tuple(p for p in parts if p != "right_trans" or "o_proj" not in layer.module)
+    if subject.quantization.method == "compressed-tensors":
+        return ("weight_scale",)
+    return ("scales", "qzeros") if layer.tensor.name.endswith(".qweight") else ()
+
+
+@check(
+    "description-name",
+    ERROR,
+    prevents="vLLM Ascend looks for quant_model_description.json alone: 'config not found', or "
+    "a float model of random bytes.",
+    seen="msmodelslim's mindie_format saver; vllm-ascend 0.23.0, modelslim_config.py",
+    fix="Save with ascendv1_saver (or save_type ascendV1); the format is MindIE's.",
+)
+def description_name(subject: Subject) -> Iterator[Found]:
+    path = subject.checkpoint.description_path
+    if path and path != STANDARD_NAME:
+        yield Found(f"The description is {path}, not {STANDARD_NAME}", path)
+
+
+@check(
+    "model-quant-type",
+    INFO,
+    prevents="Tools that believe model_quant_type take a W4A8 model for a float one.",
+    seen="msmodelslim 26.1.0 writes FLOAT for a pure W4A8 model",
+    fix="Nothing to mend: qreg classifies by the types of the tensors.",
+)
+def model_quant_type(subject: Subject) -> Iterator[Found]:
+    declared = subject.quantization.declared
+    counts = Counter(x.scheme for x in subject.quantization.layers if x.scheme != FLOAT)
+    fewest = min((weight_bits(scheme) or 16 for scheme in counts), default=None)
+    if declared and fewest and (declared not in counts or weight_bits(declared) != fewest):
+        schemes = ", ".join(f"{scheme} × {count}" for scheme, count in counts.most_common(3))
+        yield Found(f"model_quant_type says {declared}; the layers are {schemes}", declared)
+
+
+@check(
+    "scales-orphaned",
+    WARNING,
+    prevents="Left-over scales of a layer that is float now; a sign of shards of two runs.",
+    seen="layers rolled back to float by hand",
+    fix="Remove the scales, or quantize the layer again.",
+)
+def scales_orphaned(subject: Subject) -> Iterator[Found]:
+    if not subject.is_modelslim:
+        return
+    floats = {x.module for x in subject.quantization.layers if x.scheme == FLOAT}
+    orphans = [
+        name
+        for name in subject.checkpoint.tensors
+        if name.endswith((".weight_scale", ".deq_scale"))
+        and is_quantization_part(name)
+        and name.rpartition(".")[0] in floats
+    ]
+    if orphans:
+        yield Found(f"{some(orphans, 'scales')} belong to layers described as FLOAT", orphans[0])
+
+
+CHECKS = (
+    described_missing,
+    undescribed,
+    type_contradicts,
+    layer_incomplete,
+    description_name,
+    model_quant_type,
+    scales_orphaned,
+)

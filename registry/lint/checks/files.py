@@ -1,0 +1,226 @@
+"""Checks of the files as such: names, links, modes, and what is not what its name says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from registry.finding import ERROR, INFO, WARNING
+from registry.lint.check import Found, check, some
+from registry.lint.subject import Subject
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+_BINARIES = (".so", ".dll", ".exe", ".dylib", ".o", ".pyc")
+_DATA = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".yaml", ".yml")
+
+
+@check(
+    "unsafe-path",
+    ERROR,
+    prevents="A name such as ../x writes outside the folder that the artifact is pulled into.",
+    seen="modelscope-hub 0.5.1 writes outside local_dir for such names",
+    fix="Do not use this artifact, or rename the file and publish it anew.",
+)
+def unsafe_path(subject: Subject) -> Iterator[Found]:
+    for fault in subject.checkpoint.faults:
+        if fault.kind == "path":
+            yield Found(fault.error.message, fault.where)
+
+
+@check(
+    "symlink",
+    WARNING,
+    prevents="A link out of the folder is published as what it points to, or as nothing.",
+    seen="huggingface_hub 2.4 uploads a link's target",
+    fix="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
+    mendable=True,
+)
+def symlink(subject: Subject) -> Iterator[Found]:
+    leaving = [
+        entry
+        for entry in subject.checkpoint.entries
+        # A snapshot of the Hugging Face cache is a folder of links to its blobs.
+        if entry.outside and not entry.problem and "/blobs/" not in (entry.link or "")
+    ]
+    if leaving:
+        paths = [entry.path for entry in leaving]
+        yield Found(
+            f"{some(paths, 'files')} point outside the folder, to {leaving[0].link}", paths[0]
+        )
+
+
+@check(
+    "case-collision",
+    WARNING,
+    prevents="On a file system that ignores case one of the files overwrites the other.",
+    seen="macOS, Windows and many network shares",
+    fix="Rename one of them.",
+)
+def case_collision(subject: Subject) -> Iterator[Found]:
+    by_folded = defaultdict(list)
+    for path in subject.files:
+        by_folded[path.casefold()].append(path)
+    for paths in by_folded.values():
+        if len(paths) > 1:
+            yield Found(f"{' and '.join(sorted(paths))} differ in case only", paths[0])
+
+
+@check(
+    "lfs-pointer",
+    ERROR,
+    prevents="The engine stops with 'invalid header' or loads a tokenizer of three lines of text.",
+    seen="a clone without git-lfs leaves pointers of 130 bytes",
+    fix="Fetch the files themselves: git lfs pull, or download them again.",
+)
+def lfs_pointer(subject: Subject) -> Iterator[Found]:
+    found = _disguised(subject, "lfs-pointer")
+    if found:
+        yield Found(f"Git-LFS pointers stand in for {some(found, 'files')}", found[0])
+
+
+@check(
+    "pickle-disguised",
+    ERROR,
+    prevents="Code of strangers runs when a loader tries the file as a pickle.",
+    seen="picklescan 1.0.5 misses a pickle named .safetensors",
+    fix="Do not load this file; get the model from its publisher again.",
+)
+def pickle_disguised(subject: Subject) -> Iterator[Found]:
+    for kind in ("pickle", "archive"):
+        found = [
+            path
+            for path in _disguised(subject, kind)
+            if not path.endswith((*_PICKLES, ".zip", ".gz", ".npz"))
+        ]
+        if found:
+            yield Found(
+                f"{some(found, 'files')} "
+                + ("hold pickles" if kind == "pickle" else "are archives, as torch.save writes")
+                + " under another name",
+                found[0],
+            )
+
+
+@check(
+    "pickle",
+    WARNING,
+    prevents="Loaders that find no safetensors load pickles, which can run any code.",
+    seen="CVE-2025-32434 (torch.load, even with weights_only)",
+    fix="Remove the file if safetensors hold the same weights; qreg never loads it.",
+)
+def pickle(subject: Subject) -> Iterator[Found]:
+    found = [path for path in subject.files if path.endswith(_PICKLES)]
+    if found:
+        yield Found(f"{some(found, 'files')} hold pickles, by their names", found[0])
+
+
+@check(
+    "executable",
+    WARNING,
+    prevents="A program inside a model reaches machines that nobody expects programs on.",
+    seen="model hubs' malware scans",
+    fix="Remove the program; a model needs none.",
+)
+def executable(subject: Subject) -> Iterator[Found]:
+    found = [path for path in subject.files if path.endswith(_BINARIES)]
+    found += [path for path in _disguised(subject, "executable") if path not in found]
+    if found:
+        yield Found(f"{some(found, 'files')} are programs", found[0])
+
+
+@check(
+    "web-page",
+    ERROR,
+    prevents="A proxy's login page was saved in place of the file.",
+    seen="downloads through captive proxies",
+    fix="Download the file again, past the proxy.",
+)
+def web_page(subject: Subject) -> Iterator[Found]:
+    found = [p for p in _disguised(subject, "web-page") if not p.endswith((".html", ".htm"))]
+    if found:
+        yield Found(f"{some(found, 'files')} are web pages", found[0])
+
+
+@check(
+    "file-mode",
+    WARNING,
+    prevents="The server runs as another user and may not read the weights.",
+    seen="msmodelslim 26.1.0 writes modes 0400 and 0600, llmcompressor 0.14 0600",
+    fix="chmod a+r the files, or qreg lint --fix.",
+    mendable=True,
+)
+def file_mode(subject: Subject) -> Iterator[Found]:
+    private = [
+        e.path for e in subject.checkpoint.entries if e.mode is not None and not e.mode & 0o044
+    ]
+    if private:
+        yield Found(f"Only their owner may read {some(private, 'files')}", private[0])
+    executables = [
+        e.path
+        for e in subject.checkpoint.entries
+        if e.mode is not None and e.mode & 0o111 and e.path.endswith(_DATA)
+    ]
+    # A whole folder of them comes from a file system without modes.
+    if executables and len(executables) < len(subject.files):
+        yield Found(
+            f"{some(executables, 'data files')} are marked executable",
+            executables[0],
+            INFO,
+            fix="chmod a-x the files, or qreg lint --fix.",
+        )
+
+
+@check(
+    "json-damaged",
+    ERROR,
+    prevents="The engine stops while reading its settings, after minutes of loading.",
+    seen="interrupted downloads and hand-edited files",
+    fix="Copy or download the file again, or mend its JSON.",
+)
+def json_damaged(subject: Subject) -> Iterator[Found]:
+    for fault in subject.checkpoint.faults:
+        if fault.kind in ("config", "description") and fault.where in subject.files:
+            yield Found(fault.error.message, fault.where, fix=fault.error.remedy)
+    for path, size in subject.files.items():
+        name = PurePosixPath(path).name
+        if path == name and name in _SETTINGS and not subject.settings(path):
+            text = subject.text(path)
+            if text is None or text.strip() != "{}":
+                yield Found(f"{path} ({size} bytes) holds no JSON object", path)
+
+
+_SETTINGS = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "preprocessor_config.json",
+)
+
+
+def _disguised(subject: Subject, kind: str) -> list[str]:
+    """Files of a kind: shards whose headers failed, and on this machine all others."""
+    found = [
+        fault.where
+        for fault in subject.checkpoint.faults
+        if fault.kind == "shard" and fault.verdict == kind
+    ]
+    if subject.is_local:
+        found += [
+            path for path, seen in subject.disguises.items() if seen == kind and path not in found
+        ]
+    return found
+
+
+CHECKS = (
+    unsafe_path,
+    symlink,
+    case_collision,
+    lfs_pointer,
+    pickle_disguised,
+    pickle,
+    executable,
+    web_page,
+    file_mode,
+    json_damaged,
+)

@@ -1,0 +1,165 @@
+"""Checks against the target: which schemes, methods, groups and layouts it has kernels for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN
+from registry.finding import ERROR, INFO, WARNING
+from registry.lint.check import ASCEND, Found, check
+from registry.lint.subject import Subject
+from registry.lint.target import (
+    COMPRESSED_TENSORS_LINEAR,
+    COMPRESSED_TENSORS_MOE,
+    PACKED_MOE_TYPES,
+    RELEASE,
+    Chip,
+)
+
+# Kinds of the histogram that are no linear layers for the engine.
+_PER_CHANNEL = ("W8A8_DYNAMIC", "W8A16", "W8A8_MIX")  # get_perchannel_param, [rows, 1]
+_MOE, _COMPUTED = "moe", ("kv_cache", "flash_attention", "indexer")
+
+
+@check(
+    "method-unsupported",
+    WARNING,
+    prevents="'Unknown quantization method' or garbage: vLLM Ascend has no kernels for it.",
+    seen=f"{ASCEND}6484, {ASCEND}6800, {ASCEND}1997",
+    fix="Quantize the float model with ModelSlim or LLM-Compressor (INT8) for NPUs.",
+)
+def method_unsupported(subject: Subject) -> Iterator[Found]:
+    method, target = subject.quantization.method, subject.target
+    able = [chip.name for chip in target.candidates if method in chip.methods]
+    if not able:
+        where = target.chip.name if target.chip else "any NPU"
+        severity = ERROR if target.chip else WARNING
+        yield Found(f"vLLM Ascend {RELEASE} cannot serve {method} on {where}", method, severity)
+    elif target.chip is None and len(able) == 1:
+        yield Found(
+            f"vLLM Ascend {RELEASE} serves {method} on {able[0]} only", method, INFO, fix=""
+        )
+
+
+@check(
+    "scheme-unsupported",
+    ERROR,
+    prevents="'vLLM Ascend doesn't support quant_type=…': the engine stops while it builds layers.",
+    seen=f"{ASCEND}7076, {ASCEND}6481, {ASCEND}2588",
+    fix="Quantize these layers in a scheme that the target has (qreg lint --explain "
+    "scheme-unsupported lists them), or leave them float.",
+)
+def scheme_unsupported(subject: Subject) -> Iterator[Found]:
+    target, method = subject.target, subject.quantization.method
+    if not any(method in chip.methods for chip in target.candidates):
+        return  # said by method-unsupported
+    verdicts: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for kind, schemes in subject.quantization.schemes.items():
+        for scheme, count in schemes.items():
+            if scheme != FLOAT and (scheme != UNKNOWN or method == "modelslim"):
+                able = tuple(c.name for c in target.candidates if _runs(scheme, kind, method, c))
+                verdicts.setdefault((scheme, able), []).append(f"{kind} ({count})")
+    for (scheme, able), kinds in verdicts.items():
+        layers = ", ".join(kinds)
+        if not able:
+            where = target.chip.name if target.chip else "any NPU"
+            # Other engines may run compressed-tensors; ModelSlim's types only Ascend's.
+            sure = target.chip is not None or method == "modelslim"
+            message = f"vLLM Ascend {RELEASE} has no {scheme} on {where} for these layers: {layers}"
+            yield Found(message, scheme, ERROR if sure else WARNING)
+        elif target.chip is None and len(able) == 1:
+            yield Found(f"{scheme} runs on {able[0]} only: {layers}", scheme, INFO, fix="")
+
+
+def _runs(scheme: str, kind: str, method: str, chip: Chip) -> bool:
+    if kind in _COMPUTED:
+        # Dynamic and static FAQuant types of layers are read as one FAKQuant.
+        known = chip.attention | ({"INT8"} if chip.attention else set())
+        return method in chip.methods and scheme in known
+    if method == "compressed-tensors":
+        known = COMPRESSED_TENSORS_MOE if kind == _MOE else COMPRESSED_TENSORS_LINEAR
+        if scheme not in known:
+            return False
+    table = chip.moe if kind == _MOE else chip.linear | (chip.moe if kind == "mtp" else set())
+    return scheme in table and method in chip.methods
+
+
+@check(
+    "group-size",
+    ERROR,
+    prevents="W4A8 with groups of 256 fails in the NZ layout, or multiplies with wrong scales.",
+    seen=f"{ASCEND}5603, {ASCEND}8770, {ASCEND}10834",
+    fix="Quantize W4A8 with group_size 64 or 128, or one scale a channel; MX types have 32.",
+)
+def group_size(subject: Subject) -> Iterator[Found]:
+    size = subject.quantization.group_size
+    schemes = {layer.scheme for layer in subject.quantization.layers}
+    if size and "W4A8_DYNAMIC" in schemes and size not in (64, 128):
+        yield Found(f"W4A8_DYNAMIC has groups of {size}", f"group_size: {size}")
+    if size and size != 32 and any("_MX" in scheme for scheme in schemes):
+        yield Found(f"MX types have groups of 32, not of {size}", f"group_size: {size}")
+    tensors = subject.checkpoint.tensors
+    columns = [
+        x.module
+        for x in subject.quantization.layers
+        if x.scheme in _PER_CHANNEL
+        and (scale := tensors.get(f"{x.module}.weight_scale"))
+        and len(scale.shape) == 2
+        and scale.shape[1] > 1
+    ]
+    if columns and subject.is_modelslim:
+        scheme = subject.layers[columns[0]].scheme
+        yield Found(f"{scheme} has scales a group, the kernel takes one a channel", columns[0])
+    described = subject.checkpoint.description or {}
+    grouped = any(name.endswith(".weight_scale_second") for name in tensors)
+    if grouped and "W4A8_DYNAMIC" in schemes and "group_size" not in described:
+        yield Found("The description gives no group_size; vLLM Ascend then takes 256", "group_size")
+
+
+@check(
+    "tensor-parallel-layout",
+    WARNING,
+    prevents="An artifact laid out for one tensor parallel size is loaded with another: shapes do "
+    "not fit, or ranks read each other's slices.",
+    seen=f"{ASCEND}11368",
+    fix="Serve with the size that it was made for, or make one for yours.",
+)
+def tensor_parallel_layout(subject: Subject) -> Iterator[Found]:
+    quantization, wanted = subject.quantization, subject.target.tensor_parallel
+    bound = quantization.tensor_parallel
+    if bound and wanted and wanted > bound:
+        yield Found(f"It is made for TP {bound}, the target has TP {wanted}", severity=ERROR)
+    elif bound and not wanted:
+        yield Found(f"It is made for tensor parallel sizes up to {bound}", severity=INFO)
+    compressed = any(x.scheme.endswith("SC") for x in quantization.layers)
+    if compressed and not bound:
+        yield Found(
+            "W8A8SC weights are compressed for one tensor parallel size, which is not named"
+        )
+
+
+@check(
+    "moe-type-unsupported",
+    WARNING,
+    prevents="ModelSlim's experts cannot be mapped to the engine's fused layer: KeyError.",
+    seen="vllm-ascend 0.23.0, packed_modules_model_mapping",
+    fix="Use a release whose table has the model type, or the float model.",
+)
+def moe_type_unsupported(subject: Subject) -> Iterator[Found]:
+    model_type = subject.architecture.model_type or ""
+    quantized = any(
+        layer.component == "experts" and layer.scheme != FLOAT
+        for layer in subject.quantization.layers
+    )
+    known = model_type in PACKED_MOE_TYPES or model_type.removesuffix("_text") in PACKED_MOE_TYPES
+    if subject.is_modelslim and quantized and not known:
+        yield Found(f"vLLM Ascend {RELEASE} knows no experts of {model_type!r}", model_type)
+
+
+CHECKS = (
+    method_unsupported,
+    scheme_unsupported,
+    group_size,
+    tensor_parallel_layout,
+    moe_type_unsupported,
+)

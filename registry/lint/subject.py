@@ -1,0 +1,118 @@
+"""What checks look at: an artifact's metadata, and the target that it is meant for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from registry.artifact import MANIFEST_FILE, Manifest
+from registry.checkpoint import Checkpoint, Source
+from registry.checkpoint.architecture import Architecture
+from registry.checkpoint.disguise import HEAD, disguise_of
+from registry.checkpoint.facts import Facts
+from registry.checkpoint.quantization import Layer, Quantization, quantization_config
+from registry.checkpoint.quantization.modelslim import described_tensors
+from registry.errors import QregError
+from registry.lint.target import Target
+
+# Small JSON and YAML beside the weights; larger ones are not settings.
+MAX_SETTINGS = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact under examination.
+
+    Attributes:
+        facts: what its metadata tells.
+        source: its bytes, for the few checks that look into small files.
+        target: what it shall run on.
+    """
+
+    facts: Facts
+    source: Source
+    target: Target
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.facts.checkpoint
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.facts.architecture
+
+    @property
+    def quantization(self) -> Quantization:
+        return self.facts.quantization
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Sizes in bytes by path."""
+        return self.checkpoint.files
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine, so that a look into each costs nothing."""
+        return self.source.folder is not None
+
+    @property
+    def is_modelslim(self) -> bool:
+        return self.quantization.method == "modelslim"
+
+    @cached_property
+    def config_of_quantization(self) -> Mapping[str, Any]:
+        """config.json's quantization_config; empty if there is none."""
+        return quantization_config(self.checkpoint.config)
+
+    @cached_property
+    def described(self) -> Mapping[str, str]:
+        """The types of the tensors that ModelSlim's description names; empty without one."""
+        return described_tensors(self.checkpoint.description or {})
+
+    @cached_property
+    def layers(self) -> Mapping[str, Layer]:
+        """Linear layers by module."""
+        return {layer.module: layer for layer in self.quantization.layers}
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """The manifest that it carries, if that can be read."""
+        if not 0 < self.files.get(MANIFEST_FILE, 0) < 64 * MAX_SETTINGS:
+            return None
+        try:
+            content = self.source.read(MANIFEST_FILE, 0, self.files[MANIFEST_FILE])
+            return Manifest.from_bytes(content)
+        except QregError:
+            return None
+
+    @cached_property
+    def disguises(self) -> Mapping[str, str]:
+        """What the files are, by their first bytes, that are no sound shards."""
+        sound = set(self.checkpoint.shards)
+        kinds = {
+            path: disguise_of(self.source.read(path, 0, min(HEAD, size)))
+            for path, size in self.files.items()
+            if path not in sound
+        }
+        return {path: kind for path, kind in kinds.items() if kind}
+
+    def text(self, path: str) -> str | None:
+        """A small file's text; None if it is not there, too large, or no UTF-8."""
+        if not 0 <= self.files.get(path, -1) <= MAX_SETTINGS:
+            return None
+        try:
+            return self.source.read(path, 0, self.files[path]).decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+    def settings(self, path: str) -> Mapping[str, Any]:
+        """A small JSON object; empty if there is none."""
+        text = self.text(path)
+        try:
+            value = json.loads(text) if text is not None else {}
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
