@@ -7,9 +7,10 @@ vLLM Ascend maps it to one, and a name made the same way where it does not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import regex
 
 from registry.checkpoint.checkpoint import Checkpoint
 from registry.checkpoint.quantization.layers import (
@@ -21,6 +22,8 @@ from registry.checkpoint.quantization.layers import (
 )
 from registry.checkpoint.safetensors import Tensor
 
+# Patterns come with the artifact, and some take for ever; the standard library cannot be stopped.
+_PATIENCE = 0.2  # seconds
 Group = Mapping[str, Any]
 _QUANTIZED_PARTS = ("weight_scale", "weight_packed", "weight_global_scale")
 
@@ -102,9 +105,10 @@ def matches(module: str, pattern: str) -> bool:
     """Whether a target or ignore pattern names a module: its name, or `re:` from its start."""
     if pattern.startswith("re:"):
         try:
-            return re.match(pattern.removeprefix("re:"), module) is not None
-        except re.error:
+            found = regex.match(pattern.removeprefix("re:"), module, timeout=_PATIENCE)
+        except (regex.error, TimeoutError, RecursionError, OverflowError):
             return False
+        return found is not None
     return module == pattern or module.endswith(f".{pattern}")
 
 
