@@ -51,6 +51,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.metadata
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile

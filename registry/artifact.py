@@ -115,7 +115,8 @@ class Manifest:
     """`qreg.json`: everything known about an artifact, next to its weights.
 
     The sections are JSON objects; `registry/schemas/manifest-1.json` is their schema. Fields that
-    this version does not know are kept in `extra` and written back unchanged.
+    this version does not know are kept, in `extra` and for files by path in `file_extra`, and
+    written back unchanged.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Manifest:
     evidence: tuple[Mapping[str, Any], ...] = ()
     created: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    file_extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -150,7 +152,10 @@ class Manifest:
             "footprint": dict(self.footprint),
             "provenance": dict(self.provenance),
             "evidence": [dict(item) for item in self.evidence],
-            "files": [entry.to_json() for entry in sorted(self.files)],
+            "files": [
+                {**self.file_extra.get(entry.path, {}), **entry.to_json()}
+                for entry in sorted(self.files)
+            ],
         }
 
     def to_bytes(self) -> bytes:
@@ -192,6 +197,11 @@ class Manifest:
             evidence=tuple(value.get("evidence", [])),
             created=value.get("created", ""),
             extra={k: v for k, v in value.items() if k not in _KNOWN},
+            file_extra={
+                entry["path"]: extra
+                for entry in value["files"]
+                if (extra := {k: v for k, v in entry.items() if k not in _FILE_KEYS})
+            },
         )
         if payload_digest(files) != manifest.digest:
             raise IntegrityError(
@@ -220,4 +230,5 @@ _SECTIONS: dict[str, type] = {
     "provenance": dict,
     "evidence": list,
 }
+_FILE_KEYS = frozenset({"path", "size", "sha256"})
 _KNOWN = frozenset(_SECTIONS) | {"schema_version", "digest", "files"}

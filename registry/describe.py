@@ -80,4 +80,5 @@ def compose(
         evidence=known.evidence if known and same else (),
         created=known.created if known and same else utc_now(),
         extra=known.extra if known else {},
+        file_extra=known.file_extra if known and same else {},
     )

@@ -6,27 +6,59 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.artifact import Digest, Manifest
+from registry.checkpoint import LocalSource, Source
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
-from registry.errors import IntegrityError, NotFoundError
+from registry.errors import IncompatibleError, IntegrityError, NotFoundError
+from registry.listing import require_digest
 from registry.progress import Observer, ignore
 from registry.reference import Reference
 from registry.stores import Snapshot, open_store
+from registry.stores.snapshot_source import SnapshotSource
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a reference names: a snapshot in a store, or a plain folder."""
+    """What a reference names: a snapshot in a store, a plain folder, or a hub's repository.
+
+    Attributes:
+        reference: finds exactly this again.
+        snapshot: in a store; None for a folder or a hub.
+        folder: where the files lie on this machine; None if they do not.
+        source: its metadata, read from where it is.
+    """
 
     reference: str
     snapshot: Snapshot | None
     folder: Path | None
+    source: Source
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Resolved:
+        """A plain folder."""
+        return cls(str(folder), None, folder, LocalSource(folder))
+
+    @classmethod
+    def of_snapshot(cls, snapshot: Snapshot) -> Resolved:
+        """A snapshot in a store, on this machine or not."""
+        folder = snapshot.folder
+        source: Source = LocalSource(folder) if folder else SnapshotSource(snapshot)
+        return cls(snapshot.reference, snapshot, folder, source)
 
     def manifest(self, observe: Observer = ignore) -> Manifest:
-        """The manifest; for a folder that carries none it is derived, reading every byte."""
+        """The manifest; for a folder that carries none it is derived, reading every byte.
+
+        Raises:
+            IncompatibleError: it is on a hub; its manifest comes with pulling it.
+        """
         if self.snapshot is not None:
             return self.snapshot.manifest
-        assert self.folder is not None
+        if self.folder is None:
+            raise IncompatibleError(
+                f"{self.reference} is not on this machine",
+                remedy="`qreg inspect` and `qreg lint` read it where it is; bring it here for "
+                "anything else.",
+            )
         return read_manifest(self.folder) or describe_folder(self.folder, observe=observe)
 
 
@@ -46,11 +78,16 @@ def resolve(text: str, settings: Settings) -> Resolved:
         return _pinned(_pinned(resolve(target, settings), digest), reference.digest)
     if reference.scheme == "file":
         return _pinned(_resolve_path(reference), reference.digest)
+    if reference.scheme == "hf":
+        from registry.stores.huggingface import HuggingFaceSource
+
+        source = HuggingFaceSource(reference.location, reference.revision)
+        return _pinned(Resolved(source.label, None, None, source), reference.digest)
     store = open_store(settings.registry if not reference.scheme else f"{reference.scheme}://")
     snapshot = store.snapshot(
         reference.location, revision=reference.revision, digest=reference.digest
     )
-    return Resolved(snapshot.reference, snapshot, snapshot.folder)
+    return Resolved.of_snapshot(snapshot)
 
 
 def _resolve_path(reference: Reference) -> Resolved:
@@ -63,14 +100,14 @@ def _resolve_path(reference: Reference) -> Resolved:
         parts = name.split("/")
         if len(parts) == 4 and parts[0] == "artifacts":  # the revision's own folder
             snapshot = store.snapshot("/".join(parts[1:3]), digest=Digest(parts[3]))
-            return Resolved(snapshot.reference, snapshot, snapshot.folder)
+            return Resolved.of_snapshot(snapshot)
         if name.count("/") != 1:
             raise NotFoundError(
                 f"{path} is a registry, not an artifact in it",
                 remedy="Append /ORG/NAME; `qreg list` shows the names.",
             )
         snapshot = store.snapshot(name, revision=reference.revision, digest=reference.digest)
-        return Resolved(snapshot.reference, snapshot, snapshot.folder)
+        return Resolved.of_snapshot(snapshot)
     if not path.exists():
         raise NotFoundError(
             f"{path} does not exist", remedy="Check the path; a registry's name is ORG/NAME."
@@ -80,7 +117,7 @@ def _resolve_path(reference: Reference) -> Resolved:
             f"{path} is a plain folder and has no revision {reference.revision!r}",
             remedy="Name the folder alone, or an artifact in a registry.",
         )
-    return Resolved(str(path), None, path)
+    return Resolved.of_folder(path)
 
 
 def _pinned(resolved: Resolved, digest: Digest | None) -> Resolved:
@@ -88,9 +125,11 @@ def _pinned(resolved: Resolved, digest: Digest | None) -> Resolved:
         return resolved
     if resolved.snapshot is not None:
         found = resolved.snapshot.manifest.digest
-    else:  # a folder's own manifest is only a claim: the pin is checked against the bytes
-        assert resolved.folder is not None
+    elif resolved.folder is not None:
+        # A folder's own manifest is only a claim: the pin is checked against the bytes.
         found = describe_folder(resolved.folder).digest
+    else:
+        found = require_digest(resolved.source)
     if found != digest:
         raise IntegrityError(
             f"{resolved.reference} is {found}, but {digest} is pinned",

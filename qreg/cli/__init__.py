@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from typing import Any, NoReturn
@@ -20,6 +21,8 @@ COMMANDS = {
     "verify": ("verify", "Check every file of an artifact against its manifest."),
     "list": ("list", "List the artifacts of the registry."),
     "inspect": ("inspect", "Show what an artifact is, from its metadata."),
+    "lint": ("lint", "Find what is wrong with an artifact, and mend what is safe."),
+    "diff": ("diff", "Show how two artifacts differ."),
     "plan": ("plan", "Show how an artifact would be served, and why so."),
     "serve": ("serve", "Serve an artifact and prove that it answers."),
     "generate": ("generate", "Answer a prompt offline, without a server."),
@@ -56,6 +59,8 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every failure is reported in one place."""
+    # Metadata of large models are millions of small objects that live as long as the command.
+    gc.set_threshold(1_000_000, 50, 100)
     arguments = sys.argv[1:] if argv is None else argv
     terminate_as_interruption()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +13,10 @@ from registry.config import Settings
 from registry.config import load as load_settings
 
 PORT = click.IntRange(1, 65535)
+_RANKS = click.IntRange(1, 4096)
+if TYPE_CHECKING:
+    from registry.lint import Target
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -58,6 +62,36 @@ def address_options(function: F) -> F:
         "--port", default=8000, show_default=True, type=PORT, help="Port to listen on."
     )
     return host(port(function))
+
+
+def target_options(function: F) -> F:
+    """Add what an artifact shall run on: chip, tensor and data parallel sizes."""
+    from registry.lint.target import CHIPS
+
+    for decorate in (
+        click.option("--data-parallel", "--dp", default=1, type=_RANKS, help="Its DP size."),
+        click.option(
+            "--tensor-parallel",
+            "--tp",
+            type=_RANKS,
+            help="Its TP size; by default all devices of a node.",
+        ),
+        click.option(
+            "--target",
+            "chip",
+            type=click.Choice(list(CHIPS), case_sensitive=False),
+            help="The NPU that it shall run on; by default any.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def target_of(chip: str | None, tensor_parallel: int | None, data_parallel: int) -> Target:
+    """The target that `target_options` name."""
+    from registry.lint.target import CHIPS, Target
+
+    return Target(CHIPS[chip] if chip else None, tensor_parallel, data_parallel)
 
 
 def _look_after(settings: Settings, output: Output) -> None:

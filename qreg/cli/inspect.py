@@ -3,84 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import command_options, target_of, target_options
+from qreg.cli.lint import show_findings
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
+from registry.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from registry.artifact import Manifest
+    from registry.inspection import Inspection
+
+BAR = 32  # columns
 
 
 @click.command("inspect")
 @click.argument("reference")
+@target_options
+@click.option("--digest", is_flag=True, help="Read and hash a local folder whole, for its digest.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report to FILE."
+)
 @command_options
-def command(output: Output, settings: Settings, reference: str) -> None:
-    """Show what REFERENCE is: architecture, schemes, footprint, where it comes from."""
+def command(
+    output: Output,
+    settings: Settings,
+    reference: str,
+    chip: str | None,
+    tensor_parallel: int | None,
+    data_parallel: int,
+    digest: bool,
+    html: Path | None,
+) -> None:
+    """Show what REFERENCE is: architecture, schemes, footprint, where it comes from, what is wrong.
+
+    Only metadata is read, here or on the hub. --json prints the whole manifest.
+    """
+    from registry.inspection import inspect
     from registry.resolve import resolve
 
+    if html is not None and html.exists():
+        raise UsageError(f"{html} exists already", remedy="Name a new file for the report.")
     resolved = resolve(reference, settings)
+    target = target_of(chip, tensor_parallel, data_parallel)
     with output.progress() as observe:
-        manifest = resolved.manifest(observe)
+        found = inspect(resolved, target, hashing=digest, observe=observe)
+    if html is not None:
+        from registry.files import write_atomically
+        from registry.report import html_report
+
+        write_atomically(html, html_report(found).encode())
+        output.note(f"Wrote {html}")
     output.result(
-        manifest.to_json(),
-        lambda console: _draw(console, manifest),
-        essential=str(manifest.digest),
+        found.to_json(),
+        lambda console: _draw(console, found),
+        essential=str(found.digest or "-"),
     )
 
 
-def _draw(console: Console, manifest: Manifest) -> None:
+def _draw(console: Console, found: Inspection) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    architecture, provenance = manifest.architecture, manifest.provenance
-    console.print(f"{manifest.name}")
+    from registry.report import facts_of
+
+    console.print(Text(found.name, style="bold"))
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("digest", str(manifest.digest))
-    facts.add_row("files", f"{len(manifest.files)}, {size_text(manifest.size)}")
-    facts.add_row("model", _model_line(architecture))
-    facts.add_row("quantization", f"{manifest.quantization.get('method', 'none')}")
-    base = provenance.get("base", {})
-    if base:
-        facts.add_row("base", f"{base.get('name')}  {base.get('digest')}")
-    tool = provenance.get("tool", {})
-    if tool:
-        recipe = provenance.get("recipe", {}).get("name")
-        facts.add_row("made by", f"{tool.get('name')} {tool.get('version')}, recipe {recipe}")
-    for key, value in provenance.get("quality", {}).items():
-        facts.add_row(key.replace("_", " "), f"{value:.4f}")
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for key, value in facts_of(found).items():
+        facts.add_row(key, Text(value))
     console.print(facts)
-    schemes = manifest.quantization.get("schemes", {})
+    schemes = found.facts.quantization.schemes
     if schemes:
+        console.print()
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("layers")
         table.add_column("schemes")
         for kind, counts in schemes.items():
-            table.add_row(kind, ", ".join(f"{s} × {n}" for s, n in counts.items()))
+            table.add_row(kind, ", ".join(f"{s} × {n:,}" for s, n in counts.items()))
         console.print(table)
-    _bars(console, manifest.footprint.get("by_component", {}))
+    console.print()
+    _bars(console, found.facts.footprint)
+    if found.findings:
+        console.print()
+        show_findings(console, found.findings)
 
 
-def _model_line(architecture: Mapping[str, Any]) -> str:
-    parts = [
-        architecture.get("model_type") or "unknown type",
-        f"{architecture.get('layers')} layers",
-        f"hidden {architecture.get('hidden_size')}",
-        f"{architecture.get('heads')} heads ({architecture.get('kv_heads')} KV)",
-    ]
-    if architecture.get("experts"):
-        active = architecture.get("experts_per_token")
-        parts.append(f"{architecture['experts']} experts, {active} active")
-    parts.append(f"{architecture.get('max_positions')} positions")
-    return ", ".join(parts)
+def _bars(console: Console, footprint: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    sizes: Mapping[str, int] = footprint["by_component"]
+    parameters: Mapping[str, int] = footprint["parameters_by_component"]
+    total, largest = footprint["weights"], max(sizes.values(), default=0)
+    for name, size in sizes.items():
+        bar = "█" * max(1, round(BAR * size / largest)) if largest else ""
+        line = Text(f"{name:<20} ")
+        line.append(f"{bar:<{BAR}} ", style="cyan")
+        line.append(f"{size_text(size):>11} {100 * size / total if total else 0:5.1f} %")
+        if name in parameters:
+            line.append(f"  {count_text(parameters[name])} parameters", style="dim")
+        console.print(line)
 
 
-def _bars(console: Console, components: Mapping[str, int]) -> None:
-    largest = max(components.values(), default=0)
-    for name, size in components.items():
-        bar = "█" * max(1, round(30 * size / largest)) if largest else ""
-        console.print(f"{name:<20} {bar:<30} {size_text(size)}")
+def count_text(count: int) -> str:
+    """A number for people: `1.03 T`, `685 B`, `14.8 M`."""
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

@@ -1,7 +1,7 @@
 """Which part of a model a tensor belongs to, by its name.
 
-A model has a few dozen kinds of names and up to hundreds of thousands of tensors. So a name is cut
-into what identifies its kind, and each kind is looked at once.
+A model has a few dozen kinds of names and up to hundreds of thousands of tensors. So each kind is
+looked at once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ _PARTS = frozenset(
     }
 )  # fmt: skip
 TP_SLICES = ".tp_list."
-_LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
+_USUAL = frozenset({"model.", ""})
+_ELSEWHERE = re.compile(r"visual|vision|mtp\.|audio")  # layers of other parts
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -76,17 +78,22 @@ class Components:
 
     def __init__(self, layers: int | None) -> None:
         self._layers = layers
+        self._known: dict[str, str] = {}
 
     def of(self, name: str) -> str:
         """One of COMPONENTS."""
-        if self._layers is not None and self.is_mtp_layer(name):
-            return "mtp"
-        return _component(kind_of(name))
+        return self.place(name)[0]
 
-    def is_mtp_layer(self, name: str) -> bool:
-        """Whether the tensor is in a layer beyond those that config.json counts."""
+    def place(self, name: str) -> tuple[str, int | None]:
+        """One of COMPONENTS, and the number of the layer that the tensor is in, if it is in one."""
         layer = layer_of(name)
-        return layer is not None and self._layers is not None and layer >= self._layers
+        if layer is not None and self._layers is not None and layer >= self._layers:
+            return "mtp", layer
+        stripped = name.translate(_NO_DIGITS)
+        component = self._known.get(stripped)
+        if component is None:
+            component = self._known[stripped] = _component(stripped)
+        return component, layer
 
 
 def kind_of(name: str) -> str:
@@ -96,16 +103,22 @@ def kind_of(name: str) -> str:
 
 def layer_of(name: str) -> int | None:
     """The number of the decoder layer that a tensor is in; None outside of layers."""
-    if "visual" in name or "vision" in name or "mtp." in name:
+    before, found, after = name.partition("layers.")
+    if not found or (before not in _USUAL and not _is_decoder(before)):
         return None
-    found = _LAYER.search(name)
+    number = after.partition(".")[0]
     # A number with thousands of digits is no layer, and costs time to read.
-    return int(found.group(2)) if found and len(found.group(2)) < 7 else None
+    return int(number) if len(number) < 7 and number.isascii() and number.isdigit() else None
+
+
+@lru_cache(maxsize=4096)
+def _is_decoder(prefix: str) -> bool:
+    return prefix[-1:] in ("", ".") and not _ELSEWHERE.search(prefix)
 
 
 def component_of(name: str) -> str:
     """One of COMPONENTS, where the number of layers is not known."""
-    return _component(kind_of(name))
+    return _component(name.translate(_NO_DIGITS))
 
 
 def module_of(name: str) -> str:
@@ -125,8 +138,9 @@ def is_quantization_part(name: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _component(kind: str) -> str:
-    padded = f".{kind}."
+def _component(stripped: str) -> str:
+    """By a name without digits, of which a model has a few dozen; no rule looks at digits."""
+    padded = f".{stripped}."
     for component, pattern in _RULES:
         if pattern.search(padded):
             return component

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,22 +31,28 @@ def read_footprint(
         `parameters_by_dtype` and `parameters_by_component`; scales, offsets and rotations are
         counted as bytes of the component `quantization_scales` and not as parameters.
     """
-    values = {
-        layer.tensor.name: packed_values(layer, checkpoint.tensors) for layer in quantization.layers
-    }
+    layers_of = {layer.tensor.name: layer for layer in quantization.layers}
     components = Components(layers)
+    # Bytes and values by component and dtype, of which there are few combinations.
+    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for name, tensor in checkpoint.tensors.items():
+        layer = layers_of.get(name)
+        if layer is not None:
+            entry = found[layer.component, tensor.dtype]
+            entry[1] += packed_values(layer, checkpoint.tensors)
+        elif is_quantization_part(name):
+            entry = found[SCALES, tensor.dtype]
+        else:
+            entry = found[components.of(name), tensor.dtype]
+            entry[1] += tensor.elements
+        entry[0] += tensor.size
     sizes: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     parameters: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-    for name, tensor in checkpoint.tensors.items():
-        part = name not in values and is_quantization_part(name)
-        component = SCALES if part else components.of(name)
-        sizes[0][tensor.dtype] += tensor.size
-        sizes[1][component] += tensor.size
-        if not part:
-            count = values.get(name)
-            count = tensor.elements if count is None else count
-            parameters[0][tensor.dtype] += count
-            parameters[1][component] += count
+    for (component, dtype), (size, count) in found.items():
+        for number, key in enumerate((dtype, component)):
+            sizes[number][key] += size
+            if component != SCALES:
+                parameters[number][key] += count
     return {
         "weights": sizes[0].total(),
         "headers": sum(checkpoint.header_sizes.values()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from registry.checkpoint.quantization import Layer
 from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
@@ -13,6 +14,7 @@ _BITS = re.compile(r"W(\d+)A\d|NF(\d)")
 _ALWAYS_PACKED, _NEVER_PACKED = ("W4A16", "NF4"), ("W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC")
 
 
+@lru_cache(maxsize=1024)
 def weight_bits(scheme: str) -> int | None:
     """Bits of a weight in a scheme: 4 for `W4A8_DYNAMIC`; None for FLOAT and UNKNOWN."""
     found = _BITS.match(scheme)

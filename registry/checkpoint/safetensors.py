@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
+
+import msgspec
 
 from registry.checkpoint.disguise import disguise_of
 from registry.errors import IntegrityError
@@ -24,6 +27,8 @@ DTYPE_BITS = {
     "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors crate
+_USUAL_METADATA = (b'{"__metadata__":{"format":"pt"},', b'{"__metadata__":{"format":"np"},')
+_INTEGER = frozenset({int})
 MAX_NAME = 1024  # characters; real names have below 200
 MAX_DIMENSIONS = 32  # frameworks stop at 64 or below; a bound keeps products small
 PREFIX = 8  # bytes that hold the header's length
@@ -121,12 +126,64 @@ def read_header(shard: str, size: int, read: ReadRange, *, expect: int = PREFIX)
         raw += read(PREFIX + len(raw), length - len(raw))
     if len(raw) < length:
         raise BrokenShard(shard, f"its header ends after {len(raw)} of {length} bytes", "truncated")
-    return Header(_tensors(shard, size - PREFIX - length, _parse(shard, raw)), PREFIX + length)
+    data = size - PREFIX - length
+    tensors = _sound(shard, data, raw)
+    if tensors is None:
+        tensors = _tensors(shard, data, _parse(shard, raw))
+    return Header(tensors, PREFIX + length)
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """An entry of a header, types checked while it is parsed."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+_ENTRIES = msgspec.json.Decoder(dict[str, _Entry])
+
+
+def _sound(shard: str, data: int, raw: bytes) -> tuple[Tensor, ...] | None:
+    """The tensors of a header in which all is right, in half the time; None for any other.
+
+    What may be wrong, and metadata of an unusual kind, are left to `_parse`.
+    """
+    raw = _without_metadata(raw)
+    try:
+        header = _ENTRIES.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not _plain(raw, len(header)):
+        return None
+    tensors, reached = [], 0
+    for name, entry in sorted(header.items(), key=_by_offsets):
+        dtype, shape, (begin, end) = entry.dtype, entry.shape, entry.data_offsets
+        if begin != reached or _bits(dtype, shape) != 8 * (end - begin) or not _is_name(name):
+            return None
+        tensors.append(Tensor(name, dtype, shape, end - begin, shard))
+        reached = end
+    return tuple(tensors) if reached == data else None
+
+
+def _by_offsets(item: tuple[str, _Entry]) -> tuple[int, int]:
+    return item[1].data_offsets
+
+
+def _without_metadata(raw: bytes) -> bytes:
+    """A header without the metadata that PyTorch's savers write in front, `{"format": "pt"}`."""
+    for metadata in _USUAL_METADATA:
+        if raw.startswith(metadata):
+            return b"{" + raw[len(metadata) :]
+    return raw
 
 
 def _parse(shard: str, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        text = raw.decode("utf-8")
+        header = json.loads(text)
+        if isinstance(header, dict) and not _plain(raw, len(header)):
+            header = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise BrokenShard(shard, f"its header is not JSON: {error}", "damaged") from error
     if not isinstance(header, dict):
@@ -137,39 +194,34 @@ def _parse(shard: str, raw: bytes) -> dict[str, Any]:
     return header
 
 
+def _plain(raw: bytes, entries: int) -> bool:
+    """Whether no key can be there twice: a look at the bytes, as a hook costs twice the parsing.
+
+    Each entry has three keys, so a duplicate entry or key leaves more of them than entries.
+    """
+    entries -= raw.count(b'"__metadata__"')
+    return all(raw.count(key) == entries for key in (b'"dtype"', b'"shape"', b'"data_offsets"'))
+
+
 def _tensors(shard: str, data: int, header: dict[str, Any]) -> tuple[Tensor, ...]:
     entries = []
+    # Hundreds of thousands of entries: what is right is told in few steps, what is wrong elsewhere.
     for name, value in header.items():
         try:
-            dtype, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
+            dtype, listed, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
+            # True and 1.0 equal 1, so that types are looked at before values.
+            sound = (
+                type(begin) is int and type(end) is int and _INTEGER.issuperset(map(type, listed))
+            )
+            shape = tuple(listed)
+            sound = sound and type(listed) is list and _is_name(name)
+            if not sound or _bits(dtype, shape) != 8 * (end - begin):
+                raise ValueError
         except (TypeError, KeyError, ValueError) as error:
-            raise BrokenShard(
-                shard, f"the entry of tensor {name[:200]!r} is malformed", "damaged"
-            ) from error
-        bits = DTYPE_BITS.get(dtype) if type(dtype) is str else None
-        if bits is None:
-            raise BrokenShard(
-                shard, f"tensor {name[:200]!r} has the unknown dtype {dtype!r}", "damaged"
-            )
-        if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
-            raise BrokenShard(shard, f"tensor {name[:200]!r} has an impossible shape", "damaged")
-        for number in shape:
-            if type(number) is not int or not 0 <= number < 2**63:
-                raise BrokenShard(
-                    shard, f"tensor {name[:200]!r} has an impossible shape", "damaged"
-                )
-            bits *= number
-        if type(begin) is not int or type(end) is not int or bits != 8 * (end - begin):
-            raise BrokenShard(
-                shard,
-                f"tensor {name[:200]!r} of {dtype} {shape} does not fill its {begin}:{end} bytes",
-                "damaged",
-            )
-        if not name.isprintable() or not 0 < len(name) <= MAX_NAME:
-            raise BrokenShard(shard, f"a tensor has the impossible name {name[:200]!r}", "damaged")
-        entries.append((begin, end, Tensor(name, dtype, tuple(shape), end - begin, shard)))
-    # A tensor without elements begins where its successor does.
-    entries.sort(key=lambda entry: entry[:2])
+            raise BrokenShard(shard, _wrong(name, value), "damaged") from error
+        entries.append((begin, end, Tensor(name, dtype, shape, end - begin, shard)))
+    # By offsets; a tensor without elements begins where its successor does.
+    entries.sort()
     reached = 0
     for begin, end, tensor in entries:
         if begin != reached:
@@ -183,7 +235,37 @@ def _tensors(shard: str, data: int, header: dict[str, Any]) -> tuple[Tensor, ...
     if reached != data:
         verdict = "truncated" if reached > data else "damaged"
         raise BrokenShard(shard, f"its tensors need {reached} bytes, it has {data}", verdict)
-    return tuple(tensor for _, _, tensor in entries)
+    return tuple([tensor for _, _, tensor in entries])
+
+
+def _wrong(name: str, value: Any) -> str:
+    """What is wrong with an entry that was refused, in words."""
+    what = f"tensor {name[:200]!r}"
+    if not _is_name(name):
+        return f"a tensor has the impossible name {name[:200]!r}"
+    if not isinstance(value, dict) or not {"dtype", "shape", "data_offsets"} <= value.keys():
+        return f"the entry of {what} is malformed"
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        return f"{what} has the unknown dtype {str(dtype)[:40]!r}"
+    if not isinstance(shape, list) or not _INTEGER.issuperset(map(type, shape)):
+        return f"{what} has an impossible shape"
+    if _bits(dtype, tuple(shape)) is None:
+        return f"{what} has an impossible shape"
+    return f"{what} of {dtype} {shape} does not fill its bytes {str(offsets)[:80]}"
+
+
+def _is_name(name: str) -> bool:
+    return name.isprintable() and 0 < len(name) <= MAX_NAME
+
+
+@lru_cache(maxsize=4096)
+def _bits(dtype: str, shape: tuple[int, ...]) -> int | None:
+    """Bits of a tensor; None for one that cannot be. Models have few different ones."""
+    sound = dtype in DTYPE_BITS and len(shape) <= MAX_DIMENSIONS
+    if not sound or any(not 0 <= number < 2**63 for number in shape):
+        return None
+    return prod(shape) * DTYPE_BITS[dtype]
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from registry.artifact import MANIFEST_FILE, Manifest
+from registry.artifact import Manifest
 from registry.checkpoint import Checkpoint, Source
 from registry.checkpoint.architecture import Architecture
 from registry.checkpoint.disguise import HEAD, disguise_of
 from registry.checkpoint.facts import Facts
 from registry.checkpoint.quantization import Layer, Quantization, quantization_config
 from registry.checkpoint.quantization.modelslim import described_tensors
-from registry.errors import QregError
 from registry.lint.target import Target
+from registry.listing import carried_manifest
 
 # Small JSON and YAML beside the weights; larger ones are not settings.
 MAX_SETTINGS = 4 * 2**20
@@ -35,6 +35,7 @@ class Subject:
     facts: Facts
     source: Source
     target: Target
+    _texts: dict[str, str | None] = field(default_factory=dict, repr=False)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -80,13 +81,7 @@ class Subject:
     @cached_property
     def manifest(self) -> Manifest | None:
         """The manifest that it carries, if that can be read."""
-        if not 0 < self.files.get(MANIFEST_FILE, 0) < 64 * MAX_SETTINGS:
-            return None
-        try:
-            content = self.source.read(MANIFEST_FILE, 0, self.files[MANIFEST_FILE])
-            return Manifest.from_bytes(content)
-        except QregError:
-            return None
+        return carried_manifest(self.source)
 
     @cached_property
     def disguises(self) -> Mapping[str, str]:
@@ -100,7 +95,12 @@ class Subject:
         return {path: kind for path, kind in kinds.items() if kind}
 
     def text(self, path: str) -> str | None:
-        """A small file's text; None if it is not there, too large, or no UTF-8."""
+        """A small file's text, read once; None if it is not there, too large, or no UTF-8."""
+        if path not in self._texts:
+            self._texts[path] = self._read(path)
+        return self._texts[path]
+
+    def _read(self, path: str) -> str | None:
         if not 0 <= self.files.get(path, -1) <= MAX_SETTINGS:
             return None
         try:

@@ -42,8 +42,10 @@ def test_an_empty_registry_says_what_next(qreg: Run) -> None:
 def test_inspect_prints_the_manifest(published: Run, tmp_path: Path) -> None:
     manifest = published("inspect", "org/m", "--json").json
     assert manifest["schema_version"] == 1 and manifest["name"] == "org/m"
+    hashed = published("inspect", tmp_path / "m", "--digest", "--json").json
+    assert hashed["digest"] == manifest["digest"]
     derived = published("inspect", tmp_path / "m", "--json").json
-    assert derived["digest"] == manifest["digest"]
+    assert derived["digest"] is None and derived["footprint"] == manifest["footprint"]
     assert "attention" in published("inspect", "org/m").out
 
 

@@ -17,7 +17,14 @@ SHARD = 4 * 2**30  # bytes; ModelSlim's part_file_size is 4
 _Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 
-def write_twin(folder: Path, model: str, scheme: str, *, shard_size: int = SHARD) -> Path:
+def write_twin(
+    folder: Path,
+    model: str,
+    scheme: str,
+    *,
+    shard_size: int = SHARD,
+    shard_name: str = "",
+) -> Path:
     """Write the twin of a model in a scheme.
 
     Args:
@@ -25,6 +32,7 @@ def write_twin(folder: Path, model: str, scheme: str, *, shard_size: int = SHARD
         model: a key of ARCHITECTURES.
         scheme: a key of SCHEMES.
         shard_size: bytes of data that a shard holds at most.
+        shard_name: prefix of the shards; by default the one that the scheme's tool gives.
 
     Returns:
         The folder.
@@ -32,6 +40,7 @@ def write_twin(folder: Path, model: str, scheme: str, *, shard_size: int = SHARD
     folder.mkdir(parents=True, exist_ok=True)
     recipe = SCHEMES[scheme]
     config = {**ARCHITECTURES[model], **recipe.config}
+    prefix = shard_name or recipe.shard_name
     described: dict[str, Any] = {}
     shards: list[_Tensors] = [{}]
     filled = total = 0
@@ -46,11 +55,11 @@ def write_twin(folder: Path, model: str, scheme: str, *, shard_size: int = SHARD
         total += size
     weight_map = {}
     for number, tensors in enumerate(shards, 1):
-        shard = f"{recipe.shard_name}-{number:05d}-of-{len(shards):05d}.safetensors"
+        shard = f"{prefix}-{number:05d}-of-{len(shards):05d}.safetensors"
         weight_map.update(dict.fromkeys(tensors, shard))
         write_sparse_shard(folder / shard, tensors)
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    index_path = folder / f"{recipe.shard_name}.safetensors.index.json"
+    index_path = folder / f"{prefix}.safetensors.index.json"
     index_path.write_text(json.dumps(index, indent=2))
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     if recipe.description:

@@ -7,18 +7,19 @@ vLLM Ascend maps it to one, and a name made the same way where it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import regex
 
 from registry.checkpoint.checkpoint import Checkpoint
+from registry.checkpoint.components import Components
 from registry.checkpoint.quantization.layers import (
     FLOAT,
     UNKNOWN,
-    Layer,
     Quantization,
     layer_module,
+    linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
 
@@ -31,7 +32,7 @@ _QUANTIZED_PARTS = ("weight_scale", "weight_packed", "weight_global_scale")
 def read_compressed_tensors(
     checkpoint: Checkpoint,
     config: Mapping[str, Any],
-    weights: Iterable[tuple[Tensor, str]],
+    components: Components,
     layers: int | None,
 ) -> Quantization:
     """Read the groups of a quantization_config and find which layers they were applied to.
@@ -39,23 +40,24 @@ def read_compressed_tensors(
     Args:
         checkpoint: what holds the tensors.
         config: its quantization_config.
-        weights: the linear weights, each with its component.
+        components: names the parts of this model.
         layers: of the model, for a KV cache that is quantized in all of them.
     """
     groups = _groups(config)
     scheme_of = _matcher(groups)
-    found = []
-    for tensor, component in weights:
-        module = layer_module(tensor)
-        scheme = scheme_of(module) if _is_quantized(tensor, checkpoint.tensors) else FLOAT
-        found.append(Layer(module, component, scheme, tensor))
+    tensors = checkpoint.tensors
+
+    def scheme(tensor: Tensor) -> str:
+        return scheme_of(layer_module(tensor)) if _is_quantized(tensor, tensors) else FLOAT
+
+    found = linear_layers(tensors.values(), components, scheme)
     first = groups[0] if groups else {}
     weights_args, input_args = _args(first, "weights"), _args(first, "input_activations")
     ignored = config.get("ignore")
     return Quantization(
         method="compressed-tensors",
         format=str(config.get("format") or first.get("format") or ""),
-        layers=tuple(found),
+        layers=found,
         computations=_cache(config, checkpoint.tensors, layers),
         group_size=next(filter(None, (_group_size(_args(g, "weights")) for g in groups)), None),
         symmetric={

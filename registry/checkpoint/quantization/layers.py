@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from registry.checkpoint.components import (
     TP_SLICES,
+    Components,
     component_of,
     is_quantization_part,
     module_of,
@@ -21,6 +23,8 @@ _WEIGHTS = frozenset({"weight", "weight_packed", "qweight"})
 # Fused experts: transformers 5's, Qwen3.5's and gpt-oss's names of one 3-D or 4-D tensor.
 _FUSED = ("gate_up_proj", "down_proj", "gate_up_proj_blocks", "down_proj_blocks", "w1", "w2", "w3")
 
+_LEAVES = (*_WEIGHTS, *_FUSED)  # a first, fast look
+
 
 class Layer(NamedTuple):
     """A linear layer, or the fused experts of a layer in one tensor.
@@ -31,17 +35,14 @@ class Layer(NamedTuple):
         scheme: how it is quantized, in ModelSlim's vocabulary: `W8A8_DYNAMIC`; `FLOAT` if it is
             not, `UNKNOWN` if nothing says how.
         tensor: its weights, as stored.
+        number: of the decoder layer that it is in; None outside of them.
     """
 
     module: str
     component: str
     scheme: str
     tensor: Tensor
-
-    @property
-    def kind(self) -> str:
-        """What the histogram counts it under: its component; `moe` for routed experts."""
-        return "moe" if self.component == "experts" else self.component
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Quantization:
         method: `modelslim`, `compressed-tensors`, `fp8`, `awq`, `gptq`, `bitsandbytes`, another
             name that config.json gives, or `none`.
         format: the variant of the method: `ascendV1 1.0.0`, `int-quantized`, …; empty if none.
-        layers: every linear layer, quantized or not.
+        layers: every linear layer, quantized or not; the histogram counts routed experts as `moe`.
         computations: layers by scheme for what is quantized beside weights: `kv_cache`,
             `flash_attention`, `indexer`.
         group_size: weights that share a scale along the input dimension; None without groups.
@@ -76,12 +77,14 @@ class Quantization:
     tensor_parallel: int | None = None
     rotated: bool = False
 
-    @property
+    @cached_property
     def schemes(self) -> dict[str, dict[str, int]]:
         """Layers by scheme, for each kind of layer and computation."""
         counts: dict[str, Counter[str]] = {}
-        for layer in self.layers:
-            counts.setdefault(layer.kind, Counter())[layer.scheme] += 1
+        pairs = Counter((layer.component, layer.scheme) for layer in self.layers)
+        for (component, scheme), count in pairs.items():
+            kind = "moe" if component == "experts" else component
+            counts.setdefault(kind, Counter())[scheme] += count
         result = {kind: dict(counter.most_common()) for kind, counter in sorted(counts.items())}
         return {**result, **{kind: dict(found) for kind, found in self.computations.items()}}
 
@@ -109,22 +112,34 @@ class Quantization:
         }
 
 
-def linear_weights(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """The weight matrices of linear layers and of fused experts."""
-    return [tensor for tensor in tensors if is_linear_weight(tensor)]
+def linear_layers(
+    tensors: Iterable[Tensor], components: Components, scheme_of: Callable[[Tensor], str]
+) -> tuple[Layer, ...]:
+    """The linear layers and fused experts among some tensors, each with its scheme."""
+    found = []
+    for tensor in tensors:
+        name = tensor.name
+        if name.endswith(_LEAVES) and _may_be_linear(tensor):
+            component, number = components.place(name)
+            if component not in ("embedding", "norm"):
+                found.append(
+                    Layer(layer_module(tensor), component, scheme_of(tensor), tensor, number)
+                )
+    return tuple(found)
 
 
 def is_linear_weight(tensor: Tensor) -> bool:
     """Whether a tensor is the weight matrix of a linear layer or of fused experts."""
+    return _may_be_linear(tensor) and component_of(tensor.name) not in ("embedding", "norm")
+
+
+def _may_be_linear(tensor: Tensor) -> bool:
+    """By leaf and shape; embeddings look the same."""
     parent, _, leaf = tensor.name.rpartition(".")
     if leaf in _WEIGHTS:
         # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 as a vector.
         matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and tensor.dtype == "U8")
-        return (
-            matrix
-            and TP_SLICES not in parent
-            and component_of(tensor.name) not in ("embedding", "norm")
-        )
+        return matrix and TP_SLICES not in parent
     return (
         leaf in _FUSED
         and len(tensor.shape) in (3, 4)

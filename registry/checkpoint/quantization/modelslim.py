@@ -9,17 +9,16 @@ only, or plainly wrong, so that the per-tensor types alone decide.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
-from registry.checkpoint.components import TP_SLICES, kind_of
+from registry.checkpoint.components import TP_SLICES, Components, kind_of
 from registry.checkpoint.quantization.layers import (
     FLOAT,
     UNKNOWN,
-    Layer,
     Quantization,
-    layer_module,
+    linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
 
@@ -34,31 +33,32 @@ KEYS = frozenset(
 )  # fmt: skip
 # Types that are given to a module, not to a tensor: `….self_attn.quant_type`.
 _MODULE_TYPE = ".quant_type"
+_TEXT = frozenset({str})
 
 
 def described_tensors(description: Mapping[str, Any]) -> dict[str, str]:
     """The types of the tensors that a description names; what is no text counts as UNKNOWN."""
-    return {
-        name: kind if isinstance(kind, str) else UNKNOWN
-        for name, kind in description.items()
-        if name not in KEYS and not name.endswith(_MODULE_TYPE)
-    }
+    described = dict(description)
+    for name in [n for n in description if n in KEYS or n.endswith(_MODULE_TYPE)]:
+        del described[name]
+    if not _TEXT.issuperset(map(type, described.values())):
+        return {n: kind if isinstance(kind, str) else UNKNOWN for n, kind in described.items()}
+    return described
 
 
 def read_modelslim(
-    checkpoint: Checkpoint, weights: Iterable[tuple[Tensor, str]], layers: int | None
+    checkpoint: Checkpoint, components: Components, layers: int | None
 ) -> Quantization:
     """Read the description of a checkpoint that has one.
 
     Args:
         checkpoint: with its description.
-        weights: the linear weights, each with its component.
+        components: names the parts of this model.
         layers: of the model, for what holds for all of them.
     """
     description = checkpoint.description or {}
-    found = tuple(
-        Layer(layer_module(tensor), component, _type_of(tensor, description), tensor)
-        for tensor, component in weights
+    found = linear_layers(
+        checkpoint.tensors.values(), components, lambda tensor: _type_of(tensor, description)
     )
     return Quantization(
         method="modelslim",
@@ -92,12 +92,15 @@ def _format(path: str, description: Mapping[str, Any]) -> str:
 def _computations(description: Mapping[str, Any], layers: int | None) -> dict[str, dict[str, int]]:
     """What is quantized beside weights: the KV cache, flash attention, the sparse indexer."""
     result: dict[str, dict[str, int]] = {}
-    cached = sum(1 for name in description if name.endswith("k_proj.kv_cache_scale"))
+    # A description has hundreds of thousands of keys; few are about computations.
+    rare = [n for n in description if "quant_type" in n or "cache_scale" in n or "fa_k" in n]
+    cached = sum(1 for name in rare if name.endswith("k_proj.kv_cache_scale"))
     declared = _text(description.get("kv_cache_type")) or _text(description.get("kv_quant_type"))
     if declared or cached:
         result["kv_cache"] = {declared or "C8": cached or layers or 0}
     per_module: dict[str, Counter[str]] = {}
-    for name, kind in description.items():
+    for name in rare:
+        kind = description[name]
         if name.endswith(_MODULE_TYPE) and isinstance(kind, str):
             part = "indexer" if name.endswith(f".indexer{_MODULE_TYPE}") else "flash_attention"
             per_module.setdefault(part, Counter())[kind] += 1
@@ -106,7 +109,7 @@ def _computations(description: Mapping[str, Any], layers: int | None) -> dict[st
     for part, key in (("flash_attention", "fa_quant_type"), ("indexer", "indexer_quant_type")):
         named = _text(description.get(key))
         if named and part not in result:
-            scaled = sum(1 for name in description if name.endswith("fa_k.scale"))
+            scaled = sum(1 for name in rare if name.endswith("fa_k.scale"))
             result[part] = {named: scaled or layers or 0}
     return result
 
@@ -127,7 +130,7 @@ def _rotated(checkpoint: Checkpoint, description: Mapping[str, Any]) -> bool:
         bool(description.get("is_rot_used"))
         or (isinstance(optional, Mapping) and "quarot" in optional)
         or (isinstance(metadata, Mapping) and "quarot" in metadata)
-        or any(name.endswith(("rotation", "_trans")) for name in checkpoint.tensors)
+        or any("rotation" in name or "_trans" in name for name in checkpoint.tensors)
     )
 
 

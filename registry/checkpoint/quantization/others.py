@@ -6,16 +6,16 @@ methods' own savers write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
+from registry.checkpoint.components import Components
 from registry.checkpoint.quantization.layers import (
     FLOAT,
     UNKNOWN,
-    Layer,
     Quantization,
-    layer_module,
+    linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
 
@@ -23,16 +23,15 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def read_others(
-    checkpoint: Checkpoint, config: Mapping[str, Any], weights: Iterable[tuple[Tensor, str]]
+    checkpoint: Checkpoint, config: Mapping[str, Any], components: Components
 ) -> Quantization:
     """Read a checkpoint whose config.json names a method, or that has none."""
     method = str(config.get("quant_method", "unknown")) if config else "none"
     if method == "unknown" and (config.get("load_in_4bit") or config.get("load_in_8bit")):
         method = "bitsandbytes"
     tensors = checkpoint.tensors
-    layers = tuple(
-        Layer(layer_module(tensor), component, _scheme(tensor, method, config, tensors), tensor)
-        for tensor, component in weights
+    layers = linear_layers(
+        tensors.values(), components, lambda tensor: _scheme(tensor, method, config, tensors)
     )
     return Quantization(
         method=method,

@@ -8,7 +8,7 @@ from typing import Any
 from registry.checkpoint.checkpoint import Checkpoint
 from registry.checkpoint.components import Components
 from registry.checkpoint.quantization.compressed_tensors import read_compressed_tensors
-from registry.checkpoint.quantization.layers import Quantization, linear_weights
+from registry.checkpoint.quantization.layers import Quantization
 from registry.checkpoint.quantization.modelslim import read_modelslim
 from registry.checkpoint.quantization.others import read_others
 
@@ -24,16 +24,12 @@ def read_quantization(checkpoint: Checkpoint, layers: int | None) -> Quantizatio
         layers: how many decoder layers config.json counts, or None.
     """
     components = Components(layers)
-    weights = [
-        (tensor, components.of(tensor.name))
-        for tensor in linear_weights(checkpoint.tensors.values())
-    ]
     if checkpoint.description is not None:
-        return read_modelslim(checkpoint, weights, layers)
+        return read_modelslim(checkpoint, components, layers)
     config = quantization_config(checkpoint.config)
     if config.get("quant_method") in ("compressed-tensors", "compressed_tensors"):
-        return read_compressed_tensors(checkpoint, config, weights, layers)
-    return read_others(checkpoint, config, weights)
+        return read_compressed_tensors(checkpoint, config, components, layers)
+    return read_others(checkpoint, config, components)
 
 
 def quantization_config(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 
-_TOKENIZERS = (
+TOKENIZERS = (
     "tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "spiece.model",
     "tekken.json", "sentencepiece.bpe.model", "vocab.txt",
 )  # fmt: skip
@@ -162,7 +162,7 @@ def _code_references(auto_map: Any) -> list[str]:
 )
 def tokenizer_missing(subject: Subject) -> Iterator[Found]:
     names = {path for path in subject.files if "/" not in path}
-    if not names.intersection(_TOKENIZERS) and not any(n.endswith(".tiktoken") for n in names):
+    if not names.intersection(TOKENIZERS) and not any(n.endswith(".tiktoken") for n in names):
         yield Found("There is no tokenizer")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from registry.checkpoint.components import TP_SLICES, is_quantization_part
+from registry.checkpoint.components import TP_SLICES
 from registry.checkpoint.packing import weight_bits
 from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN, Layer
 from registry.checkpoint.quantization.modelslim import STANDARD_NAME
@@ -121,31 +121,37 @@ def _claims_bits(layer: Layer) -> bool:
     fix="Quantize again; the layer's scales are not stored.",
 )
 def layer_incomplete(subject: Subject) -> Iterator[Found]:
-    tensors, lacking = subject.checkpoint.tensors, []
+    tensors = subject.checkpoint.tensors
+    # Parts that are stored a slice a rank are not stored whole.
     sliced = {name.partition(TP_SLICES)[0] for name in tensors if TP_SLICES in name}
+    by_scheme: dict[str, list[str]] = defaultdict(list)
     for layer in subject.quantization.layers:
-        if layer.module in sliced:  # its parts are stored a slice a rank
-            continue
-        for part in _parts_of(layer, subject):
-            if f"{layer.module}.{part}" not in tensors:
-                lacking.append(f"{layer.module}.{part}")
-                break
+        if layer.scheme not in (FLOAT, UNKNOWN) and len(layer.tensor.shape) == 2:
+            by_scheme[layer.scheme].append(layer.module)
+    lacking = sorted(
+        name
+        for scheme, modules in by_scheme.items()
+        for part in _parts_of(scheme, subject)
+        for name in {f"{module}.{part}" for module in modules} - tensors.keys()
+        if name.rpartition(".")[0] not in sliced and not _is_left_out(name)
+    )
     if lacking:
-        module, _, part = lacking[0].rpartition(".")
+        module = lacking[0].rpartition(".")[0]
         scheme = subject.layers[module].scheme
         yield Found(f"{some(lacking, 'such tensors')} is missing for {scheme}", lacking[0])
 
 
-def _parts_of(layer: Layer, subject: Subject) -> tuple[str, ...]:
-    if layer.scheme in (FLOAT, UNKNOWN) or len(layer.tensor.shape) != 2:
-        return ()
+def _parts_of(scheme: str, subject: Subject) -> tuple[str, ...]:
     if subject.is_modelslim:
-        parts = _MODELSLIM_PARTS.get(layer.scheme, ())
-        # Attention is the last to be multiplied: FlatQuant leaves out its right side.
-        return tuple(p for p in parts if p != "right_trans" or "o_proj" not in layer.module)
+        return _MODELSLIM_PARTS.get(scheme, ())
     if subject.quantization.method == "compressed-tensors":
         return ("weight_scale",)
-    return ("scales", "qzeros") if layer.tensor.name.endswith(".qweight") else ()
+    return ("scales", "qzeros") if subject.quantization.method in ("awq", "gptq") else ()
+
+
+def _is_left_out(name: str) -> bool:
+    """FlatQuant multiplies the last projection of attention from the left only."""
+    return name.endswith(".o_proj.right_trans")
 
 
 @check(
@@ -188,13 +194,12 @@ def model_quant_type(subject: Subject) -> Iterator[Found]:
 def scales_orphaned(subject: Subject) -> Iterator[Found]:
     if not subject.is_modelslim:
         return
-    floats = {x.module for x in subject.quantization.layers if x.scheme == FLOAT}
     orphans = [
         name
-        for name in subject.checkpoint.tensors
-        if name.endswith((".weight_scale", ".deq_scale"))
-        and is_quantization_part(name)
-        and name.rpartition(".")[0] in floats
+        for layer in subject.quantization.layers
+        if layer.scheme == FLOAT
+        for name in (f"{layer.module}.weight_scale", f"{layer.module}.deq_scale")
+        if name in subject.checkpoint.tensors
     ]
     if orphans:
         yield Found(f"{some(orphans, 'scales')} belong to layers described as FLOAT", orphans[0])

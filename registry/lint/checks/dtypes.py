@@ -88,11 +88,9 @@ def deq_scale(subject: Subject) -> Iterator[Found]:
     expected = {"bfloat16": "F32", "float16": "I64"}.get(subject.architecture.dtype or "")
     if expected is None or not subject.is_modelslim:
         return
-    names = [
-        name
-        for name, tensor in subject.checkpoint.tensors.items()
-        if name.endswith(".deq_scale") and tensor.dtype != expected
-    ]
+    tensors = subject.checkpoint.tensors
+    scales = [f"{layer.module}.deq_scale" for layer in subject.quantization.layers]
+    names = [name for name in scales if name in tensors and tensors[name].dtype != expected]
     if names:
         found = subject.checkpoint.tensors[names[0]].dtype
         dtype = subject.architecture.dtype

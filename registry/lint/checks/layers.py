@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from registry.checkpoint.components import Components, layer_of
 from registry.checkpoint.quantization.layers import Layer
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
@@ -34,6 +33,8 @@ _FUSED = {
     fix="Quantize the layers of a group alike, or leave all of them out.",
 )
 def fused_shards(subject: Subject) -> Iterator[Found]:
+    if all(len(schemes) == 1 for schemes in subject.quantization.schemes.values()):
+        return  # the usual case, of which the largest models are
     groups: dict[tuple[str, str], dict[str, Layer]] = defaultdict(dict)
     for layer in subject.quantization.layers:
         parent, _, leaf = layer.module.rpartition(".")
@@ -103,7 +104,7 @@ def layers_missing(subject: Subject) -> Iterator[Found]:
     expected = subject.architecture.layers
     if not expected or subject.architecture.family is None or subject.checkpoint.faults:
         return
-    present = {layer_of(layer.module + ".") for layer in subject.quantization.layers}
+    present = {layer.number for layer in subject.quantization.layers}
     missing = [n for n in range(min(expected, 10_000)) if n not in present]
     if missing and subject.quantization.layers:
         yield Found(
@@ -203,12 +204,7 @@ def mtp_surplus(subject: Subject) -> Iterator[Found]:
 
 
 def _mtp_weights(subject: Subject) -> list[Layer]:
-    components = Components(subject.architecture.layers)
-    return [
-        layer
-        for layer in subject.quantization.layers
-        if layer.component == "mtp" or components.is_mtp_layer(layer.tensor.name)
-    ]
+    return [layer for layer in subject.quantization.layers if layer.component == "mtp"]
 
 
 CHECKS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from registry.checkpoint.components import is_quantization_part
-from registry.finding import ERROR, INFO
+from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check
 from registry.lint.subject import Subject
 from registry.lint.target import GIB
@@ -34,7 +34,9 @@ def rank_memory(subject: Subject) -> Iterator[Found]:
     layout = f"TP {tp}" + (f" × DP {target.data_parallel}" if target.data_parallel > 1 else "")
     text = f"{size / GIB:.1f} GiB of weights a rank with {layout}, room for {room / GIB:.1f} GiB"
     if size > room:
-        yield Found(f"{text} on {chip.name}", layout)
+        # Without a wish, one node stands for all: more of them may be there.
+        severity = ERROR if target.tensor_parallel else WARNING
+        yield Found(f"{text} on {chip.name}", layout, severity)
     else:
         yield Found(f"{text} on {chip.name}", layout, INFO, fix="")
 

@@ -46,8 +46,8 @@ def method_unsupported(subject: Subject) -> Iterator[Found]:
     ERROR,
     prevents="'vLLM Ascend doesn't support quant_type=…': the engine stops while it builds layers.",
     seen=f"{ASCEND}7076, {ASCEND}6481, {ASCEND}2588",
-    fix="Quantize these layers in a scheme that the target has (qreg lint --explain "
-    "scheme-unsupported lists them), or leave them float.",
+    fix="Quantize these layers in W8A8_DYNAMIC (or W8A8, but not experts), which every NPU has, or "
+    "leave them float.",
 )
 def scheme_unsupported(subject: Subject) -> Iterator[Found]:
     target, method = subject.target, subject.quantization.method
@@ -101,7 +101,7 @@ def group_size(subject: Subject) -> Iterator[Found]:
     tensors = subject.checkpoint.tensors
     columns = [
         x.module
-        for x in subject.quantization.layers
+        for x in (subject.quantization.layers if size else ())
         if x.scheme in _PER_CHANNEL
         and (scale := tensors.get(f"{x.module}.weight_scale"))
         and len(scale.shape) == 2
@@ -111,8 +111,8 @@ def group_size(subject: Subject) -> Iterator[Found]:
         scheme = subject.layers[columns[0]].scheme
         yield Found(f"{scheme} has scales a group, the kernel takes one a channel", columns[0])
     described = subject.checkpoint.description or {}
-    grouped = any(name.endswith(".weight_scale_second") for name in tensors)
-    if grouped and "W4A8_DYNAMIC" in schemes and "group_size" not in described:
+    ungrouped = "W4A8_DYNAMIC" in schemes and "group_size" not in described
+    if ungrouped and any(name.endswith(".weight_scale_second") for name in tensors):
         yield Found("The description gives no group_size; vLLM Ascend then takes 256", "group_size")
 
 

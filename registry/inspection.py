@@ -1,0 +1,133 @@
+"""What `inspect` shows: the manifest of an artifact, from its metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from registry.artifact import SCHEMA_VERSION, Digest, Manifest, payload_digest
+from registry.checkpoint.facts import Facts, read_facts
+from registry.checkpoint.reading import open_checkpoint
+from registry.describe import describe_folder, read_manifest
+from registry.errors import UsageError
+from registry.finding import Finding
+from registry.lint import Target, lint_facts
+from registry.listing import carried_manifest, listed_files
+from registry.progress import Observer, ignore
+from registry.resolve import Resolved
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """An artifact as its metadata shows it.
+
+    Attributes:
+        reference: finds it again.
+        facts: derived from its headers and JSON files.
+        findings: what lint says.
+        manifest: the one that it carries or that was derived; None where files have no sha256.
+        claimed: whether the digest is only what the folder's own qreg.json says.
+    """
+
+    reference: str
+    facts: Facts
+    findings: tuple[Finding, ...]
+    manifest: Manifest | None
+    claimed: bool = False
+
+    @property
+    def name(self) -> str:
+        """ORG/NAME, or the last part of where it was found."""
+        if self.manifest is not None and self.manifest.name:
+            return self.manifest.name
+        return self.reference.removeprefix("hf://").rstrip("/").partition("@")[0]
+
+    @property
+    def digest(self) -> Digest | None:
+        """Of the payload, where it is known."""
+        return self.manifest.digest if self.manifest else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest; facts are those of the headers.
+
+        Without one, `digest` and the files' `sha256` are null: they are known after hashing.
+        """
+        sections = {
+            "architecture": self.facts.architecture.to_json(),
+            "quantization": self.facts.quantization.to_json(),
+            "footprint": self.facts.footprint,
+        }
+        if self.manifest is not None:
+            return {**self.manifest.to_json(), **sections}
+        files: list[Mapping[str, Any]] = [
+            {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
+            for entry in sorted(self.facts.checkpoint.entries, key=lambda e: e.path)
+        ]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "digest": None,
+            "created": "",
+            **sections,
+            "provenance": {},
+            "evidence": [],
+            "files": files,
+        }
+
+
+def inspect(
+    resolved: Resolved,
+    target: Target | None = None,
+    *,
+    hashing: bool = False,
+    observe: Observer = ignore,
+) -> Inspection:
+    """Look at an artifact, reading metadata only.
+
+    Args:
+        resolved: what a reference names.
+        target: what lint shall judge it by.
+        hashing: read and hash all of a local folder, for its digest.
+        observe: is told the bytes hashed.
+
+    Raises:
+        NotFoundError, IntegrityError: it is no whole checkpoint; `lint` lists all that is wrong.
+        UsageError: hashing was asked for what is not on this machine.
+    """
+    if hashing and resolved.folder is None:
+        raise UsageError(
+            f"{resolved.reference} is not on this machine and cannot be hashed",
+            remedy="Leave --digest out; hubs tell the digest themselves.",
+        )
+    facts = read_facts(open_checkpoint(resolved.source))
+    findings = lint_facts(facts, resolved.source, target)
+    carried = resolved.snapshot.manifest if resolved.snapshot else None
+    if carried is None and resolved.folder is not None:
+        if hashing:
+            manifest = describe_folder(resolved.folder, observe=observe, follow_outside=True)
+            return Inspection(resolved.reference, facts, findings, manifest)
+        carried = read_manifest(resolved.folder)
+        claimed = carried is not None
+        if carried is not None and any(finding.id == "manifest-stale" for finding in findings):
+            carried = None  # it is of other files
+        return Inspection(resolved.reference, facts, findings, carried, claimed)
+    if carried is None:
+        carried = _derived(resolved, facts)
+    return Inspection(resolved.reference, facts, findings, carried)
+
+
+def _derived(resolved: Resolved, facts: Facts) -> Manifest | None:
+    """The manifest of a hub's repository, from its listing."""
+    files = listed_files(resolved.source)
+    if files is None:
+        return None
+    known = carried_manifest(resolved.source)
+    derived = Manifest(
+        name=resolved.reference.removeprefix("hf://").partition("@")[0],
+        digest=payload_digest(files),
+        files=files,
+    )
+    if known is not None and known.digest == derived.digest:
+        return replace(known, files=files)
+    return derived

@@ -1,0 +1,215 @@
+"""What is known of an artifact, for people: facts in words, and a page of HTML of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from registry.checkpoint.architecture import Architecture
+from registry.inspection import Inspection
+
+# Colour-blind safe (Okabe and Ito 2008), repeated where there are more parts.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%}td,th{padding:.25rem .75rem .25rem 0;text-align:left;
+vertical-align:top}th{color:#666;font-weight:500;white-space:nowrap}code{font-size:.9em;
+overflow-wrap:anywhere}.number{text-align:right;font-variant-numeric:tabular-nums}
+.error{color:#b00020;font-weight:600}.warning{color:#8a5a00;font-weight:600}.info{color:#00639b}
+.key{display:inline-block;width:.8em;height:.8em;margin-right:.5em}svg{width:100%;height:2.5rem}
+@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}th{color:#aaa}
+.error{color:#ff6b7d}.warning{color:#ffc34d}.info{color:#7cc7ff}}
+"""
+
+
+def facts_of(found: Inspection) -> dict[str, str]:
+    """The facts that stand at the head of a page, in words."""
+    quantization, footprint = found.facts.quantization, found.facts.footprint
+    checkpoint = found.facts.checkpoint
+    digest = str(found.digest) if found.digest else "not known; --digest reads and hashes all"
+    facts = {
+        "digest": digest + (" (as qreg.json says)" if found.claimed and found.digest else ""),
+        "where": found.reference,
+        "files": f"{len(checkpoint.files)}, {_size(sum(checkpoint.files.values()))}; "
+        f"{len(checkpoint.shards)} shard(s), {len(checkpoint.tensors):,} tensors",
+        "model": _model(found.facts.architecture),
+        "attention": _attention(found.facts.architecture),
+        "weights": f"{_size(footprint['weights'])}, {footprint['parameters']:,} parameters",
+        "quantization": _quantization(found),
+    }
+    if quantization.ignored:
+        shown = ", ".join(quantization.ignored[:6])
+        more = len(quantization.ignored) - 6
+        facts["left float"] = shown + (f" and {more} more" if more > 0 else "")
+    return {**{k: v for k, v in facts.items() if v}, **_provenance(found)}
+
+
+def html_report(found: Inspection) -> str:
+    """One page of HTML with everything in it: no scripts, no links to load."""
+    footprint = found.facts.footprint
+    parts = [
+        "<!DOCTYPE html>",
+        f'<html lang="en"><meta charset="utf-8"><title>{escape(found.name)}</title>',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        f"<style>{_STYLE}</style>",
+        f"<h1>{escape(found.name)}</h1>",
+        _table((key, escape(value)) for key, value in facts_of(found).items()),
+        "<h2>Footprint</h2>",
+        _stack(footprint["by_component"]),
+        _footprint_table(footprint),
+        "<h2>Element types</h2>",
+        _stack(footprint["by_dtype"]),
+        _legend(footprint["by_dtype"], footprint["parameters_by_dtype"]),
+        "<h2>Schemes</h2>",
+        _table(
+            (kind, ", ".join(f"{escape(s)} × {n:,}" for s, n in counts.items()))
+            for kind, counts in found.facts.quantization.schemes.items()
+        ),
+        "<h2>Findings</h2>",
+        _findings(found),
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _model(architecture: Architecture) -> str:
+    parts = [architecture.family or f"unknown type {architecture.model_type!r}"]
+    for value, text in (
+        (architecture.layers, "{:,} layers"),
+        (architecture.hidden_size, "hidden {:,}"),
+        (architecture.vocab_size, "vocabulary {:,}"),
+        (architecture.max_positions, "{:,} positions"),
+    ):
+        if value:
+            parts.append(text.format(value))
+    if architecture.experts:
+        active = architecture.experts_per_token
+        text = f"{architecture.experts} experts" + (f", {active} active" if active else "")
+        shared = architecture.shared_experts
+        parts.append(text + (f", {shared} shared" if shared else ""))
+    if architecture.mtp_layers:
+        parts.append(f"{architecture.mtp_layers} MTP layer(s)")
+    if architecture.rope_scaling:
+        factor = architecture.rope_scaling.get("factor")
+        kind = architecture.rope_scaling["rope_type"]
+        parts.append(f"RoPE {kind}" + (f" × {factor}" if factor else ""))
+    parts += [architecture.dtype] if architecture.dtype else []
+    parts += ["vision"] if architecture.vision else []
+    parts += ["remote code"] if architecture.remote_code else []
+    return ", ".join(parts)
+
+
+def _attention(architecture: Architecture) -> str:
+    parts = []
+    if architecture.heads:
+        parts.append(f"{architecture.heads} heads")
+    if architecture.attention == "mla":
+        rope = architecture.rope_head_dim
+        parts.append(f"MLA, latent {architecture.kv_lora_rank} + {rope}")
+    elif architecture.kv_heads:
+        parts.append(f"{architecture.kv_heads} KV heads of {architecture.head_dim}")
+    kinds = architecture.layer_types
+    if len(kinds) > 1:
+        parts.append(", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in kinds.items()))
+    return ", ".join(parts)
+
+
+def _quantization(found: Inspection) -> str:
+    quantization = found.facts.quantization
+    if quantization.method == "none":
+        return "none"
+    parts = [quantization.method + (f" ({quantization.format})" if quantization.format else "")]
+    if quantization.group_size:
+        parts.append(f"groups of {quantization.group_size}")
+    symmetric = quantization.symmetric.get("weights")
+    if symmetric is not None:
+        parts.append("symmetric" if symmetric else "asymmetric")
+    parts += ["rotated"] if quantization.rotated else []
+    return ", ".join(parts)
+
+
+def _provenance(found: Inspection) -> dict[str, str]:
+    provenance = found.manifest.provenance if found.manifest else {}
+    facts = {}
+    base, tool = _section(provenance, "base"), _section(provenance, "tool")
+    if base:
+        facts["base"] = f"{base.get('name')}  {base.get('digest')}"
+    if tool:
+        recipe = _section(provenance, "recipe").get("name")
+        facts["made by"] = f"{tool.get('name')} {tool.get('version')}" + (
+            f", recipe {recipe}" if recipe else ""
+        )
+    derived = _section(provenance, "derived_from")
+    if derived:
+        facts["derived from"] = f"{derived.get('name')}  {derived.get('digest')}"
+    for key, value in _section(provenance, "quality").items():
+        if isinstance(value, int | float):
+            facts[key.replace("_", " ")] = f"{value:.4f}"
+    return facts
+
+
+def _section(provenance: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = provenance.get(key)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    body = "".join(f"<tr><th>{escape(key)}</th><td>{cell}</td></tr>" for key, cell in rows)
+    return f"<table>{body}</table>"
+
+
+def _stack(sizes: Mapping[str, int]) -> str:
+    """One bar, its parts as wide as their share."""
+    total, left, parts = sum(sizes.values()), 0.0, []
+    for number, (name, size) in enumerate(sizes.items()):
+        width = 1000 * size / total if total else 0
+        parts.append(
+            f'<rect x="{left:.2f}" y="0" width="{width:.2f}" height="40" fill="{_colour(number)}">'
+            f"<title>{escape(name)}: {_size(size)}</title></rect>"
+        )
+        left += width
+    picture = "".join(parts)
+    return f'<svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img">{picture}</svg>'
+
+
+def _footprint_table(footprint: Mapping[str, Any]) -> str:
+    return _legend(footprint["by_component"], footprint["parameters_by_component"])
+
+
+def _legend(sizes: Mapping[str, int], parameters: Mapping[str, int]) -> str:
+    total = sum(sizes.values())
+    rows = "".join(
+        f'<tr><td><span class="key" style="background:{_colour(number)}"></span>{escape(name)}</td>'
+        f'<td class="number">{_size(size)}</td>'
+        f'<td class="number">{100 * size / total if total else 0:.1f} %</td>'
+        f'<td class="number">{parameters.get(name, 0):,}</td></tr>'
+        for number, (name, size) in enumerate(sizes.items())
+    )
+    head = "<tr><th></th><th>size</th><th>share</th><th>parameters</th></tr>"
+    return f"<table>{head}{rows}</table>"
+
+
+def _findings(found: Inspection) -> str:
+    if not found.findings:
+        return "<p>Nothing to find fault with.</p>"
+    rows = "".join(
+        f'<tr><td class="{finding.severity}">{finding.severity}</td>'
+        f"<td>{escape(finding.message)}<br>{escape(finding.fix)}</td>"
+        f"<td><code>{finding.id}</code></td></tr>"
+        for finding in found.findings
+    )
+    return f"<table>{rows}</table>"
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
