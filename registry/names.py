@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from unicodedata import category
 
 from registry.errors import IntegrityError, UsageError
 
 _PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?\Z")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_UNPRINTABLE = ("Cc", "Cs", "Cf")  # control, surrogates, and what turns the direction of writing
 _FORBIDDEN = ("..", "--")
 
 
@@ -54,6 +56,16 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def printable(text: str) -> str:
+    """Text from outside, fit for terminals and files: control characters and halves of characters
+    become U+FFFD, lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        "\ufffd" if category(char) in _UNPRINTABLE and char not in "\n\t" else char for char in text
+    )
+
+
 def check_path(path: str) -> str:
     """Return `path` if it is a safe POSIX path below an artifact's folder.
 
@@ -65,9 +77,10 @@ def check_path(path: str) -> str:
     bad = (
         not path
         or len(path) > 1024
-        or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
+        or any(part in ("", ".", "..") for part in parts)
+        or any(len(part.encode(errors="replace")) > 255 for part in parts)
         or "\\" in path
-        or any(ord(char) < 32 or ord(char) == 127 for char in path)
+        or any(category(char) in _UNPRINTABLE for char in path)
     )
     if bad:
         raise IntegrityError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from registry.diff import Changes, Difference
 
-MOST = 12  # lines a section on the terminal; --json has them all
+MOST = 15  # lines a section on the terminal; --json has them all
 
 
 @click.command("diff")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
+from qreg.cli.output import json_text
 from registry.errors import Interrupted, NotAllowedError, QregError, TransferError, UsageError
+from registry.names import printable
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -38,7 +39,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
         }
         if known.details:
             content["details"] = known.details
-        print(json.dumps({"error": content}, ensure_ascii=False, indent=2))
+        print(json_text({"error": content}))
     else:
         _print(known)
     return known.exit_code
@@ -68,8 +69,8 @@ def _as_ours(error: BaseException) -> QregError | None:
 
 def _print(error: QregError) -> None:
     bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{bold}Error:{plain} {error.message}", file=sys.stderr)
+    print(f"{bold}Error:{plain} {printable(error.message)}", file=sys.stderr)
     for line in error.details.splitlines():
-        print(f"  │ {line}", file=sys.stderr)
+        print(f"  │ {printable(line)}", file=sys.stderr)
     if error.remedy:
         print(f"What to do: {error.remedy}", file=sys.stderr)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from registry.names import printable
 from registry.progress import Event, Note, Observer, Progress
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Output:
         """
         try:
             if self.mode == JSON:
-                print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
+                print(json_text(document), flush=True)
             elif self.mode == QUIET:
                 if essential is not None:
                     print(essential, flush=True)
@@ -59,7 +60,8 @@ class Output:
     def note(self, text: str, *, warning: bool = False) -> None:
         """A remark on standard error; with --quiet only warnings."""
         if not self.silent or warning:
-            print(f"{'Warning: ' if warning else ''}{text}", file=sys.stderr, flush=True)
+            line = f"{'Warning: ' if warning else ''}{printable(text)}"
+            print(line, file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self) -> Iterator[Observer]:
@@ -75,6 +77,16 @@ class Output:
     def _note_of(self, event: Event) -> None:
         if isinstance(event, Note):
             self.note(event.text, warning=event.warning)
+
+
+def json_text(document: Any) -> str:
+    """Readable JSON; escaped where a text has halves of characters, which no file can hold."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=2)
+    return text
 
 
 class _BarObserver:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from registry.checkpoint.families import Family, family_of
+from registry.names import printable
 
 # DeepSeek V4's `compress_ratios`, as transformers 5.17 names them.
 _COMPRESSION = {
@@ -127,7 +128,7 @@ class _Facts:
         names = self.config.get("architectures")
         return Architecture(
             model_type=self.word("model_type", self.config),
-            architectures=tuple(n for n in names if isinstance(n, str))
+            architectures=tuple(printable(n) for n in names if isinstance(n, str))
             if isinstance(names, list)
             else (),
             dtype=self.word("dtype") or self.word("torch_dtype"),
@@ -182,7 +183,7 @@ class _Facts:
 
     def word(self, key: str, section: Mapping[str, Any] | None = None) -> str | None:
         value = self.value(key) if section is None else section.get(key)
-        return value if isinstance(value, str) else None
+        return printable(value) if isinstance(value, str) else None
 
     def _tied(self) -> bool:
         """The whole model's word counts; a text section may repeat its class's default."""

@@ -79,6 +79,7 @@ class Components:
     def __init__(self, layers: int | None) -> None:
         self._layers = layers
         self._known: dict[str, str] = {}
+        self._numbers: dict[str, int | None] = {}
 
     def of(self, name: str) -> str:
         """One of COMPONENTS."""
@@ -86,13 +87,21 @@ class Components:
 
     def place(self, name: str) -> tuple[str, int | None]:
         """One of COMPONENTS, and the number of the layer that the tensor is in, if it is in one."""
-        layer = layer_of(name)
-        if layer is not None and self._layers is not None and layer >= self._layers:
+        start = name.find("layers.")
+        end = name.find(".", start + 7) + 1 if start >= 0 else 0
+        # What stands before the layer's number is the same for thousands of tensors, what stands
+        # behind it for those of all layers.
+        prefix, rest = name[:end], name[end:]
+        layer = self._numbers.get(prefix, -1)
+        if layer == -1:
+            layer = self._numbers[prefix] = layer_of(name) if prefix else None
+        if layer is None:
+            return component_of(name), None
+        if self._layers is not None and layer >= self._layers:
             return "mtp", layer
-        stripped = name.translate(_NO_DIGITS)
-        component = self._known.get(stripped)
+        component = self._known.get(rest)
         if component is None:
-            component = self._known[stripped] = _component(stripped)
+            component = self._known[rest] = component_of(name)
         return component, layer
 
 

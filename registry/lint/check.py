@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from registry.finding import Finding
 from registry.lint.subject import Subject
+from registry.names import printable
 
 ASCEND = "vllm-project/vllm-ascend#"
 
@@ -57,9 +58,9 @@ class Check:
             yield Finding(
                 self.id,
                 found.severity or self.severity,
-                found.message,
-                self.fix if found.fix is None else found.fix,
-                found.where,
+                printable(found.message),
+                self.fix if found.fix is None else printable(found.fix),
+                printable(found.where),
             )
 
 

@@ -6,9 +6,11 @@ requests are huggingface_hub's own; files are read by ranges, so that only metad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from registry.errors import NotAllowedError, NotFoundError, QregError, TransferError
@@ -35,20 +37,27 @@ class HuggingFaceSource:
     folder: Path | None = None
 
     def __init__(self, name: str, revision: str | None = None) -> None:
-        from huggingface_hub import HfApi
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub import constants
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
 
-        api = HfApi()
         self.name = name
-        with _hub_errors(f"hf://{name}" + (f"@{revision}" if revision else "")):
-            info = api.model_info(name, revision=revision, files_metadata=True, timeout=_TIMEOUT)
-        self.commit = str(info.sha)
-        self._url = f"{api.endpoint}/{name}/resolve/{quote(self.commit, safe='')}"
         self._headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-        self._entries = tuple(
-            _entry(file.rfilename, file.size, file.lfs.sha256 if file.lfs else None)
-            for file in info.siblings or ()
-        )
+        what = f"hf://{name}" + (f"@{revision}" if revision else "")
+        url = f"{constants.ENDPOINT}/api/models/{name}"
+        if revision:
+            url += f"/revision/{quote(revision, safe='')}"
+        with _hub_errors(what):
+            # As HfApi.model_info asks for it; that module takes longer to import than to answer.
+            response = http_backoff(
+                "GET",
+                f"{url}?blobs=true",
+                headers=self._headers,
+                timeout=_TIMEOUT,
+                max_retries=_ATTEMPTS,
+            )
+            hf_raise_for_status(response)
+            self.commit, self._entries = _listing(response.content, what)
+        self._url = f"{constants.ENDPOINT}/{name}/resolve/{quote(self.commit, safe='')}"
 
     @property
     def label(self) -> str:
@@ -95,12 +104,28 @@ def _at_most(chunks: Iterator[bytes], length: int) -> bytes:
     return bytes(content[:length])
 
 
-def _entry(path: str, size: int | None, sha256: str | None) -> Entry:
+def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
+    """The commit and the files of `GET /api/models/…?blobs=true`."""
+    try:
+        document = json.loads(content)
+        files = tuple(_entry(row) for row in document["siblings"])
+        return str(document["sha"]), files
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TransferError(
+            f"The hub's listing of {what} is malformed: {type(error).__name__} {error}",
+            remedy="Check HF_ENDPOINT; the server may not be a Hugging Face hub.",
+        ) from error
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    path, size, lfs = str(row["rfilename"]), row.get("size"), row.get("lfs") or {}
     try:
         check_path(path)
     except QregError as error:
         return Entry(path, 0, problem=error.message)
-    return Entry(path, size or 0, sha256=sha256)
+    if type(size) is not int or size < 0:
+        return Entry(path, 0, problem=f"The hub does not tell the size of {path}")
+    return Entry(path, size, sha256=lfs.get("sha256") or lfs.get("oid"))
 
 
 @contextmanager

@@ -52,7 +52,7 @@ _KIMI_K2: Config = {
     "rope_scaling": {"type": "yarn", "factor": 64, "original_max_position_embeddings": 4096},
 }
 _GLM_5: Config = {
-    **_DEEPSEEK_V3,
+    **{k: v for k, v in _DEEPSEEK_V3.items() if not k.startswith("rope")},
     "architectures": ["GlmMoeDsaForCausalLM"],
     "model_type": "glm_moe_dsa",
     "hidden_size": 6144,
@@ -68,7 +68,6 @@ _GLM_5: Config = {
     "index_topk": 2048,
     "index_head_dim": 128,
     "index_n_heads": 32,
-    "rope_scaling": None,
     "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"},
 }
 _QWEN3: Config = {

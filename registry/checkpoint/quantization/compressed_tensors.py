@@ -22,6 +22,7 @@ from registry.checkpoint.quantization.layers import (
     linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
+from registry.names import printable
 
 # Patterns come with the artifact, and some take for ever; the standard library cannot be stopped.
 _PATIENCE = 0.2  # seconds
@@ -53,10 +54,9 @@ def read_compressed_tensors(
     found = linear_layers(tensors.values(), components, scheme)
     first = groups[0] if groups else {}
     weights_args, input_args = _args(first, "weights"), _args(first, "input_activations")
-    ignored = config.get("ignore")
     return Quantization(
         method="compressed-tensors",
-        format=str(config.get("format") or first.get("format") or ""),
+        format=printable(str(config.get("format") or first.get("format") or "")),
         layers=found,
         computations=_cache(config, checkpoint.tensors, layers),
         group_size=next(filter(None, (_group_size(_args(g, "weights")) for g in groups)), None),
@@ -64,7 +64,9 @@ def read_compressed_tensors(
             "weights": _boolean(weights_args.get("symmetric", True)) if weights_args else None,
             "activations": _boolean(input_args.get("symmetric", True)) if input_args else None,
         },
-        ignored=tuple(str(item) for item in ignored) if isinstance(ignored, list) else (),
+        ignored=tuple(printable(str(item)) for item in ignored)
+        if isinstance(ignored, list)
+        else (),
         rotated=bool(config.get("transform_config")),
     )
 
@@ -115,7 +117,9 @@ def matches(module: str, pattern: str) -> bool:
 
 
 def _matcher(groups: list[Group]) -> Callable[[str], str]:
-    names = [scheme_name(_args(g, "weights"), _args(g, "input_activations")) for g in groups]
+    names = [
+        printable(scheme_name(_args(g, "weights"), _args(g, "input_activations"))) for g in groups
+    ]
     if len(groups) == 1:
         return lambda module: names[0]
     targets = [_texts(group.get("targets")) for group in groups]
@@ -151,7 +155,8 @@ def _cache(
         return {}
     kind = "FP" if scheme.get("type") == "float" else "INT"
     scaled = sum(1 for name in tensors if name.endswith(".k_scale"))
-    return {"kv_cache": {f"{kind}{scheme.get('num_bits', 8)}": scaled or layers or 0}}
+    name = printable(f"{kind}{scheme.get('num_bits', 8)}")
+    return {"kv_cache": {name: scaled or layers or 0}}
 
 
 def _groups(config: Mapping[str, Any]) -> list[Group]:

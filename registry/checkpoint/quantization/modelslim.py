@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
@@ -21,6 +22,7 @@ from registry.checkpoint.quantization.layers import (
     linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
+from registry.names import printable
 
 STANDARD_NAME = "quant_model_description.json"
 # Keys of the description that are no tensors.
@@ -78,7 +80,12 @@ def _type_of(tensor: Tensor, description: Mapping[str, Any]) -> str:
     kind = description.get(tensor.name)
     if kind is None and tensor.name.endswith("weight_packed"):
         kind = description.get(tensor.name.removesuffix("_packed"))
-    return kind if isinstance(kind, str) else UNKNOWN
+    return _shown(kind) if isinstance(kind, str) else UNKNOWN
+
+
+@lru_cache(maxsize=1024)
+def _shown(kind: str) -> str:
+    return printable(kind)
 
 
 def _format(path: str, description: Mapping[str, Any]) -> str:
@@ -103,7 +110,7 @@ def _computations(description: Mapping[str, Any], layers: int | None) -> dict[st
         kind = description[name]
         if name.endswith(_MODULE_TYPE) and isinstance(kind, str):
             part = "indexer" if name.endswith(f".indexer{_MODULE_TYPE}") else "flash_attention"
-            per_module.setdefault(part, Counter())[kind] += 1
+            per_module.setdefault(part, Counter())[_shown(kind)] += 1
     for part, counts in per_module.items():
         result[part] = dict(counts.most_common())
     for part, key in (("flash_attention", "fa_quant_type"), ("indexer", "indexer_quant_type")):
@@ -135,7 +142,7 @@ def _rotated(checkpoint: Checkpoint, description: Mapping[str, Any]) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return printable(value) if isinstance(value, str) and value else None
 
 
 def _positive(value: Any) -> int | None:

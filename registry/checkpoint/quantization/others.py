@@ -18,6 +18,7 @@ from registry.checkpoint.quantization.layers import (
     linear_layers,
 )
 from registry.checkpoint.safetensors import Tensor
+from registry.names import printable
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -26,7 +27,7 @@ def read_others(
     checkpoint: Checkpoint, config: Mapping[str, Any], components: Components
 ) -> Quantization:
     """Read a checkpoint whose config.json names a method, or that has none."""
-    method = str(config.get("quant_method", "unknown")) if config else "none"
+    method = printable(str(config.get("quant_method", "unknown"))) if config else "none"
     if method == "unknown" and (config.get("load_in_4bit") or config.get("load_in_8bit")):
         method = "bitsandbytes"
     tensors = checkpoint.tensors
@@ -35,7 +36,9 @@ def read_others(
     )
     return Quantization(
         method=method,
-        format=str(config.get("version") or config.get("fmt") or config.get("quant_algo") or ""),
+        format=printable(
+            str(config.get("version") or config.get("fmt") or config.get("quant_algo") or "")
+        ),
         layers=layers,
         group_size=_group_size(method, config),
         symmetric=_symmetric(method, config),
@@ -97,5 +100,5 @@ def _symmetric(method: str, config: Mapping[str, Any]) -> dict[str, bool | None]
 def _ignored(config: Mapping[str, Any]) -> tuple[str, ...]:
     for key in ("modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "ignore"):
         if isinstance(config.get(key), list):
-            return tuple(str(item) for item in config[key])
+            return tuple(printable(str(item)) for item in config[key])
     return ()

@@ -128,13 +128,13 @@ def layer_incomplete(subject: Subject) -> Iterator[Found]:
     for layer in subject.quantization.layers:
         if layer.scheme not in (FLOAT, UNKNOWN) and len(layer.tensor.shape) == 2:
             by_scheme[layer.scheme].append(layer.module)
-    lacking = sorted(
+    lacking = [
         name
         for scheme, modules in by_scheme.items()
         for part in _parts_of(scheme, subject)
-        for name in {f"{module}.{part}" for module in modules} - tensors.keys()
-        if name.rpartition(".")[0] not in sliced and not _is_left_out(name)
-    )
+        for name in [f"{module}.{part}" for module in modules]
+        if name not in tensors and name.rpartition(".")[0] not in sliced and not _is_left_out(name)
+    ]
     if lacking:
         module = lacking[0].rpartition(".")[0]
         scheme = subject.layers[module].scheme

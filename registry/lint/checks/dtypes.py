@@ -10,6 +10,7 @@ from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 
 _W8A8 = ("W8A8", "W8A8_DYNAMIC", "W8A8_MIX")
+_STATIC = ("W8A8", "W8A8_MIX", "W8A8S")
 _HALVES = {"bfloat16": "BF16", "float16": "F16"}
 
 
@@ -89,7 +90,8 @@ def deq_scale(subject: Subject) -> Iterator[Found]:
     if expected is None or not subject.is_modelslim:
         return
     tensors = subject.checkpoint.tensors
-    scales = [f"{layer.module}.deq_scale" for layer in subject.quantization.layers]
+    static = [x for x in subject.quantization.layers if x.scheme in _STATIC]
+    scales = [f"{layer.module}.deq_scale" for layer in static]
     names = [name for name in scales if name in tensors and tensors[name].dtype != expected]
     if names:
         found = subject.checkpoint.tensors[names[0]].dtype
