@@ -5,6 +5,8 @@ The public Python API, imported when first used:
     settings = qreg.load_settings()
     result = qreg.quantize(qreg.QuantizationRequest("./model", name="org/Model-W8A8"), settings)
     publication = qreg.publish(result.folder, settings)
+    found = qreg.inspect(qreg.resolve("hf://org/Model-W8A8", settings))
+    print(found.facts.architecture, found.findings)
     pulled = qreg.pull("org/Model-W8A8", settings)
     plan = qreg.make_plan("org/Model-W8A8", qreg.Wishes(port=8001), settings)
     with qreg.launch(plan, settings) as server:
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from registry.config import Settings
     from registry.config import load as load_settings
     from registry.describe import describe_folder
+    from registry.diff import diff
     from registry.errors import QregError
+    from registry.finding import Finding
+    from registry.inspection import Inspection, inspect
+    from registry.lint import CHIPS, Target, lint
     from registry.reference import Reference
     from registry.resolve import resolve
     from registry.transfer import publish, pull, verify
@@ -40,8 +46,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CHIPS": "registry.lint",
     "Digest": "registry.artifact",
     "FileEntry": "registry.artifact",
+    "Finding": "registry.finding",
+    "Inspection": "registry.inspection",
     "Manifest": "registry.artifact",
     "Plan": "serving.plan",
     "QregError": "registry.errors",
@@ -49,12 +58,16 @@ _HOMES = {
     "QuantizationResult": "quantizers",
     "Reference": "registry.reference",
     "Settings": "registry.config",
+    "Target": "registry.lint",
     "Wishes": "serving.facts",
     "describe_folder": "registry.describe",
+    "diff": "registry.diff",
     "find_toolchain": "toolchains",
     "generate": "serving.generate",
+    "inspect": "registry.inspection",
     "install_toolchain": "toolchains.install",
     "launch": "serving.launch",
+    "lint": "registry.lint",
     "load_settings": "registry.config",
     "make_plan": "serving.resolver",
     "publish": "registry.transfer",
@@ -67,8 +80,11 @@ _HOMES = {
 _RENAMED = {"load_settings": "load"}
 
 __all__ = [
+    "CHIPS",
     "Digest",
     "FileEntry",
+    "Finding",
+    "Inspection",
     "Manifest",
     "Plan",
     "QregError",
@@ -76,13 +92,17 @@ __all__ = [
     "QuantizationResult",
     "Reference",
     "Settings",
+    "Target",
     "Wishes",
     "__version__",
     "describe_folder",
+    "diff",
     "find_toolchain",
     "generate",
+    "inspect",
     "install_toolchain",
     "launch",
+    "lint",
     "load_settings",
     "make_plan",
     "publish",

@@ -64,9 +64,7 @@ def read_compressed_tensors(
             "weights": _boolean(weights_args.get("symmetric", True)) if weights_args else None,
             "activations": _boolean(input_args.get("symmetric", True)) if input_args else None,
         },
-        ignored=tuple(printable(str(item)) for item in ignored)
-        if isinstance(ignored, list)
-        else (),
+        ignored=tuple(printable(text) for text in _texts(config.get("ignore"))),
         rotated=bool(config.get("transform_config")),
     )
 
