@@ -18,7 +18,7 @@ class Fault:
     """Something of a checkpoint that cannot be read, is missing or contradicts itself.
 
     Attributes:
-        kind: `path`, `config`, `weights`, `shard`, `index`, `duplicate` or `description`.
+        kind: `path`, `link`, `config`, `weights`, `shard`, `index`, `duplicate` or `description`.
         where: the file or tensor.
         error: what `open_checkpoint` raises for it.
         verdict: for a shard, `BrokenShard.verdict`.

@@ -13,12 +13,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "executable"),  # Windows
     (b"PK\x03\x04", "archive"),  # also torch.save's format since 1.6
     (b"\x1f\x8b", "archive"),
-    (b"<!DOCTYPE", "web-page"),
-    (b"<html", "web-page"),
 )
 # Pickle protocols 2 to 5: PROTO opcode and the protocol's number.
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
-DISGUISES = tuple(sorted({kind for _, kind in _MAGIC} | {"pickle"}))
+DISGUISES = tuple(sorted({kind for _, kind in _MAGIC} | {"pickle", "web-page"}))
 HEAD = 64  # bytes that are enough to tell
 
 
@@ -27,4 +25,7 @@ def disguise_of(head: bytes) -> str | None:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    return "pickle" if head.startswith(_PICKLE) else None
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "web-page"
+    # The length of a safetensors header can begin with the same bytes; then a brace follows.
+    return "pickle" if head.startswith(_PICKLE) and head[8:9] != b"{" else None

@@ -60,7 +60,7 @@ class _Reader:
         self.files = {entry.path: entry.size for entry in self.entries if not entry.problem}
         self.faults = [
             Fault(
-                "path",
+                "link" if entry.link is not None else "path",
                 entry.path,
                 IntegrityError(entry.problem, remedy="Remove it from the artifact."),
             )
@@ -162,7 +162,8 @@ class _Reader:
                 remedy="Copy or download the missing files; the model is incomplete.",
             )
             self._fault("index", missing[0], absent)
-        if named & present:
+        # Engines know the index of this name alone; beside another they load every shard.
+        if named & present and "model.safetensors.index.json" in self.files:
             return sorted(named & self.files.keys()), tuple(sorted(own - named))
         if not present:
             none = NotFoundError(
@@ -171,7 +172,7 @@ class _Reader:
                 "loaded. Convert them with the tools of the model's framework.",
             )
             self._fault("weights", "*.safetensors", none)
-        return sorted(own), ()
+        return sorted(own | (named & present)), ()
 
     def _headers(self, shards: list[str], weight_map: Mapping[str, str]) -> dict[str, Header]:
         remote = self.source.folder is None

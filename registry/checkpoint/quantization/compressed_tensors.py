@@ -27,7 +27,6 @@ from registry.names import printable
 # Patterns come with the artifact, and some take for ever; the standard library cannot be stopped.
 _PATIENCE = 0.2  # seconds
 Group = Mapping[str, Any]
-_QUANTIZED_PARTS = ("weight_scale", "weight_packed", "weight_global_scale")
 
 
 def read_compressed_tensors(
@@ -136,13 +135,13 @@ def _matcher(groups: list[Group]) -> Callable[[str], str]:
 
 
 def _is_quantized(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
-    parent, _, leaf = tensor.name.rpartition(".")
+    leaf = tensor.name.rpartition(".")[2]
     if leaf == "weight_packed":
         return True
     stored_as_float = tensor.dtype in ("F32", "F16", "BF16", "F64")
     if leaf != "weight":  # fused experts
         return any(f"{tensor.name}{part}" in tensors for part in ("_scale", "_packed"))
-    return not stored_as_float and any(f"{parent}.{part}" in tensors for part in _QUANTIZED_PARTS)
+    return not stored_as_float
 
 
 def _cache(

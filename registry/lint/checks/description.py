@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from registry.checkpoint.components import TP_SLICES
+from registry.checkpoint.components import TP_SLICES, Components, component_of
 from registry.checkpoint.packing import weight_bits
 from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN, Layer
 from registry.checkpoint.quantization.modelslim import STANDARD_NAME
@@ -61,13 +61,13 @@ def described_missing(subject: Subject) -> Iterator[Found]:
 def undescribed(subject: Subject) -> Iterator[Found]:
     if not subject.is_modelslim:
         return
-    mtp = {layer.tensor.name for layer in subject.quantization.layers if layer.component == "mtp"}
+    components = Components(subject.architecture.layers)
     names = [
         name
         for name in subject.checkpoint.tensors.keys() - subject.described.keys()
         if not name.endswith(_KEYLESS)
-        and name not in mtp
-        and f"{name.removesuffix('_packed')}" not in subject.described
+        and name.removesuffix("_packed") not in subject.described
+        and components.of(name) != "mtp"  # asked for with MTP only: mtp-undescribed
     ]
     weights = sorted(name for name in names if _is_looked_up(name, subject))
     if weights:
@@ -80,7 +80,12 @@ def undescribed(subject: Subject) -> Iterator[Found]:
 def _is_looked_up(name: str, subject: Subject) -> bool:
     """Whether the engine asks the description for it: weights of layers and embeddings."""
     tensor = subject.checkpoint.tensors[name]
-    return name.endswith((".weight", ".weight_packed")) and len(tensor.shape) >= 2
+    return (
+        name.endswith((".weight", ".weight_packed"))
+        and len(tensor.shape) >= 2
+        # Embedding and head without an entry are float to vLLM Ascend 0.23.0.
+        and component_of(name) not in ("embedding", "lm_head")
+    )
 
 
 @check(
@@ -135,6 +140,10 @@ def layer_incomplete(subject: Subject) -> Iterator[Found]:
         for name in [f"{module}.{part}" for module in modules]
         if name not in tensors and name.rpartition(".")[0] not in sliced and not _is_left_out(name)
     ]
+    described = subject.checkpoint.description or {}
+    if described.get("version") == "1.0.0":  # w4a8.py: experts add it, linear layers do not
+        experts = [m for m in by_scheme.get("W4A8_DYNAMIC", ()) if ".experts." in m]
+        lacking += [f"{m}.scale_bias" for m in experts if f"{m}.scale_bias" not in tensors]
     if lacking:
         module = lacking[0].rpartition(".")[0]
         scheme = subject.layers[module].scheme
@@ -145,7 +154,7 @@ def _parts_of(scheme: str, subject: Subject) -> tuple[str, ...]:
     if subject.is_modelslim:
         return _MODELSLIM_PARTS.get(scheme, ())
     if subject.quantization.method == "compressed-tensors":
-        return ("weight_scale",)
+        return ("weight_scale", "input_scale") if scheme == "W8A8" else ("weight_scale",)
     return ("scales", "qzeros") if subject.quantization.method in ("awq", "gptq") else ()
 
 

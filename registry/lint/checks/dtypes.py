@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry.checkpoint.quantization.layers import FLOAT
+from registry.checkpoint.quantization.layers import FLOAT, Layer
 from registry.finding import ERROR, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
@@ -27,7 +27,10 @@ def float16(subject: Subject) -> Iterator[Found]:
         return
     if any(layer.scheme in _W8A8 for layer in subject.quantization.layers):
         severity = ERROR if chip and chip.name in ("A2", "A3") else WARNING
-        yield Found("config.json says float16 for a W8A8 model", "config.json", severity)
+        # deq_scale are floats or their bits as integers: another dtype reads them wrongly.
+        static = any(name.endswith(".deq_scale") for name in subject.checkpoint.tensors)
+        fix = "Quantize the bfloat16 model, or serve it on 310P." if static else None
+        yield Found("config.json says float16 for a W8A8 model", "config.json", severity, fix)
 
 
 @check(
@@ -43,8 +46,7 @@ def float32_weights(subject: Subject) -> Iterator[Found]:
     names = [
         layer.tensor.name
         for layer in subject.quantization.layers
-        # Routers are kept in float32 on purpose.
-        if layer.tensor.dtype == "F32" and layer.component != "router" and layer.scheme == FLOAT
+        if layer.tensor.dtype == "F32" and layer.scheme == FLOAT and not _is_float32(layer)
     ]
     names += [
         name
@@ -54,6 +56,11 @@ def float32_weights(subject: Subject) -> Iterator[Found]:
     if names:
         dtype = subject.architecture.dtype
         yield Found(f"{some(names, 'weights')} are float32, config.json says {dtype}", names[0])
+
+
+def _is_float32(layer: Layer) -> bool:
+    """Whether it is kept in float32 on purpose: routers, DeepSeek V4's compressors and head."""
+    return layer.component == "router" or ".compressor." in layer.module or layer.module == "head"
 
 
 @check(
@@ -86,7 +93,10 @@ def dtype_contradicts(subject: Subject) -> Iterator[Found]:
     "bfloat16.",
 )
 def deq_scale(subject: Subject) -> Iterator[Found]:
-    expected = {"bfloat16": "F32", "float16": "I64"}.get(subject.architecture.dtype or "")
+    chip, dtype = subject.target.chip, subject.architecture.dtype or ""
+    if chip and chip.name == "310P":  # vllm_ascend/_310p: int64 whatever config.json says
+        dtype = "310P"
+    expected = {"bfloat16": "F32", "float16": "I64", "310P": "I64"}.get(dtype)
     if expected is None or not subject.is_modelslim:
         return
     tensors = subject.checkpoint.tensors
@@ -95,7 +105,6 @@ def deq_scale(subject: Subject) -> Iterator[Found]:
     names = [name for name in scales if name in tensors and tensors[name].dtype != expected]
     if names:
         found = subject.checkpoint.tensors[names[0]].dtype
-        dtype = subject.architecture.dtype
         yield Found(f"{some(names, 'scales')} are {found}, {dtype} needs {expected}", names[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ from registry.lint.subject import Subject
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 _BINARIES = (".so", ".dll", ".exe", ".dylib", ".o", ".pyc")
+_CACHED = re.compile(r"(\.\./)+blobs/")
 _DATA = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".yaml", ".yml")
 
 
@@ -41,8 +43,12 @@ def symlink(subject: Subject) -> Iterator[Found]:
         entry
         for entry in subject.checkpoint.entries
         # A snapshot of the Hugging Face cache is a folder of links to its blobs.
-        if entry.outside and not entry.problem and "/blobs/" not in (entry.link or "")
+        if entry.outside and not entry.problem and not _CACHED.match(entry.link or "")
     ]
+    for fault in subject.checkpoint.faults:
+        if fault.kind == "link":
+            fix = "Copy the file that it points to from where it is: cp -rL SOURCE NEW_FOLDER ."
+            yield Found(fault.error.message, fault.where, ERROR, fix)
     if leaving:
         paths = [entry.path for entry in leaving]
         yield Found(
@@ -162,7 +168,8 @@ def file_mode(subject: Subject) -> Iterator[Found]:
         if e.mode is not None and e.mode & 0o111 and e.path.endswith(_DATA)
     ]
     # A whole folder of them comes from a file system without modes.
-    if executables and len(executables) < len(subject.files):
+    modes = [e.mode for e in subject.checkpoint.entries if e.mode is not None]
+    if executables and not all(mode & 0o111 for mode in modes):
         yield Found(
             f"{some(executables, 'data files')} are marked executable",
             executables[0],
@@ -186,8 +193,14 @@ def json_damaged(subject: Subject) -> Iterator[Found]:
         name = PurePosixPath(path).name
         if path == name and name in _SETTINGS and not subject.settings(path):
             text = subject.text(path)
-            if text is None or text.strip() != "{}":
+            if text is None or "".join(text.split()) != "{}":
                 yield Found(f"{path} ({size} bytes) holds no JSON object", path)
+    # It is too large to be read whole from afar; a cut shows at its end.
+    size = subject.files.get("tokenizer.json", 0)
+    tail = min(size, 16)
+    end = subject.source.read("tokenizer.json", size - tail, tail) if size else b"}"
+    if not end.rstrip().endswith(b"}"):
+        yield Found(f"tokenizer.json ({size} bytes) does not end as JSON does", "tokenizer.json")
 
 
 _SETTINGS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from registry.checkpoint.components import component_of
 from registry.checkpoint.quantization.layers import Layer
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
@@ -23,6 +24,9 @@ _FUSED = {
     }.items()
     for part in parts
 }
+
+
+_FEED_FORWARD = ("experts", "mlp")
 
 
 @check(
@@ -91,6 +95,18 @@ def experts_missing(subject: Subject) -> Iterator[Found]:
             f"{expected}",
             wrong[0],
         )
+    # Every layer has experts or a dense MLP.
+    having = {
+        layer.number for layer in subject.quantization.layers if layer.component in _FEED_FORWARD
+    }
+    without = [
+        layer.module
+        for layer in subject.quantization.layers
+        if layer.component == "attention" and layer.number not in having
+    ]
+    if without and having:
+        parent = without[0].rpartition(".")[0].rpartition(".")[0]
+        yield Found(f"{parent}.mlp has neither experts nor dense layers", parent)
 
 
 @check(
@@ -129,6 +145,7 @@ def embedding(subject: Subject) -> Iterator[Found]:
         for name, tensor in subject.checkpoint.tensors.items()
         if name.endswith(("embed_tokens.weight", "embed.weight", "tok_embeddings.weight"))
         and ".layers." not in name
+        and component_of(name) == "embedding"  # not vision's pos_embed
     ]
     if not tables:
         yield Found("There is no embedding of tokens", "embed_tokens.weight")

@@ -6,11 +6,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from registry.artifact import is_payload
 from registry.finding import ERROR, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 
-_NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors\Z")
+_NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5,6})\.safetensors\Z")
 _ELSEWHERE = ("lfs-pointer", "pickle", "archive", "web-page")
 
 
@@ -119,8 +120,9 @@ def shards_incomplete(subject: Subject) -> Iterator[Found]:
     for path in subject.files:
         match = _NUMBERED.match(path)
         if match and "/" not in path:
-            series[match.group(1), int(match.group(3))].add(int(match.group(2)))
-    for (name, total), numbers in sorted(series.items()):
+            series[match.group(1), match.group(3)].add(int(match.group(2)))
+    for (name, digits), numbers in sorted(series.items()):
+        total = int(digits)
         missing = [n for n in range(1, total + 1) if n not in numbers] if total < 10**5 else []
         if not total:
             yield Found(
@@ -129,7 +131,7 @@ def shards_incomplete(subject: Subject) -> Iterator[Found]:
         elif missing and not subject.checkpoint.index_paths:  # an index says it better
             yield Found(
                 f"Of {total} shards {len(missing)} are missing, the first is number {missing[0]}",
-                f"{name}-{missing[0]:05d}-of-{total:05d}.safetensors",
+                f"{name}-{missing[0]:05d}-of-{digits}.safetensors",
             )
 
 
@@ -143,7 +145,7 @@ def shards_incomplete(subject: Subject) -> Iterator[Found]:
 def manifest_stale(subject: Subject) -> Iterator[Found]:
     if subject.manifest is None:
         return
-    listed = {entry.path: entry.size for entry in subject.manifest.files}
+    listed = {e.path: e.size for e in subject.manifest.files if is_payload(e.path)}
     changed = sorted(p for p, size in listed.items() if subject.files.get(p) != size)
     if changed:
         yield Found(f"{some(changed, 'files')} are not as large as qreg.json says", changed[0])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from registry.checkpoint.components import TP_SLICES
 from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN
 from registry.finding import ERROR, INFO, WARNING
-from registry.lint.check import ASCEND, Found, check
+from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 from registry.lint.target import (
     COMPRESSED_TENSORS_LINEAR,
@@ -17,7 +18,10 @@ from registry.lint.target import (
 )
 
 # Kinds of the histogram that are no linear layers for the engine.
-_PER_CHANNEL = ("W8A8_DYNAMIC", "W8A16", "W8A8_MIX")  # get_perchannel_param, [rows, 1]
+_PER_CHANNEL = (  # get_perchannel_param, [rows, 1]
+    "W8A8_DYNAMIC", "W8A16", "W8A8_MIX", "W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC",
+)  # fmt: skip
+_ROTATIONS = (".heads_rotation", ".kronecker_rotation_m", ".kronecker_rotation_n")
 _MOE, _COMPUTED = "moe", ("kv_cache", "flash_attention", "indexer")
 
 
@@ -30,7 +34,7 @@ _MOE, _COMPUTED = "moe", ("kv_cache", "flash_attention", "indexer")
 )
 def method_unsupported(subject: Subject) -> Iterator[Found]:
     method, target = subject.quantization.method, subject.target
-    able = [chip.name for chip in target.candidates if method in chip.methods]
+    able = [chip.name for chip in target.candidates if _serves(subject, chip)]
     if not able:
         where = target.chip.name if target.chip else "any NPU"
         severity = ERROR if target.chip else WARNING
@@ -51,8 +55,18 @@ def method_unsupported(subject: Subject) -> Iterator[Found]:
 )
 def scheme_unsupported(subject: Subject) -> Iterator[Found]:
     target, method = subject.target, subject.quantization.method
-    if not any(method in chip.methods for chip in target.candidates):
+    if method == "fp8" or not any(method in chip.methods for chip in target.candidates):
         return  # said by method-unsupported
+    where = target.chip.name if target.chip else "any NPU"
+    # Other engines may run compressed-tensors; ModelSlim's types only Ascend's.
+    sure = target.chip is not None or method == "modelslim"
+    online = _online(subject)
+    if online:
+        yield Found(
+            f"vLLM Ascend {RELEASE} applies no rotation while computing: {some(online)}",
+            online[0],
+            ERROR if sure else WARNING,
+        )
     verdicts: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for kind, schemes in subject.quantization.schemes.items():
         for scheme, count in schemes.items():
@@ -62,13 +76,33 @@ def scheme_unsupported(subject: Subject) -> Iterator[Found]:
     for (scheme, able), kinds in verdicts.items():
         layers = ", ".join(kinds)
         if not able:
-            where = target.chip.name if target.chip else "any NPU"
-            # Other engines may run compressed-tensors; ModelSlim's types only Ascend's.
-            sure = target.chip is not None or method == "modelslim"
             message = f"vLLM Ascend {RELEASE} has no {scheme} on {where} for these layers: {layers}"
-            yield Found(message, scheme, ERROR if sure else WARNING)
+            # A cache of compressed-tensors is left as it is: that works, and takes more memory.
+            cache = method == "compressed-tensors" and kinds[0].startswith("kv_cache")
+            yield Found(message, scheme, ERROR if sure and not cache else WARNING)
         elif target.chip is None and len(able) == 1:
             yield Found(f"{scheme} runs on {able[0]} only: {layers}", scheme, INFO, fix="")
+
+
+def _serves(subject: Subject, chip: Chip) -> bool:
+    # fp8.py reads o_groups, which only DeepSeek V4's config.json has.
+    v4 = subject.architecture.model_type == "deepseek_v4"
+    method = subject.quantization.method
+    return method in chip.methods and (method != "fp8" or v4)
+
+
+def _online(subject: Subject) -> list[str]:
+    """Rotations that are not merged into the weights."""
+    found = [name for name in subject.checkpoint.tensors if name.endswith(_ROTATIONS)]
+    transforms = subject.config_of_quantization.get("transform_config")
+    groups = transforms.get("config_groups") if isinstance(transforms, Mapping) else None
+    for name, group in groups.items() if isinstance(groups, Mapping) else ():
+        applied = group.get("apply") if isinstance(group, Mapping) else None
+        for step in applied if isinstance(applied, list) else ():
+            location = step.get("location") if isinstance(step, Mapping) else None
+            if isinstance(location, str) and not location.startswith("weight"):
+                found.append(f"{name} ({location})")
+    return found
 
 
 def _runs(scheme: str, kind: str, method: str, chip: Chip) -> bool:
@@ -78,7 +112,7 @@ def _runs(scheme: str, kind: str, method: str, chip: Chip) -> bool:
         return method in chip.methods and scheme in known
     if method == "compressed-tensors":
         known = COMPRESSED_TENSORS_MOE if kind == _MOE else COMPRESSED_TENSORS_LINEAR
-        if scheme not in known:
+        if scheme not in known or kind == "lm_head":  # get_quant_method has none for it
             return False
     table = chip.moe if kind == _MOE else chip.linear | (chip.moe if kind == "mtp" else set())
     return scheme in table and method in chip.methods
@@ -110,6 +144,27 @@ def group_size(subject: Subject) -> Iterator[Found]:
     if columns and subject.is_modelslim:
         scheme = subject.layers[columns[0]].scheme
         yield Found(f"{scheme} has scales a group, the kernel takes one a channel", columns[0])
+    layers = subject.quantization.layers
+    linear = [
+        x.module for x in layers if x.scheme == "W4A8_DYNAMIC" and ".experts." not in x.module
+    ]
+    if linear and not size and subject.is_modelslim:
+        text = "W4A8_DYNAMIC without groups is for experts only, its linear kernel needs them"
+        yield Found(f"{text}: {some(linear, 'layers')}", linear[0])
+    scalars = [
+        x.module
+        for x in layers
+        if x.scheme == "W8A8"
+        and (scale := tensors.get(f"{x.module}.deq_scale"))
+        and scale.elements != x.tensor.shape[0]
+    ]
+    if scalars:
+        yield Found("W8A8 has one scale a matrix, the kernel takes one a channel", scalars[0])
+    if subject.quantization.method == "compressed-tensors" and size not in (None, 32):
+        packed = [x.module for x in layers if x.scheme == "W4A16" and ".experts." in x.module]
+        if packed:
+            text = f"W4A16 experts have groups of {size}, vLLM Ascend takes 32"
+            yield Found(text, packed[0], ERROR if subject.target.chip else WARNING)
     described = subject.checkpoint.description or {}
     ungrouped = "W4A8_DYNAMIC" in schemes and "group_size" not in described
     if ungrouped and any(name.endswith(".weight_scale_second") for name in tensors):
@@ -127,7 +182,10 @@ def group_size(subject: Subject) -> Iterator[Found]:
 def tensor_parallel_layout(subject: Subject) -> Iterator[Found]:
     quantization, wanted = subject.quantization, subject.target.tensor_parallel
     bound = quantization.tensor_parallel
-    if bound and wanted and wanted > bound:
+    if bound and any(TP_SLICES in name for name in subject.checkpoint.tensors):
+        text = f"It holds slices for {bound} ranks of MindIE, at which vLLM Ascend stops"
+        yield Found(text, severity=ERROR, fix="Quantize without simulate_tp.")
+    elif bound and wanted and wanted > bound:
         yield Found(f"It is made for TP {bound}, the target has TP {wanted}", severity=ERROR)
     elif bound and not wanted:
         yield Found(f"It is made for tensor parallel sizes up to {bound}", severity=INFO)

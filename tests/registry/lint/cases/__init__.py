@@ -1,0 +1,1 @@
+"""One table of cases a theme, as the checks have one module a theme."""

@@ -1,0 +1,195 @@
+"""config.json, and the files beside the weights that serving needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.lint_cases import Change, Model, compressed, floating, made, modelslim, moe
+from tests.registry.lint.cases.case import Case
+from tests.registry.lint.cases.changes import (
+    arrange,
+    configure,
+    describe,
+    put,
+    remove,
+    requantize,
+    store,
+)
+
+_FP8: dict[str, Any] = {
+    "quant_method": "fp8",
+    "activation_scheme": "dynamic",
+    "fmt": "e4m3",
+    "weight_block_size": [128, 128],
+}
+_MINDIE = {"group_size": 0, "kv_quant_type": None, "reduce_quant_type": None}
+_CODE = {"AutoModelForCausalLM": "modeling_novel.NovelForCausalLM"}
+_ELSEWHERE = {"AutoModelForCausalLM": "org/novel--modeling_novel.NovelForCausalLM"}
+_TOKENIZER = {"auto_map": {"AutoTokenizer": ["tokenization_novel.NovelTokenizer", None]}}
+_TEMPLATE = {"chat_template": "{{ messages }}"}
+_CACHE = {"kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor"}}
+
+
+def _as_text(**values: Any) -> Change:
+    """Make it a composite model: what config.json said is its language model's."""
+
+    def change(model: Model) -> None:
+        names = model.config["architectures"]
+        model.config = {"architectures": names, "text_config": model.config, **values}
+
+    return change
+
+
+def _in_text(settings: dict[str, Any]) -> Change:
+    """A quantization_config in the language model's section."""
+    return lambda model: model.config["text_config"].update(quantization_config=settings)
+
+
+def _renamed_config(model: Model) -> None:
+    """The key under which compressed-tensors once wrote its configuration."""
+    model.config["compression_config"] = model.config.pop("quantization_config")
+
+
+def _cache_only(model: Model) -> None:
+    """compressed-tensors for keys and values alone."""
+    config = {"quant_method": "compressed-tensors", "format": "dense", "config_groups": {}}
+    model.config["quantization_config"] = {**config, **_CACHE}
+    for layer in range(2):
+        for part in ("k_scale", "v_scale"):
+            model.add(f"model.layers.{layer}.self_attn.{part}", ("BF16", (1,)))
+
+
+_FLOAT = requantize(".", "FLOAT")
+CASES = {
+    "quantization-config-left": [
+        Case(
+            "the float model's FP8 settings",
+            made(modelslim, configure(quantization_config=_FP8)),
+            made(modelslim, configure(quantization_config=_MINDIE)),
+            where="config.json",
+            says="quantization_config of fp8",
+        ),
+        Case(
+            "in the language model's section",
+            made(modelslim, _as_text(model_type="qwen3_vl"), _in_text(_FP8)),
+            made(modelslim, _as_text(model_type="qwen3_vl"), _in_text({"quant_method": "ascend"})),
+            where="config.json",
+            says="quantization_config of fp8",
+        ),
+    ],
+    "quantization-unexplained": [
+        Case(
+            "ModelSlim's weights without the description",
+            made(modelslim, arrange(description=None)),
+            made(floating),
+            where=None,
+            says="Nothing says how",
+        ),
+        Case(
+            "INT8 without quantization_config",
+            made(compressed, configure(quantization_config=None)),
+            made(compressed, _renamed_config),
+            where=None,
+            says="Nothing says how",
+        ),
+    ],
+    "nothing-quantized": [
+        Case(
+            "described, but every layer is float",
+            made(modelslim, _FLOAT),
+            made(
+                modelslim,
+                _FLOAT,
+                describe(kv_cache_type="C8"),
+                store("model.layers.0.self_attn.k_proj.kv_cache_scale", "F32", 32, kind="C8"),
+            ),
+            says="marked as modelslim",
+        ),
+        Case(
+            "configured, but every layer is float",
+            made(compressed, _FLOAT),
+            made(floating, _cache_only),
+            says="marked as compressed-tensors",
+        ),
+    ],
+    "mostly-float": [
+        Case(
+            "all experts are float",
+            made(moe, requantize(r"\.experts\.", "FLOAT")),
+            made(moe, requantize("self_attn", "FLOAT")),
+            "warning",
+            None,
+            "are float",
+        )
+    ],
+    "architecture-unknown": [
+        Case(
+            "a new model type",
+            made(floating, configure(model_type="novel")),
+            made(floating, _as_text(model_type="novel_vl")),  # its language model is Qwen3
+            "info",
+            "",
+            "'novel'",
+        )
+    ],
+    "architectures": [
+        Case(
+            "left out",
+            made(floating, configure(architectures=None)),
+            made(floating, configure(architectures=["NovelForCausalLM"])),
+            "warning",
+            "config.json",
+        )
+    ],
+    "remote-code-missing": [
+        Case(
+            "the model's code was not copied",
+            made(modelslim, configure(auto_map=_CODE)),
+            made(modelslim, configure(auto_map=_CODE), put("modeling_novel.py", "")),
+            where="config.json",
+            says="modeling_novel.py",
+        ),
+        Case(
+            "the tokenizer's code was not copied",
+            made(modelslim, put("tokenizer_config.json", _TOKENIZER)),
+            made(
+                modelslim,
+                put("tokenizer_config.json", _TOKENIZER),
+                put("tokenization_novel.py", ""),
+            ),
+            where="tokenizer_config.json",
+            says="tokenization_novel.py",
+        ),
+        Case(
+            "the code lies in another repository",
+            made(modelslim, configure(auto_map=_ELSEWHERE), put("modeling_novel.py", "")),
+            made(modelslim, configure(auto_map=_CODE), put("modeling_novel.py", "")),
+            "warning",
+            "config.json",
+            "org/novel",
+        ),
+    ],
+    "tokenizer-missing": [
+        Case(
+            "settings of a tokenizer only",
+            made(modelslim, remove("tokenizer.json")),
+            made(modelslim, remove("tokenizer.json"), put("qwen.tiktoken", "")),
+        )
+    ],
+    "chat-template-missing": [
+        Case(
+            "dropped by ModelSlim's v0",
+            made(modelslim, remove("chat_template.jinja")),
+            made(modelslim, remove("chat_template.jinja"), put("tokenizer_config.json", _TEMPLATE)),
+            "warning",
+        )
+    ],
+    "generation-config-missing": [
+        Case(
+            "not copied",
+            made(modelslim, remove("generation_config.json")),
+            made(modelslim, put("generation_config.json", "{}")),
+            "info",
+        )
+    ],
+}
