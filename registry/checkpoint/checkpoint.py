@@ -45,6 +45,9 @@ class Checkpoint:
         index_paths: the `*.safetensors.index.json` files.
         unindexed: tensors of indexed shards that no index names.
         unlisted: safetensors files beside the shards that the index does not name.
+        folder: where it lies on this machine, if it does.
+        ranks: how many ranks an engine's own layout was saved for, a file or more each; then
+            `tensors` are those of rank 0. 0 for the usual layout.
         faults: what is wrong with it; empty for a checkpoint that `open_checkpoint` returns.
     """
 
@@ -60,6 +63,7 @@ class Checkpoint:
     unlisted: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     folder: Path | None = None
+    ranks: int = 0
 
     @cached_property
     def files(self) -> Mapping[str, int]:

@@ -56,9 +56,9 @@ _PARTS = frozenset(
         "kv_cache_offset", "left_trans", "right_trans", "clip_ratio", "heads_rotation",
         "kronecker_rotation_m", "kronecker_rotation_n", "mul_scale", "offset",
         "svd_lowrank_l1", "svd_lowrank_l2", "reduce_scale", "gather_scale",
-        # AWQ, GPTQ, bitsandbytes, gpt-oss
+        # AWQ, GPTQ, bitsandbytes, gpt-oss, compressed W8A8SC
         "scales", "qzeros", "g_idx", "absmax", "quant_map", "nested_absmax", "nested_quant_map",
-        "SCB", "weight_format", "gate_up_proj_scales", "down_proj_scales",
+        "SCB", "weight_format", "index", "info", "gate_up_proj_scales", "down_proj_scales",
     }
 )  # fmt: skip
 TP_SLICES = ".tp_list."

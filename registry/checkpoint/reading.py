@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ MAX_JSON = 512 * 2**20  # bytes; the description of a 1 TB model has about 17 MB
 _BYTES_PER_TENSOR = 96
 _FIRST_READ = 2**17  # bytes, where no index says how many tensors a shard has
 _CONNECTIONS = 16
+_OF_RANK = re.compile(r"model-rank-(\d{1,4})-part-\d{1,4}\.safetensors\Z")
 _LARGE_JSON = 2**20  # bytes
 
 
@@ -85,8 +87,10 @@ class _Reader:
                     "single weights file or a training checkpoint is not enough.",
                 ),
             )
-        index_paths, weight_map, named = self._index()
-        shards, unlisted = self._shards(named)
+        ranks = self._ranks()
+        # Beside the shards of ranks an index is that of the model that they were made from.
+        index_paths, weight_map, named = ((), {}, set()) if ranks else self._index()
+        shards, unlisted = (sorted(ranks[0]), ()) if ranks else self._shards(named)
         headers = self._headers(shards, weight_map)
         tensors = self._merge(headers)
         unindexed = self._compare(weight_map, tensors, headers) if weight_map else ()
@@ -104,6 +108,7 @@ class _Reader:
             unlisted=unlisted,
             faults=tuple(self.faults),
             folder=self.source.folder,
+            ranks=len(ranks),
         )
 
     def _fault(self, kind: str, where: str, error: QregError, verdict: str = "") -> None:
@@ -119,6 +124,15 @@ class _Reader:
             and "/" not in path
         ]
         return min(found, key=lambda path: (len(path), path), default=None)
+
+    def _ranks(self) -> dict[int, list[str]]:
+        """The shards of each rank, from rank 0 on, in the layout of vLLM's `sharded_state`."""
+        found: dict[int, list[str]] = {}
+        for path in self.files:
+            match = _OF_RANK.match(path)
+            if match:
+                found.setdefault(int(match.group(1)), []).append(path)
+        return dict(sorted(found.items())) if 0 in found else {}
 
     def _index(self) -> tuple[tuple[str, ...], dict[str, str], set[str]]:
         """The index files, what they say together, and all shards that they name."""

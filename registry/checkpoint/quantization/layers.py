@@ -23,6 +23,7 @@ _WEIGHTS = frozenset({"weight", "weight_packed", "qweight"})
 # Fused experts: transformers 5's, Qwen3.5's and gpt-oss's names of one 3-D or 4-D tensor.
 _FUSED = ("gate_up_proj", "down_proj", "gate_up_proj_blocks", "down_proj_blocks", "w1", "w2", "w3")
 
+_BYTES = ("U8", "I8")
 _LEAVES = (*_WEIGHTS, *_FUSED)  # a first, fast look
 
 
@@ -137,8 +138,8 @@ def _may_be_linear(tensor: Tensor) -> bool:
     """By leaf and shape; embeddings look the same."""
     parent, _, leaf = tensor.name.rpartition(".")
     if leaf in _WEIGHTS:
-        # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 as a vector.
-        matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and tensor.dtype == "U8")
+        # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 and W8A8SC as vectors.
+        matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and tensor.dtype in _BYTES)
         return matrix and TP_SLICES not in parent
     return (
         leaf in _FUSED

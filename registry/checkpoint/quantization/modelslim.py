@@ -35,6 +35,7 @@ KEYS = frozenset(
 )  # fmt: skip
 # Types that are given to a module, not to a tensor: `….self_attn.quant_type`.
 _MODULE_TYPE = ".quant_type"
+_FIRST_PARTS = {".qkv_proj.": ".q_proj.", ".gate_up_proj.": ".gate_proj."}
 _TEXT = frozenset({str})
 
 
@@ -80,6 +81,10 @@ def _type_of(tensor: Tensor, description: Mapping[str, Any]) -> str:
     kind = description.get(tensor.name)
     if kind is None and tensor.name.endswith("weight_packed"):
         kind = description.get(tensor.name.removesuffix("_packed"))
+    if kind is None:  # the engine's own layout fuses layers that the description names apart
+        for fused, first in _FIRST_PARTS.items():
+            if fused in tensor.name:
+                kind = description.get(tensor.name.replace(fused, first))
     return _shown(kind) if isinstance(kind, str) else UNKNOWN
 
 
@@ -128,7 +133,7 @@ def _tensor_parallel(checkpoint: Checkpoint, description: Mapping[str, Any]) -> 
         for name in checkpoint.tensors
         if TP_SLICES in name
     }
-    return len(slices) or _positive(description.get("max_supported_tp"))
+    return checkpoint.ranks or len(slices) or _positive(description.get("max_supported_tp"))
 
 
 def _rotated(checkpoint: Checkpoint, description: Mapping[str, Any]) -> bool:

@@ -44,7 +44,8 @@ _MODELSLIM_PARTS: Mapping[str, tuple[str, ...]] = {
     fix="Copy the shards that hold these tensors, or quantize again.",
 )
 def described_missing(subject: Subject) -> Iterator[Found]:
-    if subject.checkpoint.faults:  # with shards missing, this would repeat that
+    # With shards missing, this would repeat that; the shards of a rank have the engine's names.
+    if subject.checkpoint.faults or subject.checkpoint.ranks:
         return
     missing = sorted(subject.described.keys() - subject.checkpoint.tensors.keys())
     if missing:
@@ -59,7 +60,7 @@ def described_missing(subject: Subject) -> Iterator[Found]:
     fix='Add the tensors to the description ("FLOAT" for those that are not quantized).',
 )
 def undescribed(subject: Subject) -> Iterator[Found]:
-    if not subject.is_modelslim:
+    if not subject.is_modelslim or subject.checkpoint.ranks:
         return
     components = Components(subject.architecture.layers)
     names = [

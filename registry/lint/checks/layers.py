@@ -151,6 +151,7 @@ def embedding(subject: Subject) -> Iterator[Found]:
         yield Found("There is no embedding of tokens", "embed_tokens.weight")
         return
     rows, vocabulary = tables[0].shape[:1], architecture.vocab_size
+    vocabulary = -(-(vocabulary or 0) // max(1, subject.checkpoint.ranks))
     if vocabulary and rows != (vocabulary,):
         yield Found(
             f"{tables[0].name} is {list(tables[0].shape)}, vocab_size is {vocabulary}",

@@ -49,6 +49,8 @@ def bytes_per_rank(subject: Subject, tensor_parallel: int, ranks: int) -> int:
         tensor_parallel: ranks that share attention, dense layers, embedding and head.
         ranks: all of them, which share the routed experts.
     """
+    if subject.checkpoint.ranks:  # stored a rank at a time
+        return subject.checkpoint.weight_bytes
     total = 0
     components = {x.module: x.component for x in subject.quantization.layers}
     for name, tensor in subject.checkpoint.tensors.items():

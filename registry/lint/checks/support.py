@@ -185,10 +185,11 @@ def tensor_parallel_layout(subject: Subject) -> Iterator[Found]:
     if bound and any(TP_SLICES in name for name in subject.checkpoint.tensors):
         text = f"It holds slices for {bound} ranks of MindIE, at which vLLM Ascend stops"
         yield Found(text, severity=ERROR, fix="Quantize without simulate_tp.")
-    elif bound and wanted and wanted > bound:
+    elif bound and wanted and (wanted > bound or (subject.checkpoint.ranks and wanted != bound)):
         yield Found(f"It is made for TP {bound}, the target has TP {wanted}", severity=ERROR)
     elif bound and not wanted:
-        yield Found(f"It is made for tensor parallel sizes up to {bound}", severity=INFO)
+        sizes = f"TP {bound} alone" if subject.checkpoint.ranks else f"TP up to {bound}"
+        yield Found(f"It is made for {sizes}", severity=INFO)
     compressed = any(x.scheme.endswith("SC") for x in quantization.layers)
     if compressed and not bound:
         yield Found(
