@@ -140,9 +140,11 @@ def is_quantization_part(name: str) -> bool:
 
     So do the slices that ModelSlim stores a second time for a fixed tensor parallel size.
     """
-    parent, _, leaf = name.rpartition(".")
+    leaf = name[name.rfind(".") + 1 :]
+    if leaf in _PARTS:
+        return True
     if leaf.isdigit():
-        leaf = parent.rpartition(".")[2]
+        leaf = name.rpartition(".")[0].rpartition(".")[2]
     return leaf in _PARTS or leaf.startswith("bitsandbytes__") or TP_SLICES in name
 
 

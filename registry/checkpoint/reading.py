@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ MAX_JSON = 512 * 2**20  # bytes; the description of a 1 TB model has about 17 MB
 # A header takes about this many bytes for a tensor, beside its name: one request brings it whole.
 _BYTES_PER_TENSOR = 96
 _FIRST_READ = 2**17  # bytes, where no index says how many tensors a shard has
-_CONNECTIONS = 16
+_CONNECTIONS = 8
 _OF_RANK = re.compile(r"model-rank-(\d{1,4})-part-\d{1,4}\.safetensors\Z")
 _LARGE_JSON = 2**20  # bytes
 
@@ -60,6 +60,7 @@ class _Reader:
         self.source = source
         self.entries = tuple(source.entries())
         self.files = {entry.path: entry.size for entry in self.entries if not entry.problem}
+        self.early: dict[str, Future[bytes]] = {}
         self.faults = [
             Fault(
                 "link" if entry.link is not None else "path",
@@ -71,6 +72,19 @@ class _Reader:
         ]
 
     def read(self) -> Checkpoint:
+        with ThreadPoolExecutor(max_workers=_CONNECTIONS) as pool:
+            if self.source.folder is None:
+                self._prefetch(pool)
+            return self._read()
+
+    def _prefetch(self, pool: ThreadPoolExecutor) -> None:
+        """Begin to fetch what will be waited for, so that it comes while others are parsed."""
+        for path in (CONFIG, *self._index_paths(), self._description_path()):
+            if path in self.files and self.files[path] <= MAX_JSON:
+                size = self.files[path]
+                self.early[path] = pool.submit(self.source.read, path, 0, size)
+
+    def _read(self) -> Checkpoint:
         label = self.source.label
         if not self.entries:
             raise NotFoundError(f"{label} is empty", remedy="Give the folder of a model.")
@@ -134,11 +148,14 @@ class _Reader:
                 found.setdefault(int(match.group(1)), []).append(path)
         return dict(sorted(found.items())) if 0 in found else {}
 
-    def _index(self) -> tuple[tuple[str, ...], dict[str, str], set[str]]:
-        """The index files, what they say together, and all shards that they name."""
-        paths = tuple(
+    def _index_paths(self) -> tuple[str, ...]:
+        return tuple(
             sorted(p for p in self.files if p.endswith(".safetensors.index.json") and "/" not in p)
         )
+
+    def _index(self) -> tuple[tuple[str, ...], dict[str, str], set[str]]:
+        """The index files, what they say together, and all shards that they name."""
+        paths = self._index_paths()
         weight_map: dict[str, str] = {}
         named: set[str] = set()
         for path in paths:
@@ -261,7 +278,8 @@ class _Reader:
         try:
             if size > MAX_JSON:
                 raise IntegrityError(f"{path} of {label} is {size} bytes of JSON: too large")
-            raw = self.source.read(path, 0, size)
+            early = self.early.pop(path, None)
+            raw = early.result() if early else self.source.read(path, 0, size)
             try:
                 value = _parse(raw)
             except (ValueError, RecursionError) as error:

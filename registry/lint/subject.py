@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from registry.artifact import Manifest
-from registry.checkpoint import Checkpoint, Source
+from registry.checkpoint import Checkpoint, Source, Tensor
 from registry.checkpoint.architecture import Architecture
+from registry.checkpoint.components import component_of
 from registry.checkpoint.disguise import HEAD, disguise_of
 from registry.checkpoint.facts import Facts
 from registry.checkpoint.quantization import Layer, Quantization, quantization_config
@@ -72,6 +73,18 @@ class Subject:
     def described(self) -> Mapping[str, str]:
         """The types of the tensors that ModelSlim's description names; empty without one."""
         return described_tensors(self.checkpoint.description or {})
+
+    @cached_property
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """The tables of token embeddings, without those of vision and of MTP layers."""
+        return tuple(
+            tensor
+            for name, tensor in self.checkpoint.tensors.items()
+            if "embed" in name
+            and name.endswith(("embed_tokens.weight", "embed.weight", "tok_embeddings.weight"))
+            and ".layers." not in name
+            and component_of(name) == "embedding"
+        )
 
     @cached_property
     def layers(self) -> Mapping[str, Layer]:

@@ -42,7 +42,8 @@ _TEXT = frozenset({str})
 def described_tensors(description: Mapping[str, Any]) -> dict[str, str]:
     """The types of the tensors that a description names; what is no text counts as UNKNOWN."""
     described = dict(description)
-    for name in [n for n in description if n in KEYS or n.endswith(_MODULE_TYPE)]:
+    others = [n for n in description if "quant_type" in n and n.endswith(_MODULE_TYPE)]
+    for name in (*others, *(KEYS & description.keys())):
         del described[name]
     if not _TEXT.issuperset(map(type, described.values())):
         return {n: kind if isinstance(kind, str) else UNKNOWN for n, kind in described.items()}

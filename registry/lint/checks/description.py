@@ -47,6 +47,8 @@ def described_missing(subject: Subject) -> Iterator[Found]:
     # With shards missing, this would repeat that; the shards of a rank have the engine's names.
     if subject.checkpoint.faults or subject.checkpoint.ranks:
         return
+    if subject.described.keys() <= subject.checkpoint.tensors.keys():
+        return
     missing = sorted(subject.described.keys() - subject.checkpoint.tensors.keys())
     if missing:
         yield Found(f"The description names {some(missing, 'tensors')}, in no shard", missing[0])
@@ -135,11 +137,13 @@ def layer_incomplete(subject: Subject) -> Iterator[Found]:
         if layer.scheme not in (FLOAT, UNKNOWN) and len(layer.tensor.shape) == 2:
             by_scheme[layer.scheme].append(layer.module)
     lacking = [
-        name
+        module + suffix
         for scheme, modules in by_scheme.items()
-        for part in _parts_of(scheme, subject)
-        for name in [f"{module}.{part}" for module in modules]
-        if name not in tensors and name.rpartition(".")[0] not in sliced and not _is_left_out(name)
+        for suffix in [f".{part}" for part in _parts_of(scheme, subject)]
+        for module in modules
+        if module + suffix not in tensors
+        and module not in sliced
+        and not _is_left_out(module + suffix)
     ]
     described = subject.checkpoint.description or {}
     if described.get("version") == "1.0.0":  # w4a8.py: experts add it, linear layers do not

@@ -48,11 +48,7 @@ def float32_weights(subject: Subject) -> Iterator[Found]:
         for layer in subject.quantization.layers
         if layer.tensor.dtype == "F32" and layer.scheme == FLOAT and not _is_float32(layer)
     ]
-    names += [
-        name
-        for name, tensor in subject.checkpoint.tensors.items()
-        if tensor.dtype == "F32" and name.endswith("embed_tokens.weight")
-    ]
+    names += [tensor.name for tensor in subject.embeddings if tensor.dtype == "F32"]
     if names:
         dtype = subject.architecture.dtype
         yield Found(f"{some(names, 'weights')} are float32, config.json says {dtype}", names[0])

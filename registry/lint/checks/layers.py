@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from registry.checkpoint.components import component_of
 from registry.checkpoint.quantization.layers import Layer
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
@@ -140,13 +139,7 @@ def embedding(subject: Subject) -> Iterator[Found]:
     architecture = subject.architecture
     if architecture.family is None or subject.checkpoint.faults:
         return
-    tables = [
-        tensor
-        for name, tensor in subject.checkpoint.tensors.items()
-        if name.endswith(("embed_tokens.weight", "embed.weight", "tok_embeddings.weight"))
-        and ".layers." not in name
-        and component_of(name) == "embedding"  # not vision's pos_embed
-    ]
+    tables = subject.embeddings
     if not tables:
         yield Found("There is no embedding of tokens", "embed_tokens.weight")
         return
