@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import regex
-
 from registry.checkpoint.checkpoint import Checkpoint
 from registry.checkpoint.components import Components
 from registry.checkpoint.quantization.layers import (
@@ -21,11 +19,10 @@ from registry.checkpoint.quantization.layers import (
     layer_module,
     linear_layers,
 )
+from registry.checkpoint.quantization.patterns import Patterns
 from registry.checkpoint.safetensors import Tensor
 from registry.names import printable
 
-# Patterns come with the artifact, and some take for ever; the standard library cannot be stopped.
-_PATIENCE = 0.2  # seconds
 Group = Mapping[str, Any]
 
 
@@ -96,21 +93,10 @@ def scheme_name(weights: Mapping[str, Any], activations: Mapping[str, Any]) -> s
     return base + ("_DYNAMIC" if activations.get("dynamic") and strategy != "block" else "")
 
 
-def targets_of(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def targets_of(config: Mapping[str, Any]) -> tuple[Patterns, Patterns]:
     """What a quantization_config claims to quantize, and what it leaves out."""
     targets = [t for group in _groups(config) for t in _texts(group.get("targets"))]
-    return targets, _texts(config.get("ignore"))
-
-
-def matches(module: str, pattern: str) -> bool:
-    """Whether a target or ignore pattern names a module: its name, or `re:` from its start."""
-    if pattern.startswith("re:"):
-        try:
-            found = regex.match(pattern.removeprefix("re:"), module, timeout=_PATIENCE)
-        except (regex.error, TimeoutError, RecursionError, OverflowError):
-            return False
-        return found is not None
-    return module == pattern or module.endswith(f".{pattern}")
+    return Patterns(targets), Patterns(_texts(config.get("ignore")))
 
 
 def _matcher(groups: list[Group]) -> Callable[[str], str]:
@@ -119,12 +105,12 @@ def _matcher(groups: list[Group]) -> Callable[[str], str]:
     ]
     if len(groups) == 1:
         return lambda module: names[0]
-    targets = [_texts(group.get("targets")) for group in groups]
+    targets = [Patterns(_texts(group.get("targets"))) for group in groups]
 
     def find(module: str) -> str:
         # A name or pattern is more specific than a class such as Linear.
         for name, patterns in zip(names, targets, strict=True):
-            if any(matches(module, pattern) for pattern in patterns):
+            if patterns.match(module):
                 return name
         for name, patterns in zip(names, targets, strict=True):
             if "Linear" in patterns:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from registry.checkpoint.quantization.compressed_tensors import matches, targets_of
+from registry.checkpoint.quantization.compressed_tensors import targets_of
 from registry.checkpoint.quantization.layers import FLOAT, Layer
+from registry.checkpoint.quantization.patterns import Patterns
 from registry.finding import WARNING
 from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
@@ -47,10 +48,10 @@ def claimed_float(subject: Subject) -> Iterator[Found]:
                 yield Found(f"{path} claims {some(names, 'layers')}, which are float", names[0])
 
 
-def _is_claimed(layer: Layer, targets: list[str], ignored: list[str]) -> bool:
-    if any(matches(layer.module, pattern) for pattern in ignored):
+def _is_claimed(layer: Layer, targets: Patterns, ignored: Patterns) -> bool:
+    if ignored.match(layer.module):
         return False
-    return "Linear" in targets or any(matches(layer.module, target) for target in targets)
+    return "Linear" in targets or targets.match(layer.module)
 
 
 def _practice(subject: Subject, path: str) -> list[tuple[list[str], list[str]]]:
