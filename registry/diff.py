@@ -9,7 +9,6 @@ from typing import Any
 from registry.checkpoint.components import kind_of
 from registry.checkpoint.facts import Facts
 from registry.checkpoint.safetensors import Tensor
-from registry.folder import Entry
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,33 @@ class Changes:
         }
 
 
+Content = tuple[int, str | None]  # size in bytes, and sha256 where it is known
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two artifacts.
+
+    Attributes:
+        facts: from its metadata.
+        contents: size and, where it is known, sha256 of each payload file.
+    """
+
+    facts: Facts
+    contents: Mapping[str, Content]
+
+
 @dataclass(frozen=True)
 class Difference:
     """All that differs between a left and a right artifact; empty changes mean equal.
 
     Attributes:
-        files: sizes in bytes, and where both sides know them sha256.
+        files: sizes in bytes, or the sha256 of files of the same size.
         tensors: `DTYPE [shape]` by name.
         schemes: layers by `kind: scheme`.
         config: values of config.json by path, `rope_scaling.factor`.
         footprint: bytes by component, and `parameters`.
+        uncompared: files of the same size whose contents are not known on both sides.
     """
 
     files: Changes
@@ -54,13 +70,15 @@ class Difference:
     schemes: Changes
     config: Changes
     footprint: Changes
+    uncompared: list[str]
 
     def __bool__(self) -> bool:
         return any((self.files, self.tensors, self.schemes, self.config, self.footprint))
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "equal": not self,
+            "equal": False if self else None if self.uncompared else True,
+            "uncompared": list(self.uncompared),
             "files": self.files.to_json(),
             "schemes": self.schemes.to_json(),
             "tensors": self.tensors.to_json(),
@@ -69,14 +87,19 @@ class Difference:
         }
 
 
-def diff(left: Facts, right: Facts) -> Difference:
-    """Compare two artifacts; contents of files count only where a store knows their sha256."""
+def diff(left: Side, right: Side) -> Difference:
+    """Compare two artifacts; what no loader reads (the card, qreg.json) does not count."""
+    ours, theirs = left.contents, right.contents
+    files, uncompared = _files(ours, theirs)
     return Difference(
-        files=_files(left.checkpoint.entries, right.checkpoint.entries),
-        tensors=_changes(_tensors(left.checkpoint.tensors), _tensors(right.checkpoint.tensors)),
-        schemes=_changes(_schemes(left), _schemes(right)),
-        config=_changes(_flat(left.checkpoint.config), _flat(right.checkpoint.config)),
-        footprint=_changes(_footprint(left), _footprint(right)),
+        files=files,
+        uncompared=uncompared,
+        tensors=_changes(
+            _tensors(left.facts.checkpoint.tensors), _tensors(right.facts.checkpoint.tensors)
+        ),
+        schemes=_changes(_schemes(left.facts), _schemes(right.facts)),
+        config=_changes(_flat(left.facts.checkpoint.config), _flat(right.facts.checkpoint.config)),
+        footprint=_changes(_footprint(left.facts), _footprint(right.facts)),
     )
 
 
@@ -90,22 +113,21 @@ def by_kind(names: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
     return dict(sorted(result.items(), key=lambda item: -item[1][0]))
 
 
-def _files(left: tuple[Entry, ...], right: tuple[Entry, ...]) -> Changes:
-    ours = {entry.path: entry for entry in left}
-    theirs = {entry.path: entry for entry in right}
-    both = [path for path in ours if path in theirs]
+def _files(ours: Mapping[str, Content], theirs: Mapping[str, Content]) -> tuple[Changes, list[str]]:
+    """Changed files, and those of the same size whose contents nobody knows."""
     changed: dict[str, tuple[Any, Any]] = {}
-    for path in both:
-        a, b = ours[path], theirs[path]
-        if a.size != b.size:
-            changed[path] = (a.size, b.size)
-        elif a.sha256 and b.sha256 and a.sha256 != b.sha256:
-            changed[path] = (a.sha256, b.sha256)
-    return Changes(
-        {path: theirs[path].size for path in theirs if path not in ours},
-        {path: ours[path].size for path in ours if path not in theirs},
-        changed,
-    )
+    uncompared = []
+    for path in [path for path in ours if path in theirs]:
+        (size, sha256), (other_size, other_sha256) = ours[path], theirs[path]
+        if size != other_size:
+            changed[path] = (size, other_size)
+        elif not sha256 or not other_sha256:
+            uncompared.append(path)
+        elif sha256 != other_sha256:
+            changed[path] = (sha256, other_sha256)
+    added = {path: theirs[path][0] for path in theirs if path not in ours}
+    removed = {path: ours[path][0] for path in ours if path not in theirs}
+    return Changes(added, removed, changed), uncompared
 
 
 def _changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> Changes:

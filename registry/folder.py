@@ -64,13 +64,18 @@ def scan_folder(folder: Path) -> Iterator[Entry]:
     comes as an entry with a `problem`.
     """
     root = require_folder(folder).resolve()
-    for current, folders, names in os.walk(root, followlinks=False):
+    for current, folders, names in os.walk(root, followlinks=False, onerror=_refuse):
         for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
             full = Path(current, name)
             path = full.relative_to(root).as_posix()
             if is_payload(path) or not name.startswith("."):
                 yield _entry(root, full, path)
         folders[:] = sorted(d for d in folders if is_payload(f"{d}/x"))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that may not be read is not skipped: its files would be missing from digests."""
+    raise error
 
 
 def _entry(root: Path, full: Path, path: str) -> Entry:

@@ -63,3 +63,22 @@ def carried_manifest(source: Source) -> Manifest | None:
         return Manifest.from_bytes(source.read(MANIFEST_FILE, 0, size))
     except QregError:
         return None
+
+
+def known_contents(source: Source) -> dict[str, tuple[int, str | None]]:
+    """Size and sha256 of each payload file, from the listing, qreg.json, or by reading small ones.
+
+    What qreg.json says counts only where it lists exactly the files and sizes that are there.
+    """
+    entries = [e for e in source.entries() if is_payload(e.path) and not e.problem]
+    carried = carried_manifest(source)
+    listed = {e.path: e for e in carried.files if is_payload(e.path)} if carried else {}
+    if {path: e.size for path, e in listed.items()} != {e.path: e.size for e in entries}:
+        listed = {}
+    known = {}
+    for entry in entries:
+        sha256 = entry.sha256 or (listed[entry.path].sha256 if listed else None)
+        if sha256 is None and entry.size <= MAX_READ:
+            sha256 = _sha256(source, entry)
+        known[entry.path] = (entry.size, sha256)
+    return known

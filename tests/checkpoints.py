@@ -30,6 +30,7 @@ FLOAT: dict[str, tuple[str, list[int]]] = {
     "lm_head.weight": ("BF16", [32, 8]),
     "model.norm.weight": ("BF16", [8]),
     f"{LAYER}.input_layernorm.weight": ("BF16", [8]),
+    f"{LAYER}.post_attention_layernorm.weight": ("BF16", [8]),
     f"{LAYER}.self_attn.q_proj.weight": ("BF16", [8, 8]),
     f"{LAYER}.self_attn.k_proj.weight": ("BF16", [4, 8]),
     f"{LAYER}.self_attn.v_proj.weight": ("BF16", [4, 8]),

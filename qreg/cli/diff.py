@@ -29,24 +29,30 @@ def command(output: Output, settings: Settings, left: str, right: str) -> None:
     """
     from registry.checkpoint import open_checkpoint
     from registry.checkpoint.facts import read_facts
-    from registry.diff import diff
+    from registry.diff import Side, diff
+    from registry.listing import known_contents
     from registry.resolve import resolve
 
     sides = [resolve(reference, settings) for reference in (left, right)]
-    facts = [read_facts(open_checkpoint(side.source)) for side in sides]
-    found = diff(facts[0], facts[1])
+    found = diff(
+        *(Side(read_facts(open_checkpoint(s.source)), known_contents(s.source)) for s in sides)
+    )
     document = {"left": sides[0].reference, "right": sides[1].reference, **found.to_json()}
     output.result(
         document,
         lambda console: _draw(console, found),
-        essential="different" if found else "equal",
+        essential="different" if found else "unknown" if found.uncompared else "equal",
     )
 
 
 def _draw(console: Console, found: Difference) -> None:
-    if not found:
-        console.print("No difference in files, schemes, tensors, config or footprint.")
+    if not found and not found.uncompared:
+        console.print("No difference: the same files with the same contents.")
         return
+    if found.uncompared:
+        count = len(found.uncompared)
+        console.print(f"Contents of {count} file(s) not compared, such as {found.uncompared[0]}:")
+        console.print("publish both sides, or verify them, to know.")
     _section(console, "schemes", found.schemes, str)
     _section(console, "config.json", found.config, repr)
     _section(console, "footprint", found.footprint, lambda n: f"{n:,}")

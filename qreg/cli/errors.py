@@ -30,6 +30,14 @@ def report(error: BaseException, *, as_json: bool) -> int:
 
         traceback.print_exception(error)
         return 70
+    try:
+        _show(known, as_json=as_json)
+    except OSError:  # the disk behind the output is full, or its reader is gone
+        return TransferError.exit_code
+    return known.exit_code
+
+
+def _show(known: QregError, *, as_json: bool) -> None:
     if as_json:
         content = {
             "kind": known.kind,
@@ -42,7 +50,6 @@ def report(error: BaseException, *, as_json: bool) -> int:
         print(json_text({"error": content}))
     else:
         _print(known)
-    return known.exit_code
 
 
 def _as_ours(error: BaseException) -> QregError | None:

@@ -47,9 +47,9 @@ def command(
     from registry.inspection import inspect
     from registry.resolve import resolve
 
-    if html is not None and html.exists():
-        raise UsageError(f"{html} exists already", remedy="Name a new file for the report.")
     resolved = resolve(reference, settings)
+    if html is not None:
+        _require_new(html, resolved.folder)
     target = target_of(chip, tensor_parallel, data_parallel)
     with output.progress() as observe:
         found = inspect(resolved, target, hashing=digest, observe=observe)
@@ -66,6 +66,17 @@ def command(
     )
 
 
+def _require_new(html: Path, folder: Path | None) -> None:
+    if html.exists():
+        raise UsageError(f"{html} exists already", remedy="Name a new file for the report.")
+    if not html.absolute().parent.is_dir():
+        raise UsageError(f"{html.parent} is no folder", remedy="Make it, or name another.")
+    if folder is not None and html.absolute().resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{html} lies inside the artifact", remedy="Name a file outside of what it describes."
+        )
+
+
 def _draw(console: Console, found: Inspection) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -75,7 +86,7 @@ def _draw(console: Console, found: Inspection) -> None:
     console.print(Text(found.name, style="bold"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")
     for key, value in facts_of(found).items():
         facts.add_row(key, Text(value))
     console.print(facts)
@@ -101,10 +112,11 @@ def _bars(console: Console, footprint: Mapping[str, Any]) -> None:
     sizes: Mapping[str, int] = footprint["by_component"]
     parameters: Mapping[str, int] = footprint["parameters_by_component"]
     total, largest = footprint["weights"], max(sizes.values(), default=0)
+    width = max(8, min(BAR, console.width - 62))
     for name, size in sizes.items():
-        bar = "█" * max(1, round(BAR * size / largest)) if largest else ""
+        bar = "█" * max(1, round(width * size / largest)) if largest else ""
         line = Text(f"{name:<20} ")
-        line.append(f"{bar:<{BAR}} ", style="cyan")
+        line.append(f"{bar:<{width}} ", style="cyan")
         line.append(f"{size_text(size):>11} {100 * size / total if total else 0:5.1f} %")
         if name in parameters:
             line.append(f"  {count_text(parameters[name])} parameters", style="dim")

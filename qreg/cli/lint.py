@@ -107,10 +107,12 @@ def _show(
     for line in mended:
         console.print(f"mended  {line}")
     show_findings(console, findings)
-    errors = sum(finding.severity == ERROR for finding in findings)
-    warnings = sum(finding.severity == WARNING for finding in findings)
-    verdict = "nothing to find fault with" if not errors + warnings else ""
-    console.print(f"{reference}: {verdict or f'{errors} error(s), {warnings} warning(s)'}")
+    counts = [
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for severity, word in ((ERROR, "error"), (WARNING, "warning"), (INFO, "note"))
+        if (count := sum(finding.severity == severity for finding in findings))
+    ]
+    console.print(f"{reference}: {', '.join(counts) or 'nothing to find fault with'}")
 
 
 def _explain(output: Output, identifier: str | None) -> None:

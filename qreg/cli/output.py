@@ -169,12 +169,15 @@ def size_text(size: float) -> str:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # result() ends as other programs do; rich would end with 1
+
     # A pipe has no width; wrapped lines would break paths that people copy.
-    width = None if stream.isatty() else 120
+    terminal = stream is not None and stream.isatty()
+    width = None if terminal else 1000
     # Markup is off: names, paths and models' answers may hold brackets.
-    return Console(
-        file=stream, width=width, highlight=False, markup=False, soft_wrap=not stream.isatty()
-    )
+    return Plain(file=stream, width=width, highlight=False, markup=False, soft_wrap=not terminal)
 
 
 def _bars() -> Bars:

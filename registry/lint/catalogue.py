@@ -12,6 +12,7 @@ from registry.lint.checks import (
     memory,
     recipe,
     shards,
+    structure,
     support,
 )
 
@@ -21,6 +22,7 @@ CATALOGUE: tuple[Check, ...] = (
     *description.CHECKS,
     *config.CHECKS,
     *layers.CHECKS,
+    *structure.CHECKS,
     *dtypes.CHECKS,
     *support.CHECKS,
     *recipe.CHECKS,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, payload_digest
 from registry.checkpoint import Source, open_checkpoint
+from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.facts import read_facts
 from registry.checkpoint.reading import CONFIG, read_checkpoint
 from registry.config import Settings
@@ -142,6 +143,7 @@ def _edits(folder: Path, found: set[str]) -> dict[str, bytes]:
 
 def _additions(base: Source, folder: Path, found: set[str]) -> dict[str, bytes]:
     """Files of the base that the artifact lacks and a finding asks for."""
+    _require_relation(base, folder)
     present = list_files(folder, follow_outside=True)
     wanted = [pattern for check in found & _FROM_BASE.keys() for pattern in _FROM_BASE[check]]
     available = read_checkpoint(base).files
@@ -153,6 +155,21 @@ def _additions(base: Source, folder: Path, found: set[str]) -> dict[str, bytes]:
         and any(Path(path).match(pattern) for pattern in wanted)
         and "/" not in path
     }
+
+
+def _require_relation(base: Source, folder: Path) -> None:
+    """A tokenizer of another model loads without a word and answers in riddles."""
+    theirs = read_architecture(read_checkpoint(base).config)
+    ours = read_architecture(read_checkpoint(folder).config)
+    for what, a, b in (
+        ("model type", theirs.model_type, ours.model_type),
+        ("vocabulary", theirs.vocab_size, ours.vocab_size),
+    ):
+        if a != b:
+            raise IncompatibleError(
+                f"{base.label} has the {what} {a}, the artifact {b}: it was not made from that",
+                remedy="Name the model that was quantized as --base.",
+            )
 
 
 def _account(

@@ -108,6 +108,9 @@ def type_contradicts(subject: Subject) -> Iterator[Found]:
         for x in subject.quantization.layers
         if x.scheme == FLOAT and x.tensor.dtype not in FLOATS
     ]
+    untyped = [name for name, kind in subject.described.items() if kind == UNKNOWN]
+    if untyped:
+        yield Found(f"The description gives no type for {some(untyped, 'tensors')}", untyped[0])
     if floats:
         kind = subject.described.get(floats[0], "")
         dtype = subject.checkpoint.tensors[floats[0]].dtype

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from registry.artifact import MANIFEST_FILE
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
@@ -27,7 +28,7 @@ _DATA = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".yaml", ".
 def unsafe_path(subject: Subject) -> Iterator[Found]:
     for fault in subject.checkpoint.faults:
         if fault.kind == "path":
-            yield Found(fault.error.message, fault.where)
+            yield Found(fault.error.message, fault.where, fix=fault.error.remedy)
 
 
 @check(
@@ -157,6 +158,9 @@ def web_page(subject: Subject) -> Iterator[Found]:
     mendable=True,
 )
 def file_mode(subject: Subject) -> Iterator[Found]:
+    closed = _closed_folders(subject)
+    if closed:
+        yield Found(f"Only its owner may enter the folder {some(closed, 'folders')}", closed[0])
     private = [
         e.path for e in subject.checkpoint.entries if e.mode is not None and not e.mode & 0o044
     ]
@@ -178,6 +182,14 @@ def file_mode(subject: Subject) -> Iterator[Found]:
         )
 
 
+def _closed_folders(subject: Subject) -> list[str]:
+    root = subject.checkpoint.folder
+    if root is None:
+        return []
+    folders = {".", *(str(PurePosixPath(path).parent) for path in subject.files)}
+    return [name for name in sorted(folders) if not (root / name).stat().st_mode & 0o055]
+
+
 @check(
     "json-damaged",
     ERROR,
@@ -195,6 +207,9 @@ def json_damaged(subject: Subject) -> Iterator[Found]:
             text = subject.text(path)
             if text is None or "".join(text.split()) != "{}":
                 yield Found(f"{path} ({size} bytes) holds no JSON object", path)
+    if MANIFEST_FILE in subject.files and subject.manifest is None:
+        fix = "Remove qreg.json, or publish with --describe-anew."
+        yield Found("qreg.json is no sound manifest", MANIFEST_FILE, fix=fix)
     # It is too large to be read whole from afar; a cut shows at its end.
     size = subject.files.get("tokenizer.json", 0)
     tail = min(size, 16)

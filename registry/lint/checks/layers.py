@@ -120,6 +120,11 @@ def layers_missing(subject: Subject) -> Iterator[Found]:
     if not expected or subject.architecture.family is None or subject.checkpoint.faults:
         return
     present = {layer.number for layer in subject.quantization.layers}
+    beyond = sorted(n for n in present if n is not None and n >= expected)
+    if beyond and not any("eh_proj" in name or "enorm" in name for name in _of_mtp(subject)):
+        fix = "Correct num_hidden_layers in config.json."
+        text = f"Shards hold layer {beyond[-1]}, config.json says {expected} layers"
+        yield Found(text, f"layers.{beyond[0]}", fix=fix)
     missing = [n for n in range(min(expected, 10_000)) if n not in present]
     if missing and subject.quantization.layers:
         yield Found(
@@ -209,9 +214,16 @@ def mtp_undescribed(subject: Subject) -> Iterator[Found]:
 )
 def mtp_surplus(subject: Subject) -> Iterator[Found]:
     layers = _mtp_weights(subject)
-    if layers and not subject.architecture.mtp_layers:
+    ordinary = all(layer.number is not None for layer in layers) and not any(
+        "eh_proj" in name or "enorm" in name for name in _of_mtp(subject)
+    )
+    if layers and not subject.architecture.mtp_layers and not ordinary:
         name = layers[0].tensor.name
         yield Found(f"{len(layers)} MTP weights, but config.json announces no MTP layer", name)
+
+
+def _of_mtp(subject: Subject) -> list[str]:
+    return [layer.module for layer in _mtp_weights(subject)]
 
 
 def _mtp_weights(subject: Subject) -> list[Layer]:

@@ -64,7 +64,7 @@ def shard_damaged(subject: Subject) -> Iterator[Found]:
 def index_mismatch(subject: Subject) -> Iterator[Found]:
     for fault in subject.checkpoint.faults:
         if fault.kind == "index":
-            yield Found(fault.error.message, fault.where)
+            yield Found(fault.error.message, fault.where, fix=fault.error.remedy)
 
 
 @check(

@@ -70,7 +70,7 @@ def scheme_unsupported(subject: Subject) -> Iterator[Found]:
     verdicts: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for kind, schemes in subject.quantization.schemes.items():
         for scheme, count in schemes.items():
-            if scheme != FLOAT and (scheme != UNKNOWN or method == "modelslim"):
+            if scheme not in (FLOAT, UNKNOWN):  # unknown ones are told by other checks
                 able = tuple(c.name for c in target.candidates if _runs(scheme, kind, method, c))
                 verdicts.setdefault((scheme, able), []).append(f"{kind} ({count})")
     for (scheme, able), kinds in verdicts.items():
@@ -79,7 +79,9 @@ def scheme_unsupported(subject: Subject) -> Iterator[Found]:
             message = f"vLLM Ascend {RELEASE} has no {scheme} on {where} for these layers: {layers}"
             # A cache of compressed-tensors is left as it is: that works, and takes more memory.
             cache = method == "compressed-tensors" and kinds[0].startswith("kv_cache")
-            yield Found(message, scheme, ERROR if sure and not cache else WARNING)
+            head = all(kind.startswith("lm_head") for kind in kinds)
+            fix = "Leave lm_head float." if head else None
+            yield Found(message, scheme, ERROR if sure and not cache else WARNING, fix)
         elif target.chip is None and len(able) == 1:
             yield Found(f"{scheme} runs on {able[0]} only: {layers}", scheme, INFO, fix="")
 
@@ -123,7 +125,7 @@ def _runs(scheme: str, kind: str, method: str, chip: Chip) -> bool:
     ERROR,
     prevents="W4A8 with groups of 256 fails in the NZ layout, or multiplies with wrong scales.",
     seen=f"{ASCEND}5603, {ASCEND}8770, {ASCEND}10834",
-    fix="Quantize W4A8 with group_size 64 or 128, or one scale a channel; MX types have 32.",
+    fix="Quantize W4A8 with group_size 64 or 128; MX types have 32.",
 )
 def group_size(subject: Subject) -> Iterator[Found]:
     size = subject.quantization.group_size
@@ -143,7 +145,8 @@ def group_size(subject: Subject) -> Iterator[Found]:
     ]
     if columns and subject.is_modelslim:
         scheme = subject.layers[columns[0]].scheme
-        yield Found(f"{scheme} has scales a group, the kernel takes one a channel", columns[0])
+        text = f"{scheme} has scales a group, the kernel takes one a channel"
+        yield Found(text, columns[0], fix="Quantize these layers with one scale a channel.")
     layers = subject.quantization.layers
     linear = [
         x.module for x in layers if x.scheme == "W4A8_DYNAMIC" and ".experts." not in x.module
@@ -159,12 +162,14 @@ def group_size(subject: Subject) -> Iterator[Found]:
         and scale.elements != x.tensor.shape[0]
     ]
     if scalars:
-        yield Found("W8A8 has one scale a matrix, the kernel takes one a channel", scalars[0])
+        text = "W8A8 has one scale a matrix, the kernel takes one a channel"
+        yield Found(text, scalars[0], fix="Quantize weights per channel.")
     if subject.quantization.method == "compressed-tensors" and size not in (None, 32):
         packed = [x.module for x in layers if x.scheme == "W4A16" and ".experts." in x.module]
         if packed:
             text = f"W4A16 experts have groups of {size}, vLLM Ascend takes 32"
-            yield Found(text, packed[0], ERROR if subject.target.chip else WARNING)
+            severity = ERROR if subject.target.chip else WARNING
+            yield Found(text, packed[0], severity, fix="Quantize them with group_size 32.")
     described = subject.checkpoint.description or {}
     ungrouped = "W4A8_DYNAMIC" in schemes and "group_size" not in described
     if ungrouped and any(name.endswith(".weight_scale_second") for name in tensors):

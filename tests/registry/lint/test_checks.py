@@ -32,6 +32,7 @@ from tests.registry.lint.cases import (
     memory,
     recipe,
     shards,
+    structure,
     support,
 )
 from tests.registry.lint.cases.case import Case
@@ -43,6 +44,7 @@ CASES: dict[str, list[Case]] = {
     **description.CASES,
     **config.CASES,
     **layers.CASES,
+    **structure.CASES,
     **dtypes.CASES,
     **support.CASES,
     **layouts.CASES,
