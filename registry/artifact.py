@@ -160,7 +160,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The content of `qreg.json`."""
-        return (json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n").encode()
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        return text.encode(errors="backslashreplace")  # halves of characters, as JSON writes them
 
     @classmethod
     def from_json(cls, value: Any) -> Manifest:
@@ -183,6 +184,8 @@ class Manifest:
         for key, kind in _SECTIONS.items():
             if not isinstance(value.get(key, kind()), kind):
                 raise IntegrityError(f"The section {key!r} of {MANIFEST_FILE} is malformed")
+        if not all(isinstance(item, dict) for item in value.get("evidence", ())):
+            raise IntegrityError(f"The evidence of {MANIFEST_FILE} is malformed")
         files = tuple(FileEntry.from_json(entry) for entry in value["files"])
         if len({entry.path for entry in files}) != len(files):
             raise IntegrityError(f"{MANIFEST_FILE} lists a file twice")
@@ -215,10 +218,17 @@ class Manifest:
     def from_bytes(cls, content: bytes) -> Manifest:
         """Read the content of `qreg.json`; raises as `from_json`."""
         try:
-            value = json.loads(content)
-        except ValueError as error:
-            raise IntegrityError(f"{MANIFEST_FILE} is not JSON: {error}") from error
+            value = json.loads(content, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise IntegrityError(
+                f"{MANIFEST_FILE} is not JSON: {error}",
+                remedy="Remove it, or publish the folder with --describe-anew.",
+            ) from error
         return cls.from_json(value)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 _SECTIONS: dict[str, type] = {

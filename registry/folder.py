@@ -16,6 +16,7 @@ from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.names import check_path
 from registry.progress import Observer, Progress, ignore
 
+_DEEPEST = 64  # folders; real artifacts have one or two
 _CHUNK = 8 * 2**20
 
 
@@ -65,6 +66,11 @@ def scan_folder(folder: Path) -> Iterator[Entry]:
     """
     root = require_folder(folder).resolve()
     for current, folders, names in os.walk(root, followlinks=False, onerror=_refuse):
+        if len(Path(current).relative_to(root).parts) > _DEEPEST:
+            path = Path(current).relative_to(root).as_posix()
+            yield Entry(path, 0, problem=f"Folders lie deeper than {_DEEPEST} in each other")
+            folders[:] = []
+            continue
         for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
             full = Path(current, name)
             path = full.relative_to(root).as_posix()

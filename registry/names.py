@@ -66,6 +66,11 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Text from outside, fit for one line."""
+    return printable(text).replace("\n", " ").replace("\t", " ")
+
+
 def check_path(path: str) -> str:
     """Return `path` if it is a safe POSIX path below an artifact's folder.
 

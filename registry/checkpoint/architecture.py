@@ -10,6 +10,7 @@ from typing import Any
 from registry.checkpoint.families import Family, family_of
 from registry.names import printable
 
+_MOST_VALUES = 4096  # long RoPE has one factor a dimension
 # DeepSeek V4's `compress_ratios`, as transformers 5.17 names them.
 _COMPRESSION = {
     0: "sliding_attention",
@@ -265,4 +266,16 @@ class _Facts:
         kind = table.get("rope_type") or table.get("type")
         if not isinstance(kind, str) or kind == "default":
             return None
-        return {**{k: v for k, v in table.items() if k != "type"}, "rope_type": kind}
+        settings = {printable(k): _plain(v) for k, v in table.items() if k != "type"}
+        return {**settings, "rope_type": printable(kind)}
+
+
+def _plain(value: Any) -> Any:
+    """A setting as it is, if a manifest can hold it; null for anything odd."""
+    if isinstance(value, list) and len(value) <= _MOST_VALUES:
+        return [_plain(item) if not isinstance(item, list) else None for item in value]
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, bool) or (type(value) in (int, float) and abs(value) < 1e30):
+        return value
+    return None

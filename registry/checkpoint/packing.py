@@ -9,7 +9,7 @@ from functools import lru_cache
 from registry.checkpoint.quantization import Layer
 from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
 
-_BITS = re.compile(r"W(?:FP)?(\d+)A|NF(\d)")
+_BITS = re.compile(r"W(?:FP)?([1-9]\d?)A|NF([1-9])")
 # v0 of ModelSlim packs these along rows or columns; W4A4_DYNAMIC has one value a byte.
 _ALWAYS_PACKED, _NEVER_PACKED = ("W4A16", "NF4"), ("W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC")
 

@@ -21,6 +21,8 @@ from registry.names import check_path
 
 CONFIG = "config.json"
 MAX_JSON = 512 * 2**20  # bytes; the description of a 1 TB model has about 17 MB
+MAX_CONFIG = 16 * 2**20  # bytes
+_MOST_TABLES = 100_000  # an index has two, a description some for each rotation
 # A header takes about this many bytes for a tensor, beside its name: one request brings it whole.
 _BYTES_PER_TENSOR = 96
 _FIRST_READ = 2**17  # bytes, where no index says how many tensors a shard has
@@ -276,10 +278,15 @@ class _Reader:
         """A JSON object; empty, with a fault of that kind, if the file does not hold one."""
         size, label = self.files[path], self.source.label
         try:
-            if size > MAX_JSON:
+            if size > (MAX_CONFIG if kind == "config" else MAX_JSON):
                 raise IntegrityError(f"{path} of {label} is {size} bytes of JSON: too large")
             early = self.early.pop(path, None)
             raw = early.result() if early else self.source.read(path, 0, size)
+            if kind != "config" and raw.count(b"[") + raw.count(b"{") > _MOST_TABLES:
+                raise IntegrityError(
+                    f"{path} of {label} is no flat table of tensors",
+                    remedy="Copy or download this file again.",
+                )
             try:
                 value = _parse(raw)
             except (ValueError, RecursionError) as error:

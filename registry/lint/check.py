@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from registry.finding import Finding
 from registry.lint.subject import Subject
-from registry.names import printable
+from registry.names import one_line
 
 ASCEND = "vllm-project/vllm-ascend#"
 
@@ -58,9 +58,9 @@ class Check:
             yield Finding(
                 self.id,
                 found.severity or self.severity,
-                printable(found.message),
-                self.fix if found.fix is None else printable(found.fix),
-                printable(found.where),
+                one_line(found.message),
+                self.fix if found.fix is None else one_line(found.fix),
+                one_line(found.where),
             )
 
 

@@ -31,6 +31,9 @@ def read_others(
     if method == "unknown" and (config.get("load_in_4bit") or config.get("load_in_8bit")):
         method = "bitsandbytes"
     tensors = checkpoint.tensors
+    algorithm = config.get("quant_algo")
+    # Looked at for each layer; whatever else it is, it is long.
+    config = {**config, "quant_algo": algorithm[:64] if isinstance(algorithm, str) else ""}
     layers = linear_layers(
         tensors.values(), components, lambda tensor: _scheme(tensor, method, config, tensors)
     )

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import regex
 
 # Patterns come with the artifact, and some take for ever; the standard library cannot be stopped.
+_LONGEST = 4096  # characters; ModelSlim joins the numbers of all layers in one expression
+_LARGE_REPEAT = regex.compile(r"\{\d*,?\d{3,}")
 _BUDGET = 2.0  # seconds for all of a list
 
 
@@ -26,10 +28,13 @@ class Patterns:
         self._expressions = []
         self._left = _BUDGET
         for text in texts:
-            if text.startswith("re:"):
+            expression = text.removeprefix("re:")
+            # A short text can ask for a compiled form of gigabytes: by large repetitions.
+            harmless = len(expression) <= _LONGEST and not _LARGE_REPEAT.search(expression)
+            if text.startswith("re:") and harmless:
                 try:
-                    self._expressions.append(regex.compile(text.removeprefix("re:")))
-                except (regex.error, RecursionError, OverflowError, MemoryError):
+                    self._expressions.append(regex.compile(expression))
+                except (regex.error, ValueError, RecursionError, OverflowError, MemoryError):
                     continue
 
     def __contains__(self, text: str) -> bool:

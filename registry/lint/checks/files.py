@@ -131,7 +131,7 @@ def pickle(subject: Subject) -> Iterator[Found]:
 )
 def executable(subject: Subject) -> Iterator[Found]:
     found = [path for path in subject.files if path.endswith(_BINARIES)]
-    found += [path for path in _disguised(subject, "executable") if path not in found]
+    found = list(dict.fromkeys([*found, *_disguised(subject, "executable")]))
     if found:
         yield Found(f"{some(found, 'files')} are programs", found[0])
 
@@ -184,7 +184,7 @@ def file_mode(subject: Subject) -> Iterator[Found]:
 
 def _closed_folders(subject: Subject) -> list[str]:
     root = subject.checkpoint.folder
-    if root is None:
+    if root is None or not root.is_dir():
         return []
     folders = {".", *(str(PurePosixPath(path).parent) for path in subject.files)}
     return [name for name in sorted(folders) if not (root / name).stat().st_mode & 0o055]
@@ -234,10 +234,8 @@ def _disguised(subject: Subject, kind: str) -> list[str]:
         if fault.kind == "shard" and fault.verdict == kind
     ]
     if subject.is_local:
-        found += [
-            path for path, seen in subject.disguises.items() if seen == kind and path not in found
-        ]
-    return found
+        found += [path for path, seen in subject.disguises.items() if seen == kind]
+    return list(dict.fromkeys(found))
 
 
 CHECKS = (

@@ -15,6 +15,8 @@ from registry.lint.subject import Subject
 
 # Routers are modules of their own class, vision and MTP have other classes' names; whether a
 # target such as Linear means them cannot be told from metadata.
+_LONGEST = 2**16  # characters of a practice file; real ones have some hundred
+_MOST_PATTERNS = 256
 _PLAIN = ("attention", "mlp", "experts")
 
 
@@ -59,8 +61,10 @@ def _practice(subject: Subject, path: str) -> list[tuple[list[str], list[str]]]:
     import yaml
 
     try:
-        practice = yaml.safe_load(subject.text(path) or "")
-    except (yaml.YAMLError, RecursionError, ValueError):
+        # All scalars as text: nothing is constructed, so nothing can be made to cost.
+        text = subject.text(path) or ""
+        practice = yaml.load(text[:_LONGEST], Loader=yaml.BaseLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError):
         return []
     spec = practice.get("spec") if isinstance(practice, Mapping) else None
     steps = spec.get("process") if isinstance(spec, Mapping) else None
@@ -91,7 +95,8 @@ def _in_practice(module: str, steps: list[tuple[list[str], list[str]]]) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    texts = [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    return texts[:_MOST_PATTERNS]
 
 
 CHECKS = (claimed_float,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 
 from registry.artifact import is_payload
 from registry.finding import ERROR, WARNING
@@ -123,15 +124,16 @@ def shards_incomplete(subject: Subject) -> Iterator[Found]:
             series[match.group(1), match.group(3)].add(int(match.group(2)))
     for (name, digits), numbers in sorted(series.items()):
         total = int(digits)
-        missing = [n for n in range(1, total + 1) if n not in numbers] if total < 10**5 else []
+        first = next(n for n in count(1) if n not in numbers)
+        missing = total - len(numbers)
         if not total:
             yield Found(
                 f"The shards of {name} bear the names of an unfinished run", f"{name}-00001"
             )
-        elif missing and not subject.checkpoint.index_paths:  # an index says it better
+        elif missing > 0 and not subject.checkpoint.index_paths:  # an index says it better
             yield Found(
-                f"Of {total} shards {len(missing)} are missing, the first is number {missing[0]}",
-                f"{name}-{missing[0]:05d}-of-{digits}.safetensors",
+                f"Of {total} shards {missing} are missing, the first is number {first}",
+                f"{name}-{first:05d}-of-{digits}.safetensors",
             )
 
 

@@ -84,7 +84,7 @@ CASES = {
             made(modelslim, put("a\nb.json", "{}")),
             # Nothing is wrong with its name: `symlink` tells what is.
             made(modelslim, finish(_dangling)),
-            where="a\nb.json",
+            where="a b.json",
             says="not a safe relative path",
         ),
     ],
