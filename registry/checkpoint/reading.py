@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -10,25 +9,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from registry.checkpoint.checkpoint import Checkpoint, Fault
-from registry.checkpoint.disguise import HEAD, disguise_of
+from registry.checkpoint.documents import MAX_CONFIG, MAX_JSON, parse_document
 from registry.checkpoint.safetensors import PREFIX, BrokenShard, Header, Tensor, read_header
 from registry.checkpoint.source import LocalSource, Source
 from registry.errors import IntegrityError, NotFoundError, QregError
 from registry.names import check_path
 
 CONFIG = "config.json"
-MAX_JSON = 512 * 2**20  # bytes; the description of a 1 TB model has about 17 MB
-MAX_CONFIG = 16 * 2**20  # bytes
-_MOST_TABLES = 100_000  # an index has two, a description some for each rotation
 # A header takes about this many bytes for a tensor, beside its name: one request brings it whole.
 _BYTES_PER_TENSOR = 96
 _FIRST_READ = 2**17  # bytes, where no index says how many tensors a shard has
 _CONNECTIONS = 8
 _OF_RANK = re.compile(r"model-rank-(\d{1,4})-part-\d{1,4}\.safetensors\Z")
-_LARGE_JSON = 2**20  # bytes
 
 
 def open_checkpoint(source: Path | Source) -> Checkpoint:
@@ -282,39 +275,10 @@ class _Reader:
                 raise IntegrityError(f"{path} of {label} is {size} bytes of JSON: too large")
             early = self.early.pop(path, None)
             raw = early.result() if early else self.source.read(path, 0, size)
-            if kind != "config" and raw.count(b"[") + raw.count(b"{") > _MOST_TABLES:
-                raise IntegrityError(
-                    f"{path} of {label} is no flat table of tensors",
-                    remedy="Copy or download this file again.",
-                )
-            try:
-                value = _parse(raw)
-            except (ValueError, RecursionError) as error:
-                kind_found = disguise_of(raw[:HEAD])
-                raise IntegrityError(
-                    f"{path} of {label} is not JSON"
-                    + (f" but looks like: {kind_found}" if kind_found else f": {error}"),
-                    remedy="Copy or download this file again.",
-                ) from error
-            if not isinstance(value, dict):
-                raise IntegrityError(
-                    f"{path} of {label} is not a JSON object",
-                    remedy="Copy or download this file again.",
-                )
+            return parse_document(f"{path} of {label}", raw, flat=kind != "config")
         except IntegrityError as error:
             self._fault(kind, path, error)
             return {}
-        return value
-
-
-def _parse(raw: bytes) -> Any:
-    """JSON; large files by a faster parser, which refuses what Python's writes (NaN)."""
-    if len(raw) > _LARGE_JSON:
-        try:
-            return msgspec.json.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-    return json.loads(raw.decode("utf-8"))
 
 
 def _and_more(items: list[str]) -> str:
