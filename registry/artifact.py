@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 from registry.errors import IntegrityError, UsageError
@@ -34,6 +35,7 @@ _NOT_PAYLOAD_FILES = frozenset(
 )
 _NOT_PAYLOAD_FOLDERS = frozenset({".git", ".cache", "._____temp", "__pycache__"})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_MOST_TABLES = 1_000_000
 
 
 @dataclass(frozen=True, order=True)
@@ -217,8 +219,11 @@ class Manifest:
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
         """Read the content of `qreg.json`; raises as `from_json`."""
+        # Lists take up to twenty times their text; a file of an artifact takes one table.
+        if content.count(b"[") + content.count(b"{") > _MOST_TABLES:
+            raise IntegrityError(f"{MANIFEST_FILE} is not a manifest: it has millions of tables")
         try:
-            value = json.loads(content, parse_constant=_refuse_constant)
+            value = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise IntegrityError(
                 f"{MANIFEST_FILE} is not JSON: {error}",
@@ -229,6 +234,13 @@ class Manifest:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):  # 1e999: it could not be written again
+        raise ValueError(f"{text[:40]} is beyond all numbers")
+    return value
 
 
 _SECTIONS: dict[str, type] = {

@@ -185,9 +185,7 @@ def _parse(shard: str, raw: bytes) -> dict[str, Any]:
         raise BrokenShard(shard, "its header is not JSON of tensors", "damaged")
     try:
         text = raw.decode("utf-8")
-        header = json.loads(text)
-        if isinstance(header, dict) and not _plain(raw, len(header)):
-            header = json.loads(text, object_pairs_hook=_no_duplicates)
+        header = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise BrokenShard(shard, f"its header is not JSON: {error}", "damaged") from error
     if not isinstance(header, dict):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from registry.finding import Finding
 from registry.lint.subject import Subject
 from registry.names import one_line
 
+_MOST = 100  # findings of one check; whoever has more mends those first, and is told so
+_LONGEST = 2000  # characters; names in an artifact may be longer
 ASCEND = "vllm-project/vllm-ascend#"
 
 
@@ -53,14 +56,17 @@ class Check:
     mendable: bool = False
 
     def findings(self, subject: Subject) -> Iterator[Finding]:
-        """What it finds, complete with severity and fix."""
-        for found in self.run(subject):
+        """What it finds, complete with severity and fix; of very many the first ones."""
+        found = list(islice(self.run(subject), _MOST + 1))
+        if len(found) > _MOST:
+            found[_MOST] = Found(f"There is more of this; the first {_MOST} findings are listed")
+        for one in found:
             yield Finding(
                 self.id,
-                found.severity or self.severity,
-                one_line(found.message),
-                self.fix if found.fix is None else one_line(found.fix),
-                one_line(found.where),
+                one.severity or self.severity,
+                one_line(one.message)[:_LONGEST],
+                self.fix if one.fix is None else one_line(one.fix),
+                one_line(one.where)[:_LONGEST],
             )
 
 

@@ -26,6 +26,8 @@ TARGETS: tuple[Target, ...] = (
     Target(CHIPS["A3"], tensor_parallel=16, data_parallel=2),
 )
 LOADED = (yaml,)
+MOST_FINDINGS = 10_000
+LONGEST_FINDING = 5000  # characters; the longest path has 1,024
 _NO_FILES = payload_digest(())
 
 
@@ -47,6 +49,8 @@ def examine(source: MemorySource, target: Target | None = None) -> Facts | None:
             _check_text("the error", error.message, error.remedy)
             return None
         check_facts(facts)
+        if len(findings) > MOST_FINDINGS:
+            raise Violation(f"{len(findings)} findings, which nobody reads")
         for finding in findings:
             check_finding(finding)
         carried = carried_manifest(source)
@@ -105,6 +109,8 @@ def check_finding(finding: Finding) -> None:
     if finding.severity not in SEVERITIES or not finding.message:
         raise Violation(f"{finding.id} is malformed")
     _check_text(finding.id, finding.message, finding.fix, finding.where)
+    if len(finding.message) + len(finding.where) > LONGEST_FINDING:
+        raise Violation(f"{finding.id} has a text without end")
 
 
 def _check_text(what: str, *texts: str) -> None:

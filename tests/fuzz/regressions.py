@@ -104,6 +104,9 @@ BROKEN: Mapping[str, Make] = {
         "float", config=_config(rope_scaling={"rope_type": "x", "factor": float("inf")})
     ),
     "infinite evidence": _with("float", manifest=_manifest(evidence=[{"x": float("nan")}])),
+    "evidence beyond all numbers": _with(
+        "float", manifest=_manifest(evidence=[{"x": "big"}]).replace(b'"big"', b"1e999")
+    ),
     "evidence of words": _with("float", manifest=_manifest(evidence=["word", 1])),
     # KeyError, IndexError, AttributeError, OverflowError: YAML's types
     "practice of no time": _with("float", practice=b"!!timestamp x"),
@@ -154,10 +157,14 @@ def _ignoring(*patterns: str, layers: int = 1) -> Files:
     return _many(layers, **{**INT8_CONFIG, "ignore": list(patterns)})
 
 
-def _including(count: int) -> bytes:
-    words = ", ".join(f"{n:x}*" for n in range(count))
-    step = f"{{type: linear_quant, include: [{words}]}}"
-    return f"spec: {{process: [{step}]}}".encode()
+def _including(count: int, each: int = 10**9) -> bytes:
+    """A practice that includes many patterns, so many in each step."""
+    words = [f"{n:x}*" for n in range(count)]
+    steps = [
+        f"{{type: linear_quant, include: [{','.join(words[at : at + each])}]}}"
+        for at in range(0, count, each)
+    ]
+    return f"spec: {{process: [{','.join(steps)}]}}".encode()
 
 
 def _lists(size: int) -> bytes:
@@ -174,12 +181,20 @@ def _merging(levels: int) -> bytes:
 COSTLY: Mapping[str, Make] = {
     "pattern that takes hours to compile": lambda: _ignoring("re:(){99999}"),
     "pattern that takes 8 GB to compile": lambda: _ignoring(r"re:(?:\X{9999}){9999}"),
+    "pattern of repeats in repeats": lambda: _ignoring("re:((((){99}){99}){99}){99}"),
+    "pattern with room in its repeat": lambda: _ignoring("re:(?x)(){ 99999 }"),
     "slow pattern for each layer": lambda: _ignoring("re:(?:.|..)+[!?]", layers=300),
     "many patterns": lambda: _ignoring(*(f"re:x{n}" for n in range(5000)), layers=1000),
+    "half a million patterns": lambda: _ignoring(*(f"re:x{n}" for n in range(500_000))),
+    "many groups": lambda: _many(
+        600, "I8", quant_method="compressed-tensors",
+        config_groups={str(n): {"weights": {}, "targets": ["re:x"]} for n in range(20_000)},
+    ),
     "numbers to the base of 60": _with("float", practice=b"a: " + b":".join([b"1"] * 500_000)),
     "tables merged into each other": _with("float", practice=_merging(30)),
     "practice of a megabyte": _with("float", practice=b"a: [" + b"x, " * 1_300_000 + b"]"),
     "many patterns in a practice": lambda: {**_many(300), PRACTICE: _including(30_000)},
+    "many steps in a practice": lambda: {**_many(8000), PRACTICE: _including(10_800, 180)},
     "many programs": lambda: {
         **SEEDS["float"](),
         **{f"{n}.so": b"x" for n in range(80_000)}, **{f"{n}": b"MZ" for n in range(80_000)},
@@ -187,6 +202,16 @@ COSTLY: Mapping[str, Make] = {
     "header of 90 MB of lists": lambda: {**SEEDS["float"](), SHARD: _lists(90 * 10**6)},
     "configuration of 100 MB of lists": lambda: {
         **SEEDS["float"](), "config.json": b'{"a": ' + _lists(10**8)[8:] + b"}"
+    },
+    "manifest of 200 MB of lists": lambda: {
+        **SEEDS["float"](), MANIFEST: b'{"a": [' + b"[]," * (2 * 10**8 // 3) + b"0]}"
+    },
+    "names that lead outside": lambda: {
+        **SEEDS["float"](),
+        INDEX: json_bytes({"weight_map": {str(n): f"../{n}" for n in range(50_000)}}),
+    },
+    "name of ten million characters": lambda: {
+        **SEEDS["modelslim"](), DESCRIPTION: json_bytes({"x" * 10**7: "W8A8"})
     },
     "names of many unfinished shards": lambda: {
         **SEEDS["float"](), **{f"x{n}-00001-of-99999.safetensors": b"" for n in range(15_000)}

@@ -123,6 +123,9 @@ def _duplicated(draw: st.DrawFn, entries: Mapping[str, Any], name: str) -> bytes
         own = json.dumps(entries[name])
         both = draw(st.sampled_from((f"{{{pair}, {own[1:]}", f"{own[:-1]}, {pair}}}")))
         return before.replace(json.dumps(_HERE), both).encode()
+    if draw(st.booleans()):  # a second value that has few marks of its own, beside metadata
+        metadata = draw(st.dictionaries(st.sampled_from("abc"), st.just("x")))
+        before = f'{{"__metadata__": {json.dumps(metadata)}, {before[1:]}'
     both = draw(st.sampled_from((f"{{{pair}, {before[1:]}", f"{before[:-1]}, {pair}}}")))
     return both.encode()
 

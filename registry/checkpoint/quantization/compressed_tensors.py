@@ -8,6 +8,7 @@ vLLM Ascend maps it to one, and a name made the same way where it does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
@@ -19,11 +20,12 @@ from registry.checkpoint.quantization.layers import (
     layer_module,
     linear_layers,
 )
-from registry.checkpoint.quantization.patterns import Patterns
+from registry.checkpoint.quantization.patterns import Budget, Patterns
 from registry.checkpoint.safetensors import Tensor
 from registry.names import printable
 
 Group = Mapping[str, Any]
+_MOST_GROUPS = 256  # real configurations have a few; each is held against each layer
 
 
 def read_compressed_tensors(
@@ -105,7 +107,8 @@ def _matcher(groups: list[Group]) -> Callable[[str], str]:
     ]
     if len(groups) == 1:
         return lambda module: names[0]
-    targets = [Patterns(_texts(group.get("targets"))) for group in groups]
+    budget = Budget()
+    targets = [Patterns(_texts(group.get("targets")), budget) for group in groups]
 
     def find(module: str) -> str:
         # A name or pattern is more specific than a class such as Linear.
@@ -145,7 +148,8 @@ def _cache(
 def _groups(config: Mapping[str, Any]) -> list[Group]:
     groups = config.get("config_groups")
     found = groups.values() if isinstance(groups, Mapping) else ()
-    return [g for g in found if isinstance(g, Mapping) and isinstance(g.get("weights"), Mapping)]
+    sound = (g for g in found if isinstance(g, Mapping) and isinstance(g.get("weights"), Mapping))
+    return list(islice(sound, _MOST_GROUPS))
 
 
 def _args(group: Group, part: str) -> Mapping[str, Any]:

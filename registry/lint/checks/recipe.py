@@ -16,7 +16,7 @@ from registry.lint.subject import Subject
 # Routers are modules of their own class, vision and MTP have other classes' names; whether a
 # target such as Linear means them cannot be told from metadata.
 _LONGEST = 2**16  # characters of a practice file; real ones have some hundred
-_MOST_PATTERNS = 256
+_MOST_PATTERNS = 512  # of a practice file; each is held against each layer
 _PLAIN = ("attention", "mlp", "experts")
 
 
@@ -68,9 +68,14 @@ def _practice(subject: Subject, path: str) -> list[tuple[list[str], list[str]]]:
         return []
     spec = practice.get("spec") if isinstance(practice, Mapping) else None
     steps = spec.get("process") if isinstance(spec, Mapping) else None
-    return [
-        (_texts(step.get("include")), _texts(step.get("exclude"))) for step in _quantizing(steps)
-    ]
+    found, left = [], _MOST_PATTERNS
+    for step in _quantizing(steps):
+        include, exclude = _texts(step.get("include")), _texts(step.get("exclude"))
+        left -= len(include) + len(exclude)
+        if left < 0:
+            break
+        found.append((include, exclude))
+    return found
 
 
 def _quantizing(steps: Any) -> Iterator[Mapping[str, Any]]:
@@ -95,8 +100,7 @@ def _in_practice(module: str, steps: list[tuple[list[str], list[str]]]) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
-    texts = [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-    return texts[:_MOST_PATTERNS]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 CHECKS = (claimed_float,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from registry.checkpoint.quantization.patterns import Patterns
+from registry.checkpoint.quantization.patterns import Budget, Patterns
 
 
 def test_names_and_expressions() -> None:
@@ -33,3 +33,15 @@ def test_a_pattern_without_end_is_given_up() -> None:
     for number in range(1000):
         patterns.match("x" * 40 + f"{number}.{'a' * 40}!")
     assert time.monotonic() - began < 20
+
+
+def test_small_repetitions_are_usual_and_large_ones_name_nothing() -> None:
+    assert Patterns([r"re:.*layers\.\d{1,2}\.mlp"]).match("model.layers.31.mlp")
+    for expression in ("(x{99}){99}", "x{1,9999}", "(?x)x{ 9999 }", "(?ix:x){1}"):
+        assert not Patterns([f"re:{expression}"]).match("x" * 20_000), expression
+
+
+def test_lists_can_share_their_time() -> None:
+    budget = Budget(0.0)
+    assert not Patterns(["re:x"], budget).match("x")
+    assert Patterns(["x"], budget).match("x")  # names cost nothing

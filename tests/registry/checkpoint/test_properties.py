@@ -130,6 +130,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     [
         r'{"a": {"dtype": "I8", "\u0064type": "U8", "shape": [4], "data_offsets": [0, 4]}}',
         '{"a": 0, "a": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}}',
+        '{"__metadata__": {"format": "pt"}, "a": "z", '
+        '"a": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}}',
+        '{"__metadata__": {}, "a": 0, "a": 0, "a": 0, "a": 0, '
+        '"a": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}}',
         r'{"a": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}, '
         r'"\u0061": {"\u0064type": "U8", "\u0073hape": [4], "\u0064ata_offsets": [0, 4]}}',
     ],
