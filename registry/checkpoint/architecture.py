@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from registry.checkpoint.families import Family, family_of
+from registry.checkpoint.families import EXTRA_EMBEDDING_ROWS, Family, family_of
 from registry.names import printable
 
 _MOST_VALUES = 4096  # long RoPE has one factor a dimension
-# DeepSeek V4's `compress_ratios`, as transformers 5.17 names them.
-_COMPRESSION = {
-    0: "sliding_attention",
-    4: "compressed_sparse_attention",
-    128: "heavily_compressed_attention",
-}
+_MOST_LAYERS = 100_000
+# Names of transformers 5.17's `mlp_layer_types`.
+_MLP_KINDS = ("dense", "sparse", "moe", "hash_moe")
 
 
 @dataclass(frozen=True)
@@ -29,10 +26,13 @@ class Architecture:
         family: the family's name, None for a model type that qreg does not know.
         layers: decoder layers, without MTP layers.
         attention: `mla`, `gqa` (also for plain multi-head attention), or None if unknown.
-        layer_types: layers by kind of attention: `full_attention`, `sliding_attention`, …
+        layer_types: layers by kind of attention: `full_attention`, `sliding_attention`, …; empty
+            if unknown.
         experts: routed experts of a layer; experts_per_token of them are active.
         moe_layers: layers that have experts.
+        sliding_window: tokens that sliding attention looks at; None where no window is used.
         mtp_layers: multi-token prediction layers that config.json announces.
+        rope_theta: that of the layers with full attention, where kinds of layers differ.
         rope_scaling: config.json's table, with the type under `rope_type`.
         index_topk: tokens that sparse attention looks at.
         vision: whether a vision tower is part of it.
@@ -53,7 +53,7 @@ class Architecture:
     experts_per_token: int | None
     kv_lora_rank: int | None
     rope_head_dim: int | None
-    tied_embeddings: bool
+    tied_embeddings: bool | None
     remote_code: bool
     family: str | None = None
     attention: str | None = None
@@ -68,7 +68,7 @@ class Architecture:
     layer_types: Mapping[str, int] = field(default_factory=dict)
     sliding_window: int | None = None
     index_topk: int | None = None
-    mtp_layers: int = 0
+    mtp_layers: int | None = None
     rope_theta: float | None = None
     rope_scaling: Mapping[str, Any] | None = None
     vision: bool = False
@@ -77,6 +77,13 @@ class Architecture:
     def is_moe(self) -> bool:
         """Whether it routes tokens to experts."""
         return bool(self.experts)
+
+    @property
+    def embedding_rows(self) -> int | None:
+        """Rows of the token embedding: one for each token, and those that the family adds."""
+        if self.vocab_size is None:
+            return None
+        return self.vocab_size + EXTRA_EMBEDDING_ROWS.get(self.family or "", 0)
 
     @property
     def kv_bytes_per_token(self) -> int | None:
@@ -108,6 +115,7 @@ class _Facts:
         self.config = config
         self.text: Mapping[str, Any] = text if isinstance(text, Mapping) else config
         self.family: Family | None = family_of(config, self.text)
+        self.defaults: Mapping[str, Any] = self.family.defaults if self.family else {}
 
     def read(self) -> Architecture:
         family = self.family
@@ -159,7 +167,7 @@ class _Facts:
             nope_head_dim=self.integer("qk_nope_head_dim"),
             v_head_dim=self.integer("v_head_dim"),
             layer_types=self._layer_types(layers),
-            sliding_window=self.integer("sliding_window"),
+            sliding_window=self.window,
             index_topk=self.integer("index_topk"),
             mtp_layers=self._mtp_layers(),
             rope_theta=self._rope_theta(),
@@ -167,107 +175,124 @@ class _Facts:
             vision="vision_config" in self.config,
         )
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that sliding attention looks at; None where no window is used."""
+        if self._has("use_sliding_window") and self.value("use_sliding_window") is not True:
+            return None
+        return self.integer("sliding_window") or None
+
     def value(self, key: str) -> Any:
-        """The language model's value, the whole model's, or the family's default."""
-        for section in (self.text, self.config, self.family.defaults if self.family else {}):
+        """The language model's value, the whole model's, or the family's default.
+
+        A null of config.json takes the place of the default, as in configuration classes.
+        """
+        for section in (self.text, self.config):
             if section.get(key) is not None:
                 return section[key]
-        return None
+        return None if self._says(key) else self.defaults.get(key)
 
     def integer(self, *keys: str) -> int | None:
-        """The first of some keys that holds a whole number of a size that models can have."""
-        for key in keys:
+        """The first of some keys that holds a whole number of a size that models can have.
+
+        Keys are names for one thing, so that a default counts only where none of them is there.
+        """
+        said = [key for key in keys if self._says(key)]
+        for key in said or keys:
             value = self.value(key)
             if type(value) is int and 0 <= value < 2**48:
                 return value
         return None
 
+    def _says(self, key: str) -> bool:
+        return key in self.text or key in self.config
+
+    def _has(self, key: str) -> bool:
+        return self._says(key) or key in self.defaults
+
     def word(self, key: str, section: Mapping[str, Any] | None = None) -> str | None:
         value = self.value(key) if section is None else section.get(key)
         return printable(value) if isinstance(value, str) else None
 
-    def _tied(self) -> bool:
+    def _tied(self) -> bool | None:
         """The whole model's word counts; a text section may repeat its class's default."""
         for section in (self.config, self.text):
             if isinstance(section.get("tie_word_embeddings"), bool):
                 return bool(section["tie_word_embeddings"])
-        return bool(self.family and self.family.defaults.get("tie_word_embeddings"))
+        return bool(self.defaults.get("tie_word_embeddings")) if self.family else None
 
     def _shared_experts(self) -> int | None:
         counted = self.integer("n_shared_experts", "num_shared_experts")
-        if counted is None and self.integer("shared_expert_intermediate_size"):
+        if counted is None and self.family and self.integer("shared_expert_intermediate_size"):
             return 1  # Qwen's MoE models have one, of a size of its own
         return counted
 
     def _moe_layers(self, layers: int) -> int | None:
-        """Layers with experts, by the keys that name the dense ones."""
-        if layers > 100_000:
+        """Layers with experts: as listed, or by the keys that name the dense ones.
+
+        What numbers like a step count from is for each family to say, so of unknown ones only
+        lists of layers count.
+        """
+        if layers > _MOST_LAYERS:
             return None
-        explicit = self.value("moe_layers")
-        if isinstance(explicit, list):
-            return len(explicit)
-        step = self.integer("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq")
-        first = self.integer("first_k_dense_replace") or 0
-        dense = self.value("mlp_only_layers")
-        dense = set(dense) if isinstance(dense, list) and all(type(n) is int for n in dense) else ()
-        if not step:
-            return max(0, layers - first)
+        listed, kinds = self.value("moe_layers"), self.value("mlp_layer_types")
+        if isinstance(listed, list):
+            return len(_numbers(listed, layers))
+        if isinstance(kinds, list) and kinds and all(kind in _MLP_KINDS for kind in kinds):
+            return sum(1 for kind in kinds[:layers] if kind != "dense")
+        steps = ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq")
+        step, first = self.integer(*steps), self.integer("first_k_dense_replace") or 0
+        listed = self.value("mlp_only_layers")
+        if self.family is None and (not isinstance(listed, list) or first or step not in (None, 1)):
+            return None
+        dense = _numbers(listed, layers) if isinstance(listed, list) else frozenset()
         offset = 0 if self.integer("moe_layer_freq") else 1
-        return sum(1 for n in range(first, layers) if (n + offset) % step == 0 and n not in dense)
+        sparse = (n for n in range(first, layers) if (n + offset) % (step or 1) == 0)
+        return sum(1 for n in sparse if n not in dense)
 
     def _layer_types(self, layers: int | None) -> dict[str, int]:
         """Layers by kind of attention, where config.json or its family tells."""
         listed = self.value("layer_types")
         if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
             return dict(Counter(listed[:layers]).most_common())
-        if not layers or layers > 100_000:
+        if not self.family or not layers or layers > _MOST_LAYERS:
             return {}
-        ratios = self.value("compress_ratios")
-        if isinstance(ratios, list):
-            kinds = [_COMPRESSION.get(r) if type(r) is int else None for r in ratios[:layers]]
-            return dict(Counter(kind for kind in kinds if kind).most_common())
-        if self.integer("index_topk"):
-            return {"sparse_attention": layers}
-        interval = self.integer("full_attention_interval")
-        if interval:
-            return {
-                "linear_attention": layers - layers // interval,
-                "full_attention": layers // interval,
-            }
-        pattern = self.integer("sliding_window_pattern")
-        if pattern and self.integer("sliding_window"):
-            return {
-                "sliding_attention": layers - layers // pattern,
-                "full_attention": layers // pattern,
-            }
-        return {"full_attention": layers} if self.family else {}
+        kinds = self.family.kinds(self, layers)
+        return dict(Counter(kind for kind in kinds if kind).most_common())
 
-    def _mtp_layers(self) -> int:
+    def _mtp_layers(self) -> int | None:
         if self.value("use_mtp") is False:
             return 0
-        return (
-            self.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
-            or 0
+        announced = self.integer(
+            "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules"
         )
+        return 0 if announced is None and self.family else announced
 
-    def _rope(self) -> Mapping[str, Any]:
-        parameters = self.value("rope_parameters")
-        return parameters if isinstance(parameters, Mapping) else {}
+    def _rope(self, key: str) -> Mapping[str, Any]:
+        """A table of RoPE; that of full attention where there is one for each kind of layer."""
+        table = self.value(key)
+        if not isinstance(table, Mapping):
+            return {}
+        full = table.get("full_attention")
+        return full if isinstance(full, Mapping) else table
 
     def _rope_theta(self) -> float | None:
-        theta: Any = self.value("rope_theta") or self._rope().get("rope_theta")
+        theta: Any = self._rope("rope_parameters").get("rope_theta") or self.value("rope_theta")
         return float(theta) if type(theta) in (int, float) and abs(theta) < 1e30 else None
 
     def _rope_scaling(self) -> Mapping[str, Any] | None:
         """The scaling, or None where positions are not scaled."""
-        table = self.value("rope_scaling") or self._rope()
-        if not isinstance(table, Mapping):
-            return None
+        table = self._rope("rope_scaling") or self._rope("rope_parameters")
         kind = table.get("rope_type") or table.get("type")
         if not isinstance(kind, str) or kind == "default":
             return None
         settings = {printable(k): _plain(v) for k, v in table.items() if k != "type"}
         return {**settings, "rope_type": printable(kind)}
+
+
+def _numbers(listed: list[Any], layers: int) -> frozenset[int]:
+    """Numbers of layers, without what is none."""
+    return frozenset(n for n in listed if type(n) is int and 0 <= n < layers)
 
 
 def _plain(value: Any) -> Any:

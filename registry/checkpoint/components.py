@@ -35,9 +35,10 @@ _RULES = tuple(
         ("norm", r"norm\w*\.|\.ln_\w+\."),
         (
             "attention",
-            r"\.(self_attn|attn|attention|linear_attn|self_attention|indexer|mixer)\.",
+            r"\.(self_attn|cross_attn|cross_attn_attn_gate|attn|attention|linear_attn|"
+            r"self_attention|indexer|mixer)\.",
         ),
-        ("mlp", r"\.(mlp|feed_forward|ffn|block_sparse_moe)\."),
+        ("mlp", r"\.(mlp|cross_attn_mlp_gate|feed_forward|ffn|block_sparse_moe)\."),
     )
 )
 COMPONENTS = (*(name for name, _ in _RULES), "other")

@@ -148,13 +148,12 @@ def embedding(subject: Subject) -> Iterator[Found]:
     if not tables:
         yield Found("There is no embedding of tokens", "embed_tokens.weight")
         return
-    rows, vocabulary = tables[0].shape[:1], architecture.vocab_size
-    vocabulary = -(-(vocabulary or 0) // max(1, subject.checkpoint.ranks))
-    if vocabulary and rows != (vocabulary,):
-        yield Found(
-            f"{tables[0].name} is {list(tables[0].shape)}, vocab_size is {vocabulary}",
-            tables[0].name,
-        )
+    vocabulary, rows = architecture.vocab_size, architecture.embedding_rows
+    rows = -(-(rows or 0) // max(1, subject.checkpoint.ranks))
+    if rows and tables[0].shape[:1] != (rows,):
+        due = "" if rows == vocabulary else f", which asks for {rows} rows"
+        text = f"{tables[0].name} is {list(tables[0].shape)}, vocab_size is {vocabulary}{due}"
+        yield Found(text, tables[0].name)
 
 
 @check(

@@ -179,6 +179,41 @@ def test_an_unknown_type_is_reported_and_nothing_is_guessed() -> None:
     assert facts.family is None and facts.attention is None
     assert (facts.layers, facts.heads, facts.dtype) == (6, 8, "float16")
     assert facts.kv_heads is None and facts.head_dim is None and not facts.layer_types
+    assert facts.mtp_layers is None and facts.tied_embeddings is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        # Jamba: experts in every second layer, as only its own code knows
+        {"model_type": "jamba", "expert_layer_period": 2, "expert_layer_offset": 1},
+        {},
+        {"first_k_dense_replace": 1, "moe_layer_freq": 2},
+        {"decoder_sparse_step": 2, "mlp_only_layers": []},
+        {"shared_expert_intermediate_size": 64, "index_topk": 64, "full_attention_interval": 2},
+        {"sliding_window": 64, "sliding_window_pattern": 2, "compress_ratios": [0] * 6},
+        {"no_rope_layers": [1] * 6, "cross_attention_layers": [3]},
+    ],
+)
+def test_keys_of_an_unknown_type_are_not_interpreted(config: dict[str, Any]) -> None:
+    facts = read_architecture({"num_hidden_layers": 6, "num_experts": 8, **config})
+    assert facts.experts == 8 and facts.family is None
+    assert facts.moe_layers is None and facts.shared_experts is None and not facts.layer_types
+
+
+def test_what_an_unknown_type_lists_counts() -> None:
+    base = {"model_type": "new", "num_hidden_layers": 4, "num_experts": 8}
+    for layers in (
+        {"moe_layers": [1, 3]},
+        {"mlp_only_layers": [0, 2]},
+        {"mlp_layer_types": ["dense", "sparse", "dense", "sparse"]},
+    ):
+        assert read_architecture({**base, **layers}).moe_layers == 2, layers
+    kinds = ["mamba", "mamba", "mamba", "attention"]
+    listed = read_architecture({**base, "layer_types": kinds, "num_nextn_predict_layers": 1})
+    assert listed.layer_types == {"mamba": 3, "attention": 1} and listed.mtp_layers == 1
+    odd = read_architecture({**base, "mlp_layer_types": ["dense", "strange"]})
+    assert odd.moe_layers is None
 
 
 @pytest.mark.parametrize(
@@ -189,6 +224,9 @@ def test_an_unknown_type_is_reported_and_nothing_is_guessed() -> None:
         {"model_type": "qwen3", "num_hidden_layers": 10**30, "rope_scaling": [1]},
         {"model_type": ["qwen3"], "architectures": "x", "text_config": 3},
         {"model_type": "gemma3_text", "num_hidden_layers": 10**9, "sliding_window": 4},
+        {"model_type": "llama4", "num_hidden_layers": 10**9, "no_rope_layers": {}},
+        {"model_type": "mllama", "num_hidden_layers": 10**9, "cross_attention_layers": [[], "3"]},
+        {"num_hidden_layers": 10**9, "num_experts": 2, "mlp_layer_types": [[]], "moe_layers": 1},
     ],
 )
 def test_nonsense_is_not_believed(config: dict[str, Any]) -> None:
@@ -199,8 +237,12 @@ def test_nonsense_is_not_believed(config: dict[str, Any]) -> None:
 
 def test_families_name_no_unknown_field() -> None:
     known = {
-        "head_dim", "num_key_value_heads", "tie_word_embeddings", "sliding_window_pattern",
-        "full_attention_interval", "interleave_moe_layer_step",
+        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings",
+        "tie_word_embeddings", "rope_theta", "full_attention_interval",
+        "use_sliding_window", "sliding_window", "sliding_window_pattern", "max_window_layers",
+        "num_experts", "num_local_experts", "num_experts_per_tok", "moe_intermediate_size",
+        "n_shared_experts", "shared_expert_intermediate_size", "interleave_moe_layer_step",
     }  # fmt: skip
     for family in FAMILIES.values():
         assert set(family.defaults) <= known

@@ -48,6 +48,16 @@ def _vocabulary(size: int) -> Change:
     return lambda model: model.config["text_config"].update(vocab_size=size)
 
 
+def _llama_vision(rows: int) -> Change:
+    """The language model of Llama 3.2 Vision, whose embedding has 8 rows beyond vocab_size."""
+
+    def change(model: Model) -> None:
+        model.config.update(model_type="mllama_text_model")
+        model.tensors["model.embed_tokens.weight"] = ("BF16", (rows, 64))
+
+    return change
+
+
 def _vision_first(model: Model) -> None:
     """The vision tower stands before the language model."""
     order = sorted(model.tensors, key=lambda name: "visual" not in name)
@@ -146,6 +156,13 @@ CASES = {
             made(vision, _vision_first, arrange(shards=20)),
             where="model.language_model.embed_tokens.weight",
             says="[96, 64], vocab_size is 100",
+        ),
+        Case(
+            "without the rows that the family adds",
+            made(floating, _llama_vision(96)),
+            made(floating, _llama_vision(104)),
+            where="model.embed_tokens.weight",
+            says="[96, 64], vocab_size is 96, which asks for 104 rows",
         ),
     ],
     "lm-head": [
