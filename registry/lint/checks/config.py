@@ -56,22 +56,6 @@ def quantization_unexplained(subject: Subject) -> Iterator[Found]:
 
 
 @check(
-    "nothing-quantized",
-    ERROR,
-    prevents="A float model is taken for a quantized one: wrong memory, wrong kernels, OOM.",
-    seen=f"{ASCEND}9894, {ASCEND}1127; a misspelt recipe ends llmcompressor 0.14 with success",
-    fix="Quantize again and look at the tool's log, or remove the description.",
-)
-def nothing_quantized(subject: Subject) -> Iterator[Found]:
-    quantization = subject.quantization
-    claims = quantization.method != "none" and not quantization.computations
-    if not claims or not quantization.layers or subject.checkpoint.faults:
-        return
-    if all(layer.scheme == FLOAT for layer in quantization.layers):
-        yield Found(f"It is marked as {quantization.method}, but every layer is float")
-
-
-@check(
     "mostly-float",
     WARNING,
     prevents="The model takes far more memory than its name promises.",
@@ -205,7 +189,6 @@ def generation_config_missing(subject: Subject) -> Iterator[Found]:
 CHECKS = (
     quantization_config_left,
     quantization_unexplained,
-    nothing_quantized,
     mostly_float,
     architecture_unknown,
     architectures,

@@ -9,11 +9,9 @@ from tests.registry.lint.cases.case import Case
 from tests.registry.lint.cases.changes import (
     arrange,
     configure,
-    describe,
     put,
     remove,
     requantize,
-    store,
 )
 
 _FP8: dict[str, Any] = {
@@ -27,7 +25,6 @@ _CODE = {"AutoModelForCausalLM": "modeling_novel.NovelForCausalLM"}
 _ELSEWHERE = {"AutoModelForCausalLM": "org/novel--modeling_novel.NovelForCausalLM"}
 _TOKENIZER = {"auto_map": {"AutoTokenizer": ["tokenization_novel.NovelTokenizer", None]}}
 _TEMPLATE = {"chat_template": "{{ messages }}"}
-_CACHE = {"kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor"}}
 
 
 def _as_text(**values: Any) -> Change:
@@ -50,16 +47,6 @@ def _renamed_config(model: Model) -> None:
     model.config["compression_config"] = model.config.pop("quantization_config")
 
 
-def _cache_only(model: Model) -> None:
-    """compressed-tensors for keys and values alone."""
-    config = {"quant_method": "compressed-tensors", "format": "dense", "config_groups": {}}
-    model.config["quantization_config"] = {**config, **_CACHE}
-    for layer in range(2):
-        for part in ("k_scale", "v_scale"):
-            model.add(f"model.layers.{layer}.self_attn.{part}", ("BF16", (1,)))
-
-
-_FLOAT = requantize(".", "FLOAT")
 CASES = {
     "quantization-config-left": [
         Case(
@@ -91,25 +78,6 @@ CASES = {
             made(compressed, _renamed_config),
             where=None,
             says="Nothing says how",
-        ),
-    ],
-    "nothing-quantized": [
-        Case(
-            "described, but every layer is float",
-            made(modelslim, _FLOAT),
-            made(
-                modelslim,
-                _FLOAT,
-                describe(kv_cache_type="C8"),
-                store("model.layers.0.self_attn.k_proj.kv_cache_scale", "F32", 32, kind="C8"),
-            ),
-            says="marked as modelslim",
-        ),
-        Case(
-            "configured, but every layer is float",
-            made(compressed, _FLOAT),
-            made(floating, _cache_only),
-            says="marked as compressed-tensors",
         ),
     ],
     "mostly-float": [
