@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registry.lint.check import Check
 from registry.lint.checks import (
+    code,
     config,
     description,
     dtypes,
@@ -21,6 +22,7 @@ CATALOGUE: tuple[Check, ...] = (
     *files.CHECKS,
     *description.CHECKS,
     *config.CHECKS,
+    *code.CHECKS,
     *layers.CHECKS,
     *structure.CHECKS,
     *dtypes.CHECKS,

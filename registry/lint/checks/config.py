@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN
 from registry.finding import ERROR, INFO, WARNING
@@ -13,6 +12,11 @@ from registry.lint.subject import Subject
 TOKENIZERS = (
     "tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "spiece.model",
     "tekken.json", "sentencepiece.bpe.model", "vocab.txt",
+)  # fmt: skip
+# Keys of other methods' settings, by which loaders know those that name none.
+_FOREIGN = (
+    "load_in_4bit", "load_in_8bit", "bits", "q_group_size", "weight_block_size", "fmt",
+    "config_groups", "quant_algo",
 )  # fmt: skip
 # Models whose engines build prompts in code (vLLM's tokenizer modes), without a template.
 _OWN_PROMPTS = ("deepseek_v32", "deepseek_v4")
@@ -30,10 +34,17 @@ _OWN_PROMPTS = ("deepseek_v32", "deepseek_v4")
 )
 def quantization_config_left(subject: Subject) -> Iterator[Found]:
     config = subject.config_of_quantization
-    # MindIE's format puts a section of its own there, which names no method.
-    if subject.is_modelslim and config.get("quant_method") not in (None, "ascend"):
-        method = str(config["quant_method"])[:40]
-        yield Found(f"config.json still has the quantization_config of {method}", "config.json")
+    method = config.get("quant_method")
+    if not subject.is_modelslim or method == "ascend":
+        return
+    if method is not None:
+        text = f"config.json still has the quantization_config of {str(method)[:40]}"
+        yield Found(text, "config.json")
+    # MindIE's format puts a section of its own there, which names no method. vLLM Ascend takes any
+    # that names none for its own; others, such as transformers, guess by such keys.
+    elif foreign := [key for key in _FOREIGN if config.get(key)]:
+        text = f"config.json still has a quantization_config with {foreign[0]}, of another method"
+        yield Found(text, "config.json", WARNING)
 
 
 @check(
@@ -103,40 +114,6 @@ def architectures(subject: Subject) -> Iterator[Found]:
 
 
 @check(
-    "remote-code-missing",
-    ERROR,
-    prevents="--trust-remote-code is given, and the code is not there, or comes from the internet.",
-    seen="clusters without internet; quantizers that copy .json files only",
-    fix="Copy the .py files from the base model (qreg lint --fix --base MODEL).",
-    mendable=True,
-)
-def remote_code_missing(subject: Subject) -> Iterator[Found]:
-    wanted: dict[str, str] = {}
-    for path in ("config.json", "tokenizer_config.json"):
-        config = subject.checkpoint.config if path == "config.json" else subject.settings(path)
-        for reference in _code_references(config.get("auto_map")):
-            wanted.setdefault(reference, path)
-    for reference, path in wanted.items():
-        repository, separator, name = reference.rpartition("--")
-        file = f"{name.partition('.')[0]}.py"
-        if separator:
-            yield Found(
-                f"{path} takes {name} from the repository {repository[:80]!r}, not from here",
-                path,
-                WARNING,
-                fix="Copy that file here and name it without the repository.",
-            )
-        elif file not in subject.files:
-            yield Found(f"{path} names {reference[:80]}, but {file[:80]} is not there", path)
-
-
-def _code_references(auto_map: Any) -> list[str]:
-    values = auto_map.values() if isinstance(auto_map, Mapping) else ()
-    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    return [value for value in flat if isinstance(value, str)]
-
-
-@check(
     "tokenizer-missing",
     ERROR,
     prevents="The server stops before it loads a weight: no tokenizer.",
@@ -146,8 +123,21 @@ def _code_references(auto_map: Any) -> list[str]:
 )
 def tokenizer_missing(subject: Subject) -> Iterator[Found]:
     names = {path for path in subject.files if "/" not in path}
-    if not names.intersection(TOKENIZERS) and not any(n.endswith(".tiktoken") for n in names):
+    found = names.intersection(TOKENIZERS)
+    if any(name.endswith(".tiktoken") for name in names):
+        return
+    if not found:
         yield Found("There is no tokenizer")
+    # A tokenizer of the model's own code may do with less.
+    elif found == {"vocab.json"} and "merges.txt" not in names and not _has_own_tokenizer(subject):
+        text = "vocab.json is half a tokenizer; there is neither merges.txt nor tokenizer.json"
+        yield Found(text, "vocab.json")
+
+
+def _has_own_tokenizer(subject: Subject) -> bool:
+    sections = (subject.settings("tokenizer_config.json"), subject.checkpoint.config)
+    maps = [section.get("auto_map") for section in sections]
+    return any("AutoTokenizer" in auto_map for auto_map in maps if isinstance(auto_map, dict))
 
 
 @check(
@@ -192,7 +182,6 @@ CHECKS = (
     mostly_float,
     architecture_unknown,
     architectures,
-    remote_code_missing,
     tokenizer_missing,
     chat_template_missing,
     generation_config_missing,

@@ -23,6 +23,7 @@ from tests.lint_cases import (
     vision,
 )
 from tests.registry.lint.cases import (
+    code,
     config,
     description,
     dtypes,
@@ -43,6 +44,7 @@ CASES: dict[str, list[Case]] = {
     **files.CASES,
     **description.CASES,
     **config.CASES,
+    **code.CASES,
     **layers.CASES,
     **structure.CASES,
     **dtypes.CASES,

@@ -21,10 +21,8 @@ _FP8: dict[str, Any] = {
     "weight_block_size": [128, 128],
 }
 _MINDIE = {"group_size": 0, "kv_quant_type": None, "reduce_quant_type": None}
-_CODE = {"AutoModelForCausalLM": "modeling_novel.NovelForCausalLM"}
-_ELSEWHERE = {"AutoModelForCausalLM": "org/novel--modeling_novel.NovelForCausalLM"}
-_TOKENIZER = {"auto_map": {"AutoTokenizer": ["tokenization_novel.NovelTokenizer", None]}}
 _TEMPLATE = {"chat_template": "{{ messages }}"}
+_TOKENIZER = {"auto_map": {"AutoTokenizer": ["tokenization_novel.NovelTokenizer", None]}}
 
 
 def _as_text(**values: Any) -> Change:
@@ -62,6 +60,14 @@ CASES = {
             made(modelslim, _as_text(model_type="qwen3_vl"), _in_text({"quant_method": "ascend"})),
             where="config.json",
             says="quantization_config of fp8",
+        ),
+        Case(
+            "bitsandbytes' settings, which name no method",
+            made(modelslim, configure(quantization_config={"load_in_4bit": True})),
+            made(modelslim, configure(quantization_config={**_MINDIE, "load_in_4bit": False})),
+            "warning",
+            "config.json",
+            "quantization_config with load_in_4bit",
         ),
     ],
     "quantization-unexplained": [
@@ -109,40 +115,42 @@ CASES = {
             "config.json",
         )
     ],
-    "remote-code-missing": [
-        Case(
-            "the model's code was not copied",
-            made(modelslim, configure(auto_map=_CODE)),
-            made(modelslim, configure(auto_map=_CODE), put("modeling_novel.py", "")),
-            where="config.json",
-            says="modeling_novel.py",
-        ),
-        Case(
-            "the tokenizer's code was not copied",
-            made(modelslim, put("tokenizer_config.json", _TOKENIZER)),
-            made(
-                modelslim,
-                put("tokenizer_config.json", _TOKENIZER),
-                put("tokenization_novel.py", ""),
-            ),
-            where="tokenizer_config.json",
-            says="tokenization_novel.py",
-        ),
-        Case(
-            "the code lies in another repository",
-            made(modelslim, configure(auto_map=_ELSEWHERE), put("modeling_novel.py", "")),
-            made(modelslim, configure(auto_map=_CODE), put("modeling_novel.py", "")),
-            "warning",
-            "config.json",
-            "org/novel",
-        ),
-    ],
     "tokenizer-missing": [
         Case(
             "settings of a tokenizer only",
             made(modelslim, remove("tokenizer.json")),
             made(modelslim, remove("tokenizer.json"), put("qwen.tiktoken", "")),
-        )
+        ),
+        Case(
+            "a vocabulary without its merges",
+            made(modelslim, remove("tokenizer.json"), put("vocab.json", {"a": 0})),
+            made(
+                modelslim,
+                remove("tokenizer.json"),
+                put("vocab.json", {"a": 0}),
+                put("merges.txt", "#version: 0.2\n"),
+            ),
+            where="vocab.json",
+            says="merges.txt",
+        ),
+        Case(
+            "a vocabulary, and code that is for something else",
+            made(
+                modelslim,
+                remove("tokenizer.json"),
+                put("vocab.json", {"a": 0}),
+                configure(auto_map={"AutoConfig": "configuration_novel.NovelConfig"}),
+                put("configuration_novel.py", ""),
+            ),
+            made(
+                modelslim,
+                remove("tokenizer.json"),
+                put("vocab.json", {"a": 0}),
+                put("tokenizer_config.json", _TOKENIZER),
+                put("tokenization_novel.py", ""),
+            ),
+            where="vocab.json",
+        ),
     ],
     "chat-template-missing": [
         Case(
