@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # Kind: (first bytes, what to call it). Longer prefixes come first.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs.github.com/spec/", "lfs-pointer"),
@@ -16,6 +18,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 # Pickle protocols 2 to 5: PROTO opcode and the protocol's number.
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+# Protocols 0 and 1 have no opcode in front. 0 is text: an empty dict or list that is kept in the
+# memo, or a module and a name in it (GLOBAL) and what is done with them: kept in the memo, or
+# called. A list of words may look like a module and a name, but does not go on like that.
+_OLD_PICKLE = re.compile(
+    rb"\([dl]p\d+\n"
+    rb"|\(?c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?:p\d+\n[(.)]|\((?:[SV]['\"]|c\w|I\d)|\(?tR|q\x00)"
+    rb"|[}\]]q\x00"
+)
 DISGUISES = tuple(sorted({kind for _, kind in _MAGIC} | {"pickle", "web-page"}))
 HEAD = 64  # bytes that are enough to tell
 
@@ -28,4 +38,5 @@ def disguise_of(head: bytes) -> str | None:
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "web-page"
     # The length of a safetensors header can begin with the same bytes; then a brace follows.
-    return "pickle" if head.startswith(_PICKLE) and head[8:9] != b"{" else None
+    pickled = head.startswith(_PICKLE) or _OLD_PICKLE.match(head)
+    return "pickle" if pickled and head[8:9] != b"{" else None

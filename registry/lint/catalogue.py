@@ -11,6 +11,7 @@ from registry.lint.checks import (
     files,
     layers,
     memory,
+    programs,
     recipe,
     shards,
     structure,
@@ -20,6 +21,7 @@ from registry.lint.checks import (
 CATALOGUE: tuple[Check, ...] = (
     *shards.CHECKS,
     *files.CHECKS,
+    *programs.CHECKS,
     *description.CHECKS,
     *config.CHECKS,
     *code.CHECKS,

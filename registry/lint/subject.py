@@ -107,6 +107,17 @@ class Subject:
         }
         return {path: kind for path, kind in kinds.items() if kind}
 
+    def disguised(self, kind: str) -> list[str]:
+        """Files of a kind: shards whose headers failed, and on this machine all others."""
+        found = [
+            fault.where
+            for fault in self.checkpoint.faults
+            if fault.kind == "shard" and fault.verdict == kind
+        ]
+        if self.is_local:
+            found += [path for path, seen in self.disguises.items() if seen == kind]
+        return list(dict.fromkeys(found))
+
     def text(self, path: str) -> str | None:
         """A small file's text, read once; None if it is not there, too large, or no UTF-8."""
         if path not in self._texts:

@@ -12,8 +12,6 @@ from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-_BINARIES = (".so", ".dll", ".exe", ".dylib", ".o", ".pyc")
 _CACHED = re.compile(r"(\.\./)+blobs/")
 _DATA = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".yaml", ".yml")
 
@@ -81,59 +79,9 @@ def case_collision(subject: Subject) -> Iterator[Found]:
     fix="Fetch the files themselves: git lfs pull, or download them again.",
 )
 def lfs_pointer(subject: Subject) -> Iterator[Found]:
-    found = _disguised(subject, "lfs-pointer")
+    found = subject.disguised("lfs-pointer")
     if found:
         yield Found(f"Git-LFS pointers stand in for {some(found, 'files')}", found[0])
-
-
-@check(
-    "pickle-disguised",
-    ERROR,
-    prevents="Code of strangers runs when a loader tries the file as a pickle.",
-    seen="picklescan 1.0.5 misses a pickle named .safetensors",
-    fix="Do not load this file; get the model from its publisher again.",
-)
-def pickle_disguised(subject: Subject) -> Iterator[Found]:
-    for kind in ("pickle", "archive"):
-        found = [
-            path
-            for path in _disguised(subject, kind)
-            if not path.endswith((*_PICKLES, ".zip", ".gz", ".npz"))
-        ]
-        if found:
-            yield Found(
-                f"{some(found, 'files')} "
-                + ("hold pickles" if kind == "pickle" else "are archives, as torch.save writes")
-                + " under another name",
-                found[0],
-            )
-
-
-@check(
-    "pickle",
-    WARNING,
-    prevents="Loaders that find no safetensors load pickles, which can run any code.",
-    seen="CVE-2025-32434 (torch.load, even with weights_only)",
-    fix="Remove the file if safetensors hold the same weights; qreg never loads it.",
-)
-def pickle(subject: Subject) -> Iterator[Found]:
-    found = [path for path in subject.files if path.endswith(_PICKLES)]
-    if found:
-        yield Found(f"{some(found, 'files')} hold pickles, by their names", found[0])
-
-
-@check(
-    "executable",
-    WARNING,
-    prevents="A program inside a model reaches machines that nobody expects programs on.",
-    seen="model hubs' malware scans",
-    fix="Remove the program; a model needs none.",
-)
-def executable(subject: Subject) -> Iterator[Found]:
-    found = [path for path in subject.files if path.endswith(_BINARIES)]
-    found = list(dict.fromkeys([*found, *_disguised(subject, "executable")]))
-    if found:
-        yield Found(f"{some(found, 'files')} are programs", found[0])
 
 
 @check(
@@ -144,7 +92,7 @@ def executable(subject: Subject) -> Iterator[Found]:
     fix="Download the file again, past the proxy.",
 )
 def web_page(subject: Subject) -> Iterator[Found]:
-    found = [p for p in _disguised(subject, "web-page") if not p.endswith((".html", ".htm"))]
+    found = [p for p in subject.disguised("web-page") if not p.endswith((".html", ".htm"))]
     if found:
         yield Found(f"{some(found, 'files')} are web pages", found[0])
 
@@ -226,26 +174,11 @@ _SETTINGS = (
 )
 
 
-def _disguised(subject: Subject, kind: str) -> list[str]:
-    """Files of a kind: shards whose headers failed, and on this machine all others."""
-    found = [
-        fault.where
-        for fault in subject.checkpoint.faults
-        if fault.kind == "shard" and fault.verdict == kind
-    ]
-    if subject.is_local:
-        found += [path for path, seen in subject.disguises.items() if seen == kind]
-    return list(dict.fromkeys(found))
-
-
 CHECKS = (
     unsafe_path,
     symlink,
     case_collision,
     lfs_pointer,
-    pickle_disguised,
-    pickle,
-    executable,
     web_page,
     file_mode,
     json_damaged,

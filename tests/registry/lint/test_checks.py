@@ -31,6 +31,7 @@ from tests.registry.lint.cases import (
     layers,
     layouts,
     memory,
+    programs,
     recipe,
     shards,
     structure,
@@ -42,6 +43,7 @@ from tests.registry.lint.cases.deepseek_v4 import deepseek_v4
 CASES: dict[str, list[Case]] = {
     **shards.CASES,
     **files.CASES,
+    **programs.CASES,
     **description.CASES,
     **config.CASES,
     **code.CASES,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.lint_cases import Artifact, compressed, floating, made, modelslim
+from tests.lint_cases import Artifact, floating, made, modelslim
 from tests.registry.lint.cases.case import Case
 from tests.registry.lint.cases.changes import finish, put
-from tests.twins.write import write_sparse_shard
 
 _SHARD = "quant_model_weights-00001-of-00002.safetensors"
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4000000000\n"
-_PICKLE = b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94."
-_ELF = b"\x7fELF\x02\x01\x01" + bytes(32)
 _PAGE = "<!DOCTYPE html>\n<html><body>Log in to the network</body></html>"
 
 
@@ -52,17 +49,6 @@ def _mode(mode: int, *paths: str) -> Artifact:
             file.chmod(mode)
 
     return made(modelslim, put("LICENSE", "Apache 2.0"), finish(act))
-
-
-def _padded(folder: Path) -> None:
-    """A sound safetensors file whose header is 640 bytes long: it begins as a pickle does."""
-    path = folder / "optional" / "rotation.safetensors"
-    path.parent.mkdir()
-    write_sparse_shard(path, {"rotation": ("F32", (4, 4))})
-    raw = path.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    header = raw[8 : 8 + length].ljust(640)
-    path.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
 
 
 def _over(path: str, content: bytes) -> Artifact:
@@ -136,54 +122,6 @@ CASES = {
             _over("tokenizer.json", _POINTER),
             _over("merges.txt", b"#version: 0.2\na b\n"),
             where="tokenizer.json",
-        ),
-    ],
-    "pickle-disguised": [
-        Case(
-            "a pickle named .safetensors",
-            _over(_SHARD, _PICKLE),
-            _over("training_args.bin", _PICKLE),
-            where=_SHARD,
-            says="pickle",
-        ),
-        Case(
-            "torch's archive as a tokenizer",
-            _over("tokenizer.model", b"PK\x03\x04" + bytes(60)),
-            _over("calibration.jsonl.gz", b"\x1f\x8b" + bytes(60)),
-            where="tokenizer.model",
-            says="archives",
-        ),
-        Case(
-            "a pickle as a second weights file",
-            _over("extra.safetensors", _PICKLE),
-            made(modelslim, finish(_padded)),
-            where="extra.safetensors",
-            says="pickle",
-        ),
-    ],
-    "pickle": [
-        Case(
-            "a pickle beside the weights",
-            made(floating, put("pytorch_model.bin", _PICKLE)),
-            made(floating, put("pytorch_model.bin.index.json", "{}")),
-            "warning",
-            "pytorch_model.bin",
-        )
-    ],
-    "executable": [
-        Case(
-            "a library",
-            made(compressed, put("kernel.so", _ELF)),
-            made(compressed, put("kernel.py", "#!/usr/bin/env python3\n")),
-            "warning",
-            "kernel.so",
-        ),
-        Case(
-            "a program without an ending",
-            made(compressed, put("run", _ELF)),
-            made(compressed, put("run", "#!/bin/sh\nexec vllm serve .\n")),
-            "warning",
-            "run",
         ),
     ],
     "web-page": [
