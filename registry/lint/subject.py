@@ -21,6 +21,7 @@ from registry.listing import carried_manifest
 
 # Small JSON and YAML beside the weights; larger ones are not settings.
 MAX_SETTINGS = 4 * 2**20
+_HOLDING_TENSORS = ("path", "link", "weights", "shard", "index")  # kinds of faults
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,16 @@ class Subject:
             if path not in sound
         }
         return {path: kind for path, kind in kinds.items() if kind}
+
+    @cached_property
+    def lacks_tensors(self) -> bool:
+        """Whether files that hold tensors are known to be missing or cannot be read."""
+        return any(fault.kind in _HOLDING_TENSORS for fault in self.checkpoint.faults)
+
+    @cached_property
+    def lacks_description(self) -> bool:
+        """Whether there is a description of ModelSlim's that cannot be read."""
+        return any(fault.kind == "description" for fault in self.checkpoint.faults)
 
     def disguised(self, kind: str) -> list[str]:
         """Files of a kind: shards whose headers failed, and on this machine all others."""

@@ -16,6 +16,12 @@ from registry.lint.subject import Subject
 
 # QuaRot's and FlatQuant's matrices are written without a key (msmodelslim 26.1.0, ascendv1.py).
 _KEYLESS = (".heads_rotation", ".kronecker_rotation_m", ".kronecker_rotation_n")
+# Keys that hold for all layers, their types with calibrated scales, and what names of the scales
+# have in them (msmodelslim 26.1.0, ascendv1.py); dynamic types of attention have none, and no key.
+_STATIC_ATTENTION = (
+    (("kv_cache_type", "kv_quant_type"), ("C8",), "kv_cache_scale"),
+    (("fa_quant_type",), ("FAKQuant", "FAQuant"), ".fa_"),
+)
 # What each type stores beside `weight`; vLLM Ascend 0.23.0 asks for exactly these.
 _STATIC = ("input_scale", "input_offset", "deq_scale", "quant_bias")
 _SCALED = ("weight_scale", "weight_offset")
@@ -62,7 +68,8 @@ def described_missing(subject: Subject) -> Iterator[Found]:
     fix='Add the tensors to the description ("FLOAT" for those that are not quantized).',
 )
 def undescribed(subject: Subject) -> Iterator[Found]:
-    if not subject.is_modelslim or subject.checkpoint.ranks:
+    # One that cannot be read lacks everything, which is told as such.
+    if not subject.is_modelslim or subject.checkpoint.ranks or subject.lacks_description:
         return
     components = Components(subject.architecture.layers)
     names = [
@@ -132,6 +139,8 @@ def _claims_bits(layer: Layer) -> bool:
     fix="Quantize again; the layer's scales are not stored.",
 )
 def layer_incomplete(subject: Subject) -> Iterator[Found]:
+    if subject.lacks_tensors:
+        return
     tensors = subject.checkpoint.tensors
     # Parts that are stored a slice a rank are not stored whole.
     sliced = {name.partition(TP_SLICES)[0] for name in tensors if TP_SLICES in name}
@@ -169,6 +178,26 @@ def _parts_of(scheme: str, subject: Subject) -> tuple[str, ...]:
 def _is_left_out(name: str) -> bool:
     """FlatQuant multiplies the last projection of attention from the left only."""
     return name.endswith(".o_proj.right_trans")
+
+
+@check(
+    "attention-scales-missing",
+    ERROR,
+    prevents="Keys and values are kept in 8 bits with scales that memory happened to hold, or are "
+    "not quantized at all: garbage, or no room for the cache that was planned.",
+    seen="descriptions copied from another run",
+    fix="Quantize again with the cache or attention, or remove the key from the description.",
+)
+def attention_scales_missing(subject: Subject) -> Iterator[Found]:
+    checkpoint = subject.checkpoint
+    if not subject.is_modelslim or subject.lacks_tensors or checkpoint.ranks:
+        return
+    described = checkpoint.description or {}
+    for keys, kinds, part in _STATIC_ATTENTION:
+        claimed = [key for key in keys if described.get(key) in kinds]
+        if claimed and not any(part in name for name in checkpoint.tensors):
+            text = f"The description says {claimed[0]} {described[claimed[0]]}"
+            yield Found(f"{text}, no tensor is a scale of it ({part.strip('.')})", claimed[0])
 
 
 @check(
@@ -227,6 +256,7 @@ CHECKS = (
     undescribed,
     type_contradicts,
     layer_incomplete,
+    attention_scales_missing,
     description_name,
     model_quant_type,
     scales_orphaned,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import count, islice
 
 from registry.artifact import is_payload
+from registry.checkpoint.safetensors import BrokenShard, read_header
 from registry.finding import ERROR, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 
 _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5,6})\.safetensors\Z")
+_MOST_SIDE_FILES = 64  # real artifacts have one
 _ELSEWHERE = ("lfs-pointer", "pickle", "archive", "web-page")
 
 
@@ -153,6 +157,42 @@ def manifest_stale(subject: Subject) -> Iterator[Found]:
         yield Found(f"{some(changed, 'files')} are not as large as qreg.json says", changed[0])
 
 
+@check(
+    "side-weights",
+    ERROR,
+    prevents="What is loaded beside the shards, such as QuaRot's rotation for a draft model, is "
+    "missing or cut off.",
+    seen="msmodelslim 26.1.0 writes optional/quarot.safetensors; copies of the top folder alone",
+    fix="Copy the file from where the artifact was made, folder and all.",
+)
+def side_weights(subject: Subject) -> Iterator[Found]:
+    named = _rotation_files(subject)
+    for path, key in named.items():
+        if path not in subject.files:
+            yield Found(f"The description names {path[:200]} ({key}), which is not there", path)
+    nested = [p for p in subject.files if "/" in p and p.lower().endswith(".safetensors")]
+    # From afar each look is a request.
+    looked = dict.fromkeys([*named, *(nested if subject.is_local else ())])
+    for path in islice((path for path in looked if path in subject.files), _MOST_SIDE_FILES):
+        try:
+            read_header(path, subject.files[path], partial(subject.source.read, path))
+        except BrokenShard as error:
+            if not (subject.is_local and error.verdict in _ELSEWHERE):  # told of all files there
+                yield Found(error.message, path, None if path in named else WARNING)
+
+
+def _rotation_files(subject: Subject) -> dict[str, str]:
+    """The files that ModelSlim's description names beside the shards, and how they are called."""
+    optional = (subject.checkpoint.description or {}).get("optional")
+    found = {}
+    for scope in optional.values() if isinstance(optional, Mapping) else ():
+        rotations = scope.get("rotation_map") if isinstance(scope, Mapping) else None
+        for key, path in rotations.items() if isinstance(rotations, Mapping) else ():
+            if isinstance(path, str):
+                found[posixpath.normpath(path)] = str(key)[:80]
+    return dict(islice(found.items(), _MOST_SIDE_FILES))
+
+
 CHECKS = (
     config_missing,
     weights_missing,
@@ -162,5 +202,6 @@ CHECKS = (
     shard_surplus,
     duplicate_tensor,
     shards_incomplete,
+    side_weights,
     manifest_stale,
 )

@@ -22,7 +22,14 @@ _PER_CHANNEL = (  # get_perchannel_param, [rows, 1]
     "W8A8_DYNAMIC", "W8A16", "W8A8_MIX", "W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC",
 )  # fmt: skip
 _ROTATIONS = (".heads_rotation", ".kronecker_rotation_m", ".kronecker_rotation_n")
-_MOE, _COMPUTED = "moe", ("kv_cache", "flash_attention", "indexer")
+_MOE = "moe"
+# What is quantized beside weights, and what to do where there is no kernel for that.
+_COMPUTED: Mapping[str, str] = {
+    "kv_cache": "Serve with --kv-cache-dtype auto where the engine can do without, or quantize "
+    "again without the cache (kv_cache_scheme, dynamic_cache).",
+    "flash_attention": "Quantize again without attention's computation (fa3_quant).",
+    "indexer": "Quantize again without the indexer's computation.",
+}
 
 
 @check(
@@ -67,20 +74,21 @@ def scheme_unsupported(subject: Subject) -> Iterator[Found]:
             online[0],
             ERROR if sure else WARNING,
         )
-    verdicts: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    verdicts: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
     for kind, schemes in subject.quantization.schemes.items():
         for scheme, count in schemes.items():
             if scheme not in (FLOAT, UNKNOWN):  # unknown ones are told by other checks
                 able = tuple(c.name for c in target.candidates if _runs(scheme, kind, method, c))
-                verdicts.setdefault((scheme, able), []).append(f"{kind} ({count})")
-    for (scheme, able), kinds in verdicts.items():
+                advice = _COMPUTED.get(kind, "")
+                verdicts.setdefault((scheme, able, advice), []).append(f"{kind} ({count})")
+    for (scheme, able, advice), kinds in verdicts.items():
         layers = ", ".join(kinds)
         if not able:
             message = f"vLLM Ascend {RELEASE} has no {scheme} on {where} for these layers: {layers}"
             # A cache of compressed-tensors is left as it is: that works, and takes more memory.
             cache = method == "compressed-tensors" and kinds[0].startswith("kv_cache")
             head = all(kind.startswith("lm_head") for kind in kinds)
-            fix = "Leave lm_head float." if head else None
+            fix = "Leave lm_head float." if head else advice or None
             yield Found(message, scheme, ERROR if sure and not cache else WARNING, fix)
         elif target.chip is None and len(able) == 1:
             yield Found(f"{scheme} runs on {able[0]} only: {layers}", scheme, INFO, fix="")

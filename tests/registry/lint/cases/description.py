@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.lint_cases import Change, Model, compressed, made, modelslim, moe, mtp
 from tests.registry.lint.cases.case import Case
 from tests.registry.lint.cases.changes import (
+    arrange,
     describe,
     drop,
     finish,
@@ -18,8 +21,14 @@ from tests.registry.lint.cases.changes import (
 
 _Q = "model.layers.0.self_attn.q_proj"
 _DOWN = "model.layers.0.mlp.down_proj"
+_ATTENTION = "model.layers.0.self_attn"
 _NAME = "quant_model_description.json"
 _PRACTICE_KEYS = {"max_supported_tp": 4, f"{_Q.rpartition('.')[0]}.quant_type": "INT8"}
+
+
+def _cut_off(folder: Path) -> None:
+    path = folder / "quant_model_weights-00017-of-00040.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 def _kinds(pattern: str, kind: str) -> Change:
@@ -111,6 +120,14 @@ CASES = {
             says=f"{_Q}.weight",
         ),
         Case(
+            "several",
+            made(modelslim, undescribe(r"layers\.1\.self_attn")),
+            # It lacks all of them, and json-damaged says why.
+            made(modelslim, finish(lambda folder: (folder / _NAME).write_text("{"))),
+            where="model.layers.1.self_attn.k_proj.weight",
+            says="and 3 more weights",
+        ),
+        Case(
             "a norm, which no engine looks up",
             made(modelslim, undescribe(r"^model\.norm")),
             made(modelslim, store(f"{_Q}.heads_rotation", "F32", 4, 4), undescribe("rotation")),
@@ -151,6 +168,13 @@ CASES = {
     ],
     "layer-incomplete": [
         Case(
+            "no scale, and a model in many files",
+            made(modelslim, arrange(shards=40), drop(rf"{_DOWN}\.weight_scale")),
+            # The scale is in the file that was cut off, and shard-damaged says so.
+            made(modelslim, arrange(shards=40), finish(_cut_off)),
+            where=f"{_DOWN}.weight_scale",
+        ),
+        Case(
             "no scale",
             made(modelslim, drop(rf"{_DOWN}\.weight_scale")),
             made(modelslim),  # static layers have no weight_scale in v1's format
@@ -184,6 +208,37 @@ CASES = {
             made(compressed, _static_inputs),
             where=f"{_DOWN}.input_scale",
             says="input_scale",
+        ),
+    ],
+    "attention-scales-missing": [
+        Case(
+            "a cache of INT8 without a scale",
+            made(modelslim, describe(kv_cache_type="C8", kv_quant_type="C8")),
+            made(
+                modelslim,
+                describe(kv_cache_type="C8", kv_quant_type="C8"),
+                store(f"{_ATTENTION}.k_proj.kv_cache_scale", "F32", 32, kind="C8"),
+            ),
+            where="kv_cache_type",
+            says="kv_cache_type C8",
+        ),
+        Case(
+            "attention in INT8 without a scale",
+            made(modelslim, describe(fa_quant_type="FAKQuant")),
+            made(
+                modelslim,
+                describe(fa_quant_type="FAKQuant"),
+                store(f"{_ATTENTION}.fa_k.scale", "F32", 2, 1, kind="FAQuant"),
+            ),
+            where="fa_quant_type",
+            says="fa_quant_type FAKQuant",
+        ),
+        Case(
+            "v0's word for the same",
+            made(modelslim, describe(fa_quant_type="FAQuant")),
+            # What is computed for each token has no scale to store, and no key for all layers.
+            made(modelslim, describe(**{f"{_ATTENTION}.quant_type": "FP8_DYNAMIC"})),
+            where="fa_quant_type",
         ),
     ],
     "description-name": [

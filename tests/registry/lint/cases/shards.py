@@ -10,7 +10,7 @@ from typing import Any
 from registry.describe import describe_folder
 from tests.lint_cases import Artifact, Change, Stored, floating, made, modelslim, mtp
 from tests.registry.lint.cases.case import Case
-from tests.registry.lint.cases.changes import arrange, finish, put, remove, store
+from tests.registry.lint.cases.changes import arrange, describe, finish, put, remove, store
 from tests.twins.write import write_sparse_shard
 
 _INDEX = "quant_model_weights.safetensors.index.json"
@@ -43,6 +43,11 @@ def _shard(path: str, tensors: dict[str, Stored] = _EXTRA) -> Change:
         write_sparse_shard(folder / path, tensors)
 
     return finish(act)
+
+
+def _rotation(path: str) -> Change:
+    """Name a file of QuaRot's rotation in the description."""
+    return describe(optional={"quarot": {"rotation_map": {"global_rotation": path}}})
 
 
 def _copied(path: str, other: str) -> Change:
@@ -188,6 +193,43 @@ CASES = {
             made(floating, arrange(indexed=False), _LONG),
             where="model-00002-of-000002.safetensors",
             says="missing",
+        ),
+    ],
+    "side-weights": [
+        Case(
+            "a rotation that was not copied",
+            made(modelslim, _rotation("optional/quarot.safetensors")),
+            made(
+                modelslim,
+                _rotation("optional/quarot.safetensors"),
+                _shard("optional/quarot.safetensors"),
+            ),
+            where="optional/quarot.safetensors",
+            says="which is not there",
+        ),
+        Case(
+            "a rotation that is cut off",
+            made(
+                modelslim,
+                _rotation("optional/quarot.safetensors"),
+                put("optional/quarot.safetensors", b"\x00\x00\x00"),
+            ),
+            made(
+                modelslim,
+                _rotation("./optional/quarot.safetensors"),
+                _shard("optional/quarot.safetensors"),
+            ),
+            where="optional/quarot.safetensors",
+            says="truncated",
+        ),
+        Case(
+            "weights that nothing names, in a folder",
+            made(floating, put("original/model.safetensors", b"\x00\x00\x00")),
+            # lfs-pointer tells of it.
+            made(floating, put("original/model.safetensors", _POINTER)),
+            "warning",
+            "original/model.safetensors",
+            "truncated",
         ),
     ],
     "manifest-stale": [

@@ -98,6 +98,22 @@ def _c8_cache(model: Model) -> None:
             model.add(f"{name}_offset", ("F32", (32,)), "C8")
 
 
+def _fa3(model: Model) -> None:
+    """ModelSlim's fa3_quant, calibrated."""
+    describe(fa_quant_type="FAKQuant")(model)
+    for layer in range(2):
+        for part in ("fa_q", "fa_k", "fa_v"):
+            name = f"model.layers.{layer}.self_attn.{part}"
+            model.add(f"{name}.scale", ("F32", (2, 1)), "FAQuant")
+            model.add(f"{name}.offset", ("I8", (2, 1)), "FAQuant")
+
+
+def _float16() -> Model:
+    model = modelslim()
+    half(model)
+    return model
+
+
 def _dynamic() -> Model:
     return model_of(DENSE, "W8A8_DYNAMIC")
 
@@ -225,6 +241,29 @@ CASES = {
             "FP8",
             "kv_cache (2)",
             target=A3,
+            not_fixed_by="W8A8_DYNAMIC",
+        ),
+        Case(
+            "attention computed in INT8 where no kernel does it",
+            made(_float16, _fa3),
+            made(_float16, _fa3),
+            "error",
+            "FAKQuant",
+            "flash_attention (2)",
+            target=P310,
+            sound_target=A3,
+            not_fixed_by="W8A8_DYNAMIC",
+        ),
+        Case(
+            "a cache in INT8 where no kernel does it",
+            made(_float16, _c8_cache),
+            made(_float16, _c8_cache),
+            "error",
+            "C8",
+            "kv_cache (2)",
+            target=P310,
+            sound_target=A2,
+            not_fixed_by="W8A8_DYNAMIC",
         ),
     ],
     "moe-type-unsupported": [
