@@ -1,4 +1,4 @@
-"""Checks of what the model consists of: fused layers, experts, MTP, head, embedding, layers."""
+"""Checks of what the model consists of: fused layers, experts, head, embedding, layers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from registry.checkpoint.quantization.layers import Layer
-from registry.finding import ERROR, INFO, WARNING
+from registry.finding import ERROR
 from registry.lint.check import ASCEND, Found, check, some
+from registry.lint.checks.mtp import mtp_modules
 from registry.lint.subject import Subject
 
 # Layers that engines fuse into one (vLLM Ascend 0.23.0, packed_modules_model_mapping).
@@ -121,7 +122,7 @@ def layers_missing(subject: Subject) -> Iterator[Found]:
         return
     present = {layer.number for layer in subject.quantization.layers}
     beyond = sorted(n for n in present if n is not None and n >= expected)
-    if beyond and not any("eh_proj" in name or "enorm" in name for name in _of_mtp(subject)):
+    if beyond and not any("eh_proj" in name or "enorm" in name for name in mtp_modules(subject)):
         fix = "Correct num_hidden_layers in config.json."
         text = f"Shards hold layer {beyond[-1]}, config.json says {expected} layers"
         yield Found(text, f"layers.{beyond[0]}", fix=fix)
@@ -172,63 +173,6 @@ def lm_head(subject: Subject) -> Iterator[Found]:
         yield Found("There is no lm_head, and tie_word_embeddings is not set", "lm_head.weight")
 
 
-@check(
-    "mtp-missing",
-    WARNING,
-    prevents="Speculative decoding with MTP stops for want of its weights.",
-    seen=f"{ASCEND}5794, {ASCEND}9655",
-    fix="Keep the MTP layers when quantizing (as FLOAT), or serve without speculation.",
-)
-def mtp_missing(subject: Subject) -> Iterator[Found]:
-    announced = subject.architecture.mtp_layers
-    if announced and not subject.checkpoint.faults and not _mtp_weights(subject):
-        yield Found(f"config.json announces {announced} MTP layer(s), no shard holds one", "mtp")
-
-
-@check(
-    "mtp-undescribed",
-    ERROR,
-    prevents="KeyError: 'model.layers.61.….weight' as soon as MTP is switched on.",
-    seen=f"{ASCEND}5794, {ASCEND}9655",
-    fix='Add the MTP layers\' weights to the description, as "FLOAT" if they are not quantized.',
-)
-def mtp_undescribed(subject: Subject) -> Iterator[Found]:
-    if not subject.is_modelslim:
-        return
-    names = [
-        layer.tensor.name
-        for layer in _mtp_weights(subject)
-        if layer.tensor.name not in subject.described
-    ]
-    if names:
-        yield Found(f"The description lacks {some(names, 'MTP weights')}", names[0])
-
-
-@check(
-    "mtp-surplus",
-    INFO,
-    prevents="Memory and download go to MTP layers that config.json does not announce.",
-    seen="config.json of a model without MTP beside weights with it",
-    fix="Announce them (num_nextn_predict_layers), or remove the weights.",
-)
-def mtp_surplus(subject: Subject) -> Iterator[Found]:
-    layers = _mtp_weights(subject)
-    ordinary = all(layer.number is not None for layer in layers) and not any(
-        "eh_proj" in name or "enorm" in name for name in _of_mtp(subject)
-    )
-    if layers and not subject.architecture.mtp_layers and not ordinary:
-        name = layers[0].tensor.name
-        yield Found(f"{len(layers)} MTP weights, but config.json announces no MTP layer", name)
-
-
-def _of_mtp(subject: Subject) -> list[str]:
-    return [layer.module for layer in _mtp_weights(subject)]
-
-
-def _mtp_weights(subject: Subject) -> list[Layer]:
-    return [layer for layer in subject.quantization.layers if layer.component == "mtp"]
-
-
 CHECKS = (
     fused_shards,
     experts_mixed,
@@ -236,7 +180,4 @@ CHECKS = (
     layers_missing,
     embedding,
     lm_head,
-    mtp_missing,
-    mtp_undescribed,
-    mtp_surplus,
 )

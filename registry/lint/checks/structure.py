@@ -9,16 +9,9 @@ from registry.checkpoint.components import is_quantization_part, layer_of
 from registry.checkpoint.quantization.layers import FLOAT, Layer
 from registry.finding import ERROR
 from registry.lint.check import ASCEND, Found, check, some
+from registry.lint.siblings import gaps_of_groups, missing_in_one
 from registry.lint.subject import Subject
 
-# Where one of a group is, the others are: attention of all families here, gated MLPs, MLA.
-_TOGETHER = (
-    frozenset({"q_proj", "k_proj", "v_proj", "o_proj"}),
-    frozenset({"gate_proj", "up_proj", "down_proj"}),
-    frozenset({"w1", "w2", "w3"}),
-    frozenset({"q_a_proj", "q_b_proj"}),
-    frozenset({"kv_a_proj_with_mqa", "kv_b_proj", "o_proj"}),
-)
 _NORMS = ("input_layernorm.weight", "post_attention_layernorm.weight")
 _TAKE_HIDDEN = (
     "q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "q_a_proj", "kv_a_proj_with_mqa", "w1",
@@ -42,7 +35,13 @@ _POSITIVE = (
 def modules_missing(subject: Subject) -> Iterator[Found]:
     if subject.architecture.family is None or subject.checkpoint.faults or subject.checkpoint.ranks:
         return
-    missing = [*_incomplete_groups(subject), *_missing_norms(subject), *_missing_routers(subject)]
+    missing = [
+        *_incomplete_groups(subject),
+        *_missing_norms(subject),
+        *_missing_routers(subject),
+        *missing_in_one(subject),
+    ]
+    missing = list(dict.fromkeys(missing))
     if missing:
         yield Found(f"There is no {some(missing, 'such modules')}", missing[0])
 
@@ -60,14 +59,7 @@ def _incomplete_groups(subject: Subject) -> Iterator[str]:
                 weight = f"{parent}.{leaf}"
                 if weight not in subject.layers:
                     yield weight
-    for parent, leaves in groups.items():
-        for together in _TOGETHER:
-            # MLA has an o_proj, too, and no q_proj beside its own two.
-            mla = "kv_a_proj_with_mqa" in leaves and "q_proj" in together
-            if not mla and leaves & together and "qkv_proj" not in leaves:
-                if together == _TOGETHER[4] and "kv_a_proj_with_mqa" not in leaves:
-                    continue
-                yield from (f"{parent}.{leaf}" for leaf in sorted(together - leaves))
+    yield from gaps_of_groups(groups)
 
 
 def _missing_norms(subject: Subject) -> Iterator[str]:

@@ -18,10 +18,10 @@ from tests.lint_cases import (
     made,
     modelslim,
     moe,
-    mtp,
     thinking,
     vision,
 )
+from tests.lint_cases import mtp as with_mtp
 from tests.registry.lint.cases import (
     code,
     config,
@@ -31,6 +31,7 @@ from tests.registry.lint.cases import (
     layers,
     layouts,
     memory,
+    mtp,
     programs,
     recipe,
     shards,
@@ -48,6 +49,7 @@ CASES: dict[str, list[Case]] = {
     **config.CASES,
     **code.CASES,
     **layers.CASES,
+    **mtp.CASES,
     **structure.CASES,
     **dtypes.CASES,
     **support.CASES,
@@ -55,7 +57,7 @@ CASES: dict[str, list[Case]] = {
     **recipe.CASES,
     **memory.CASES,
 }
-SOUND = [modelslim, compressed, floating, moe, mtp, vision, thinking, deepseek_v4]
+SOUND = [modelslim, compressed, floating, moe, with_mtp, vision, thinking, deepseek_v4]
 ROWS = [
     pytest.param(identifier, case, id=f"{identifier}: {case.name}")
     for identifier, cases in CASES.items()

@@ -16,7 +16,7 @@ from tests.lint_cases import (
     vision,
 )
 from tests.registry.lint.cases.case import Case
-from tests.registry.lint.cases.changes import arrange, configure, drop, requantize, undescribe
+from tests.registry.lint.cases.changes import arrange, configure, drop, requantize
 
 _LAYER = "model.layers.0.self_attn"
 
@@ -171,43 +171,6 @@ CASES = {
             made(floating, drop("^lm_head")),
             made(floating, drop("^lm_head"), configure(tie_word_embeddings=True)),
             where="lm_head.weight",
-        )
-    ],
-    "mtp-missing": [
-        Case(
-            "DeepSeek's layer beyond the last",
-            made(mtp, drop(r"layers\.2\.")),
-            made(moe, configure(use_mtp=False, num_mtp_modules=3)),  # MiniMax M2 says so
-            "warning",
-            "mtp",
-            "announces 1 MTP layer",
-        ),
-        Case(
-            "Qwen3.5's own weights",
-            made(vision, drop(r"^mtp\.")),
-            made(vision, drop(r"^model\.visual")),
-            "warning",
-            "mtp",
-            "announces 1 MTP layer",
-        ),
-    ],
-    "mtp-undescribed": [
-        Case(
-            "a layer that was added after quantization",
-            made(mtp, undescribe(r"layers\.2\.")),
-            made(mtp, requantize(r"layers\.2\.", "FLOAT")),
-            where="model.layers.2.eh_proj.weight",
-            says="MTP weights",
-        )
-    ],
-    "mtp-surplus": [
-        Case(
-            "config.json says nothing of it",
-            made(mtp, configure(num_nextn_predict_layers=0)),
-            made(mtp),
-            "info",
-            None,
-            "announces no MTP layer",
         )
     ],
 }
