@@ -15,6 +15,7 @@ from registry.lint.checks import (
     programs,
     recipe,
     shards,
+    sizes,
     structure,
     support,
 )
@@ -29,6 +30,7 @@ CATALOGUE: tuple[Check, ...] = (
     *layers.CHECKS,
     *mtp.CHECKS,
     *structure.CHECKS,
+    *sizes.CHECKS,
     *dtypes.CHECKS,
     *support.CHECKS,
     *recipe.CHECKS,

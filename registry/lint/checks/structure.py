@@ -108,6 +108,8 @@ def shape_contradicts(subject: Subject) -> Iterator[Found]:
     if not hidden or subject.architecture.family is None or subject.checkpoint.ranks:
         return
     wrong = [x.module for x in subject.quantization.layers if not _fits(x, hidden)]
+    # Of a weight with a bitmask half the columns are stored (compressed-tensors' sparsity).
+    wrong = [module for module in wrong if f"{module}.bitmask" not in subject.checkpoint.tensors]
     wrong += [t.name for t in subject.embeddings if t.shape[1:] != (hidden,)]
     if wrong:
         tensors = subject.checkpoint.tensors

@@ -35,6 +35,7 @@ from tests.registry.lint.cases import (
     programs,
     recipe,
     shards,
+    sizes,
     structure,
     support,
 )
@@ -51,6 +52,7 @@ CASES: dict[str, list[Case]] = {
     **layers.CASES,
     **mtp.CASES,
     **structure.CASES,
+    **sizes.CASES,
     **dtypes.CASES,
     **support.CASES,
     **layouts.CASES,
