@@ -50,7 +50,7 @@ _PARTS = frozenset(
         "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", "weight_scale_inv",
         "weight_global_scale", "input_scale", "input_zero_point", "input_global_scale",
         "output_scale", "output_zero_point", "k_scale", "v_scale", "q_scale", "bitmask",
-        "row_offsets", "scale",
+        "row_offsets", "scale", "shape", "meta", "scale_packed",
         # ModelSlim 26.1
         "weight_offset", "weight_scale_second", "weight_offset_second", "weight_dual_scale",
         "input_offset", "deq_scale", "quant_bias", "scale_bias", "kv_cache_scale",

@@ -8,8 +8,8 @@ from typing import Any
 
 from registry.checkpoint.checkpoint import Checkpoint
 from registry.checkpoint.components import Components, is_quantization_part
-from registry.checkpoint.packing import packed_values
 from registry.checkpoint.quantization import Quantization
+from registry.checkpoint.quantization.packing import packed_values
 
 SCALES = "quantization_scales"
 
@@ -26,7 +26,9 @@ def read_footprint(
 
     Returns:
         `weights`, `headers`: bytes of all tensors, and of what stands before them in the shards;
-        together they are the size of the shards. `tensors`: their number. `by_dtype`,
+        together they are the size of the shards. `beside`: bytes of safetensors files that are
+        no shards of the model: rotations, other ranks of an engine's own layout, other formats.
+        `tensors`: their number. `by_dtype`,
         `by_component`: bytes. `parameters`: the model's values, with
         `parameters_by_dtype` and `parameters_by_component`; scales, offsets and rotations are
         counted as bytes of the component `quantization_scales` and not as parameters.
@@ -56,6 +58,11 @@ def read_footprint(
     return {
         "weights": sizes[0].total(),
         "headers": sum(checkpoint.header_sizes.values()),
+        "beside": sum(
+            size
+            for path, size in checkpoint.files.items()
+            if path.endswith(".safetensors") and path not in checkpoint.header_sizes
+        ),
         "tensors": len(checkpoint.tensors),
         "by_dtype": _largest_first(sizes[0].items()),
         "by_component": _largest_first(sizes[1].items()),

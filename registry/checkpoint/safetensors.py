@@ -114,6 +114,12 @@ def read_header(shard: str, size: int, read: ReadRange, *, expect: int = PREFIX)
     if len(head) < PREFIX:
         raise BrokenShard(shard, f"it ends after {len(head)} of {size} bytes", "truncated")
     length = int.from_bytes(head[:PREFIX], "little")
+    if length > MAX_HEADER and PREFIX + length <= size and not disguise_of(head):
+        raise BrokenShard(
+            shard,
+            f"its header is {length} bytes long, more than the {MAX_HEADER} that are allowed",
+            "damaged",
+        )
     if length > MAX_HEADER or PREFIX + length > size:
         disguise = disguise_of(head if len(head) > PREFIX else read(0, min(size, 64)))
         raise BrokenShard(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, payload_digest
@@ -125,6 +125,8 @@ def mend(
                 "derived_from": derivation,
             },
         )
+        if known is not None:  # fields of a newer qreg are kept
+            manifest = replace(manifest, extra=known.extra)
         _write(staging / MANIFEST_FILE, manifest.to_bytes())
     return Repair(Resolved.of_folder(output), mended)
 

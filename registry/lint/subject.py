@@ -16,8 +16,9 @@ from registry.checkpoint.disguise import HEAD, disguise_of
 from registry.checkpoint.facts import Facts
 from registry.checkpoint.quantization import Layer, Quantization, quantization_config
 from registry.checkpoint.quantization.modelslim import described_tensors
+from registry.errors import IncompatibleError, IntegrityError, QregError, UsageError
 from registry.lint.target import Target
-from registry.listing import carried_manifest
+from registry.listing import read_carried_manifest
 
 # Small JSON and YAML beside the weights; larger ones are not settings.
 MAX_SETTINGS = 4 * 2**20
@@ -92,10 +93,24 @@ class Subject:
         """Linear layers by module."""
         return {layer.module: layer for layer in self.quantization.layers}
 
-    @cached_property
+    @property
     def manifest(self) -> Manifest | None:
         """The manifest that it carries, if that can be read."""
-        return carried_manifest(self.source)
+        found = self._carried
+        return found if isinstance(found, Manifest) else None
+
+    @property
+    def manifest_error(self) -> QregError | None:
+        """Why the manifest that it carries cannot be read."""
+        found = self._carried
+        return found if isinstance(found, QregError) else None
+
+    @cached_property
+    def _carried(self) -> Manifest | QregError | None:
+        try:
+            return read_carried_manifest(self.source)
+        except (IntegrityError, IncompatibleError, UsageError) as error:
+            return error
 
     @cached_property
     def disguises(self) -> Mapping[str, str]:

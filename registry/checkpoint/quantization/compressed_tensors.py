@@ -7,7 +7,7 @@ vLLM Ascend maps it to one, and a name made the same way where it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -51,16 +51,15 @@ def read_compressed_tensors(
 
     found = linear_layers(tensors.values(), components, scheme)
     first = groups[0] if groups else {}
-    weights_args, input_args = _args(first, "weights"), _args(first, "input_activations")
     return Quantization(
         method="compressed-tensors",
         format=printable(str(config.get("format") or first.get("format") or "")),
         layers=found,
         computations=_cache(config, checkpoint.tensors, layers),
-        group_size=next(filter(None, (_group_size(_args(g, "weights")) for g in groups)), None),
+        group_size=_common(filter(None, (_group_size(_args(g, "weights")) for g in groups))),
         symmetric={
-            "weights": _boolean(weights_args.get("symmetric", True)) if weights_args else None,
-            "activations": _boolean(input_args.get("symmetric", True)) if input_args else None,
+            "weights": _symmetric(groups, "weights"),
+            "activations": _symmetric(groups, "input_activations"),
         },
         ignored=tuple(printable(text) for text in _texts(config.get("ignore"))),
         rotated=bool(config.get("transform_config")),
@@ -125,8 +124,8 @@ def _matcher(groups: list[Group]) -> Callable[[str], str]:
 
 def _is_quantized(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
     leaf = tensor.name.rpartition(".")[2]
-    if leaf == "weight_packed":
-        return True
+    if leaf in ("weight_packed", "compressed"):
+        return leaf == "weight_packed" or tensor.dtype == "I8"
     stored_as_float = tensor.dtype in ("F32", "F16", "BF16", "F64")
     if leaf != "weight":  # fused experts
         return any(f"{tensor.name}{part}" in tensors for part in ("_scale", "_packed"))
@@ -166,5 +165,14 @@ def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _boolean(value: Any) -> bool | None:
+def _symmetric(groups: list[Group], part: str) -> bool | None:
+    """Whether all groups that have this part are symmetric, or none is; else None."""
+    found = [args.get("symmetric", True) for group in groups if (args := _args(group, part))]
+    value = _common(found)
     return value if isinstance(value, bool) else None
+
+
+def _common(values: Iterable[Any]) -> Any:
+    """The value, if all are the same; None if they differ, or there are none."""
+    listed = list(values)
+    return listed[0] if listed and all(value == listed[0] for value in listed) else None

@@ -19,7 +19,8 @@ from registry.checkpoint.safetensors import Tensor
 
 FLOAT = "FLOAT"
 UNKNOWN = "UNKNOWN"
-_WEIGHTS = frozenset({"weight", "weight_packed", "qweight"})
+# `compressed` are the values of compressed-tensors' sparse formats that are not zero.
+_WEIGHTS = frozenset({"weight", "weight_packed", "qweight", "compressed"})
 # Fused experts: transformers 5's, Qwen3.5's and gpt-oss's names of one 3-D or 4-D tensor.
 _FUSED = ("gate_up_proj", "down_proj", "gate_up_proj_blocks", "down_proj_blocks", "w1", "w2", "w3")
 
@@ -139,7 +140,8 @@ def _may_be_linear(tensor: Tensor) -> bool:
     parent, _, leaf = tensor.name.rpartition(".")
     if leaf in _WEIGHTS:
         # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 and W8A8SC as vectors.
-        matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and tensor.dtype in _BYTES)
+        vector = tensor.dtype in _BYTES or leaf == "compressed"
+        matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and vector)
         return matrix and TP_SLICES not in parent
     return (
         leaf in _FUSED

@@ -21,6 +21,7 @@ from registry.checkpoint.quantization.layers import (
     Quantization,
     linear_layers,
 )
+from registry.checkpoint.quantization.packing import measured_group_size
 from registry.checkpoint.safetensors import Tensor
 from registry.names import printable
 
@@ -69,7 +70,8 @@ def read_modelslim(
         format=_format(checkpoint.description_path or STANDARD_NAME, description),
         layers=found,
         computations=_computations(description, layers),
-        group_size=_positive(description.get("group_size")),
+        group_size=measured_group_size(found, checkpoint.tensors)
+        or _positive(description.get("group_size")),
         symmetric={"weights": None, "activations": None},
         ignored=tuple(sorted({kind_of(layer.module) for layer in found if layer.scheme == FLOAT})),
         declared=_text(description.get("model_quant_type")),

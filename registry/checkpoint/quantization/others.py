@@ -54,7 +54,7 @@ def _scheme(
 ) -> str:
     parent, _, leaf = tensor.name.rpartition(".")
     if leaf == "qweight":  # AWQ and GPTQ
-        bits = config.get("bits") or config.get("w_bit")
+        bits = _packed_bits(parent, tensors) or config.get("bits") or config.get("w_bit")
         return f"W{bits}A16" if type(bits) is int else UNKNOWN
     if leaf.endswith("_blocks"):  # gpt-oss
         return "W4A16_MXFP4"
@@ -67,6 +67,22 @@ def _scheme(
     if tensor.dtype == "U8" and str(config.get("quant_algo", "")).startswith("NVFP4"):
         return "W4A4_NVFP4"  # NVIDIA ModelOpt
     return FLOAT if tensor.dtype in FLOATS else UNKNOWN
+
+
+def _packed_bits(module: str, tensors: Mapping[str, Tensor]) -> int | None:
+    """Bits of AWQ's and GPTQ's packed values, by how many there are; layers can differ."""
+    weight, scales = tensors[f"{module}.qweight"], tensors.get(f"{module}.scales")
+    if scales is None or not scales.elements or weight.dtype != "I32":
+        return None
+    order, zeros = tensors.get(f"{module}.g_idx"), tensors.get(f"{module}.qzeros")
+    if order is not None and order.elements:  # GPTQ: one entry for each input
+        stored, values = weight.elements, order.elements * scales.shape[-1]
+    elif zeros is not None:  # offsets are packed as the weights are, one for each scale
+        stored, values = zeros.elements, scales.elements
+    else:
+        return None
+    bits, rest = divmod(32 * stored, values)
+    return bits if bits in (2, 3, 4, 8) and not rest else None
 
 
 def _fp8(module: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -40,8 +40,8 @@ class Patterns:
     """
 
     def __init__(self, texts: Iterable[str], budget: Budget | None = None) -> None:
-        self._names = set()
-        self._expressions = []
+        self._names: set[str] = set()
+        self._expressions: list[regex.Pattern[str]] = []
         self._budget = budget or Budget()
         characters = 0
         for text in texts:

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from registry.checkpoint.components import TP_SLICES, Components, component_of
-from registry.checkpoint.packing import weight_bits
 from registry.checkpoint.quantization.layers import FLOAT, UNKNOWN, Layer
 from registry.checkpoint.quantization.modelslim import STANDARD_NAME
 from registry.checkpoint.quantization.others import FLOATS
+from registry.checkpoint.quantization.packing import weight_bits
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
@@ -171,6 +171,8 @@ def _parts_of(scheme: str, subject: Subject) -> tuple[str, ...]:
     if subject.is_modelslim:
         return _MODELSLIM_PARTS.get(scheme, ())
     if subject.quantization.method == "compressed-tensors":
+        if subject.quantization.format == "marlin-24":
+            return ("scale_packed", "meta")
         return ("weight_scale", "input_scale") if scheme == "W8A8" else ("weight_scale",)
     return ("scales", "qzeros") if subject.quantization.method in ("awq", "gptq") else ()
 

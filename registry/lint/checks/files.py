@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from registry.artifact import MANIFEST_FILE
+from registry.errors import IncompatibleError
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
@@ -155,9 +156,12 @@ def json_damaged(subject: Subject) -> Iterator[Found]:
             text = subject.text(path)
             if text is None or "".join(text.split()) != "{}":
                 yield Found(f"{path} ({size} bytes) holds no JSON object", path)
-    if MANIFEST_FILE in subject.files and subject.manifest is None:
+    error = subject.manifest_error
+    if isinstance(error, IncompatibleError):  # it is sound, and this qreg is too old
+        yield Found(error.message, MANIFEST_FILE, severity=WARNING, fix=error.remedy)
+    elif error is not None:
         fix = "Remove qreg.json, or publish with --describe-anew."
-        yield Found("qreg.json is no sound manifest", MANIFEST_FILE, fix=fix)
+        yield Found(f"qreg.json is no sound manifest: {error.message}", MANIFEST_FILE, fix=fix)
     # It is too large to be read whole from afar; a cut shows at its end.
     size = subject.files.get("tokenizer.json", 0)
     tail = min(size, 16)

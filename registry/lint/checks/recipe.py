@@ -39,6 +39,8 @@ def nothing_quantized(subject: Subject) -> Iterator[Found]:
         return
     if any(layer.scheme != FLOAT for layer in layers):
         return
+    if subject.config_of_quantization.get("sparsity_config"):
+        return  # sparse, and not meant to be quantized
     if quantization.method != "none":
         yield Found(f"It is marked as {quantization.method}, but every layer is float")
     elif _RECIPE in subject.files:

@@ -145,7 +145,7 @@ def group_size(subject: Subject) -> Iterator[Found]:
     tensors = subject.checkpoint.tensors
     columns = [
         x.module
-        for x in (subject.quantization.layers if size else ())
+        for x in subject.quantization.layers
         if x.scheme in _PER_CHANNEL
         and (scale := tensors.get(f"{x.module}.weight_scale"))
         and len(scale.shape) == 2

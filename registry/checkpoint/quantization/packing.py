@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from registry.checkpoint.quantization import Layer
+from registry.checkpoint.quantization.layers import Layer
 from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
 
 _BITS = re.compile(r"W(?:FP)?([1-9]\d?)A|NF([1-9])")
@@ -28,6 +28,9 @@ def packed_values(layer: Layer, tensors: Mapping[str, Tensor]) -> int:
     are padded count with their padding.
     """
     tensor, bits = layer.tensor, weight_bits(layer.scheme)
+    if tensor.name.endswith(".compressed"):  # only what is not zero is stored, a bit tells where
+        mask = tensors.get(f"{layer.module}.bitmask")
+        return 8 * mask.elements if mask else tensor.elements
     stored = DTYPE_BITS[tensor.dtype]
     if bits is None or bits >= stored or tensor.dtype.startswith("F"):
         return tensor.elements
@@ -37,4 +40,23 @@ def packed_values(layer: Layer, tensors: Mapping[str, Tensor]) -> int:
         scale = tensors.get(f"{layer.module}.weight_scale")
         packed = scale is not None and scale.shape[:1] != tensor.shape[:1]
         return tensor.elements * (2 if packed and layer.scheme not in _NEVER_PACKED else 1)
-    return tensor.elements * (stored // bits)
+    values = tensor.elements * (stored // bits)
+    # Of four values two are zero and not stored.
+    return 2 * values if f"{layer.module}.meta" in tensors else values
+
+
+def measured_group_size(layers: Iterable[Layer], tensors: Mapping[str, Tensor]) -> int | None:
+    """Values along the input dimension that share a scale, from the shapes of the scales.
+
+    Returns:
+        None where no layer has groups, or layers have different ones.
+    """
+    sizes = set()
+    for layer in layers:
+        for part in ("weight_scale_second", "weight_scale"):
+            scale = tensors.get(f"{layer.module}.{part}")
+            if scale is not None and len(scale.shape) == 2 and scale.shape[1] > 1:
+                size, rest = divmod(packed_values(layer, tensors), scale.elements)
+                sizes.add(0 if rest else size)
+                break
+    return sizes.pop() or None if len(sizes) == 1 else None
