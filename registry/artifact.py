@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
-from registry.errors import IntegrityError, UsageError
+from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.names import check_path
 
 MANIFEST_FILE = "qreg.json"
@@ -102,6 +102,12 @@ def is_payload(path: str) -> bool:
     return parts[-1] not in _NOT_PAYLOAD_FILES and not _NOT_PAYLOAD_FOLDERS.intersection(parts[:-1])
 
 
+def is_kept(path: str) -> bool:
+    """Whether a file moves with an artifact: its payload, card and signature, not bookkeeping."""
+    name = path.rpartition("/")[2]
+    return is_payload(path) or (path != MANIFEST_FILE and not name.startswith("."))
+
+
 def payload_digest(files: Iterable[FileEntry]) -> Digest:
     """The digest of an artifact: sha256 over the canonical JSON of its sorted payload entries.
 
@@ -171,14 +177,14 @@ class Manifest:
 
         Raises:
             IntegrityError: malformed, or the digest is not that of the listed files.
-            UsageError: written by a version of qreg with an incompatible schema.
+            IncompatibleError: written by a version of qreg with an incompatible schema.
         """
         if not isinstance(value, dict) or not isinstance(value.get("files"), list):
             raise IntegrityError(f"{MANIFEST_FILE} is not a manifest: it lists no files")
         if not isinstance(value.get("schema_version"), int):
             raise IntegrityError(f"{MANIFEST_FILE} has no schema_version")
         if value["schema_version"] > SCHEMA_VERSION:
-            raise UsageError(
+            raise IncompatibleError(
                 f"{MANIFEST_FILE} has schema version {value['schema_version']}, "
                 f"this qreg reads up to {SCHEMA_VERSION}",
                 remedy="Upgrade qreg.",

@@ -6,6 +6,9 @@ Everything comes from the environment, so that a container or a pipeline needs n
     QREG_CACHE             cache folder       (default: $XDG_CACHE_HOME/qreg)
     QREG_TOOLCHAINS        toolchains         (default: QREG_DATA/toolchains)
     QREG_REGISTRY          default registry   (default: file://QREG_DATA/registry)
+    QREG_SOURCES           where ORG/NAME is looked for, and what a pull falls back to, in order
+                           (default: the registry, models:/, ms://, hf://; separated by commas)
+    QREG_OFFLINE           1: nothing but this machine is asked
     MLFLOW_TRACKING_URI    tracking server    (default: a SQLite file in QREG_DATA/mlflow)
     MLFLOW_REGISTRY_URI    model registry     (default: the tracking server)
 """
@@ -30,6 +33,8 @@ class Settings:
     registry: str
     tracking_uri: str
     registry_uri: str
+    sources: tuple[str, ...] = ()
+    offline: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -75,14 +80,18 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     data = _folder(env, "QREG_DATA", "XDG_DATA_HOME", home / ".local" / "share")
     cache = _folder(env, "QREG_CACHE", "XDG_CACHE_HOME", home / ".cache")
     toolchains = Path(env.get("QREG_TOOLCHAINS") or data / "toolchains").expanduser().absolute()
+    registry = env.get("QREG_REGISTRY") or f"file://{data / 'registry'}"
+    sources = [s.strip() for s in env.get("QREG_SOURCES", "").split(",") if s.strip()]
     tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(data / "mlflow")
     return Settings(
         data=data,
         cache=cache,
         toolchains=toolchains,
-        registry=env.get("QREG_REGISTRY") or f"file://{data / 'registry'}",
+        registry=registry,
         tracking_uri=tracking,
         registry_uri=env.get("MLFLOW_REGISTRY_URI") or tracking,
+        sources=tuple(sources) or (registry, "models:/", "ms://", "hf://"),
+        offline=env.get("QREG_OFFLINE", "") not in ("", "0", "false", "no"),
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, payload_digest
-from registry.checkpoint import Checkpoint, open_checkpoint
+from registry.checkpoint import Checkpoint, Source, open_checkpoint
 from registry.checkpoint.facts import read_facts
 from registry.clock import utc_now
+from registry.errors import IntegrityError
 from registry.folder import hash_files, list_files, require_folder
+from registry.listing import carried_manifest, check_listing, require_files
 from registry.progress import Observer, ignore
 
 
@@ -73,12 +76,49 @@ def compose(
         name=name,
         digest=digest,
         files=files,
-        architecture=facts.architecture.to_json(),
-        quantization=facts.quantization.to_json(),
-        footprint=facts.footprint,
+        architecture=_kept(
+            known.architecture if known and same else {}, facts.architecture.to_json()
+        ),
+        quantization=_kept(
+            known.quantization if known and same else {}, facts.quantization.to_json()
+        ),
+        footprint=_kept(known.footprint if known and same else {}, facts.footprint),
         provenance=provenance,
         evidence=known.evidence if known and same else (),
         created=known.created if known and same else utc_now(),
         extra=known.extra if known else {},
         file_extra=known.file_extra if known and same else {},
     )
+
+
+def _kept(known: Mapping[str, Any], derived: Mapping[str, Any]) -> dict[str, Any]:
+    """A section derived anew; fields of a manifest that only a newer qreg knows are kept."""
+    return {**known, **derived}
+
+
+def describe_source(source: Source, name: str) -> Manifest:
+    """The manifest of an artifact on a hub, from its listing and metadata; no weights are read.
+
+    Args:
+        source: the hub's repository.
+        name: ORG/NAME.
+
+    Raises:
+        IntegrityError: an unsafe name, a file that is listed twice, or a `qreg.json` that describes
+            other files.
+        IncompatibleError: the hub does not tell the sha256 of large files.
+        NotFoundError: it is no whole checkpoint.
+    """
+    check_listing(source)
+    files = require_files(source)
+    known = carried_manifest(source)
+    if known is not None and known.digest != payload_digest(files):
+        raise IntegrityError(
+            f"{MANIFEST_FILE} of {source.label} describes {known.digest}, its files are "
+            f"{payload_digest(files)}",
+            remedy="Files were changed after it was published. Use the revision that was "
+            "published (a tag, or @sha256:…), or publish it again.",
+        )
+    if known is not None:
+        return replace(known, name=name, files=files)
+    return compose(open_checkpoint(source), files, name=name, provenance={})

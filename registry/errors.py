@@ -8,6 +8,7 @@
     ├── IntegrityError     5    bytes are not what their digest, header or index says
     ├── IncompatibleError  6    it does not fit this model, tool, release or machine
     ├── TransferError      7    moving bytes failed
+    │   └── TransientError 7    … in a way that may be over when it is tried again
     ├── ToolError          8    a quantizer, engine or installer failed
     └── Interrupted      130    SIGINT or SIGTERM
 
@@ -84,6 +85,18 @@ class TransferError(QregError):
 
     kind = "transfer"
     exit_code = 7
+
+
+class TransientError(TransferError):
+    """A failure of the network or of a server that may be over when it is tried again.
+
+    Attributes:
+        retry_after: seconds that the server asks to wait; None if it does not say.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after
 
 
 class ToolError(QregError):

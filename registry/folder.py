@@ -47,6 +47,7 @@ class Entry:
         outside: whether a link leaves the folder.
         problem: why the entry cannot be part of an artifact; empty for a good one.
         sha256: of the content, where the store knows it.
+        git_sha1: of the content as git counts it, where a hub tells that one.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Entry:
     outside: bool = False
     problem: str = ""
     sha256: str | None = None
+    git_sha1: str | None = None
 
 
 def scan_folder(folder: Path) -> Iterator[Entry]:

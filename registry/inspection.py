@@ -41,7 +41,7 @@ class Inspection:
         """ORG/NAME, or the last part of where it was found."""
         if self.manifest is not None and self.manifest.name:
             return self.manifest.name
-        return self.reference.removeprefix("hf://").rstrip("/").partition("@")[0]
+        return _name_in(self.reference)
 
     @property
     def digest(self) -> Digest | None:
@@ -59,7 +59,9 @@ class Inspection:
             "footprint": self.facts.footprint,
         }
         if self.manifest is not None:
-            return {**self.manifest.to_json(), **sections}
+            found = self.manifest.to_json()
+            # Fields that only a newer qreg knows are kept.
+            return {**found, **{k: {**found[k], **derived} for k, derived in sections.items()}}
         files: list[Mapping[str, Any]] = [
             {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
             for entry in sorted(self.facts.checkpoint.entries, key=lambda e: e.path)
@@ -102,7 +104,8 @@ def inspect(
         )
     facts = read_facts(open_checkpoint(resolved.source))
     findings = lint_facts(facts, resolved.source, target)
-    carried = resolved.snapshot.manifest if resolved.snapshot else None
+    committed = resolved.snapshot is not None and resolved.snapshot.committed
+    carried = resolved.snapshot.manifest if committed and resolved.snapshot else None
     if carried is None and resolved.folder is not None:
         if hashing:
             manifest = describe_folder(resolved.folder, observe=observe, follow_outside=True)
@@ -124,10 +127,17 @@ def _derived(resolved: Resolved, facts: Facts) -> Manifest | None:
         return None
     known = carried_manifest(resolved.source)
     derived = Manifest(
-        name=resolved.reference.removeprefix("hf://").partition("@")[0],
+        name=_name_in(resolved.reference),
         digest=payload_digest(files),
         files=files,
     )
     if known is not None and known.digest == derived.digest:
         return replace(known, files=files)
     return derived
+
+
+def _name_in(reference: str) -> str:
+    """`org/name` of `hf://org/name@revision`; a folder as it is."""
+    return (
+        reference.partition("://")[2].partition("@")[0] or reference.rstrip("/").partition("@")[0]
+    )

@@ -6,14 +6,13 @@ import hashlib
 
 from registry.artifact import (
     MANIFEST_FILE,
-    Digest,
     FileEntry,
     Manifest,
+    is_kept,
     is_payload,
-    payload_digest,
 )
 from registry.checkpoint import Source
-from registry.errors import IncompatibleError, QregError
+from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import Entry
 
 # Hubs know the sha256 of large files; small ones are read, as there is no other way.
@@ -22,12 +21,14 @@ MAX_READ = 16 * 2**20  # bytes; Hugging Face keeps larger files in LFS, with the
 
 
 def listed_files(source: Source) -> tuple[FileEntry, ...] | None:
-    """All payload files with their sha256, as far as that takes reading small files only.
+    """All files of an artifact with their sha256, as far as that takes reading small files only.
+
+    What hubs leave behind is no part of it, nor is `qreg.json`.
 
     Returns:
         None if the source does not know the sha256 of a large file, or lists a bad one.
     """
-    entries = [entry for entry in source.entries() if is_payload(entry.path)]
+    entries = [entry for entry in source.entries() if is_kept(entry.path)]
     if any(entry.problem or not _is_cheap(entry) for entry in entries):
         return None
     if source.folder is not None and not all(entry.sha256 for entry in entries):
@@ -35,15 +36,42 @@ def listed_files(source: Source) -> tuple[FileEntry, ...] | None:
     return tuple(FileEntry(e.path, e.size, e.sha256 or _sha256(source, e)) for e in entries)
 
 
-def require_digest(source: Source) -> Digest:
-    """The digest of a remote artifact; raises IncompatibleError if its listing cannot tell."""
+def require_files(source: Source) -> tuple[FileEntry, ...]:
+    """As `listed_files`; raises IncompatibleError if the listing cannot tell."""
     files = listed_files(source)
     if files is None:
         raise IncompatibleError(
             f"The digest of {source.label} cannot be told without reading its weights",
-            remedy="Pull it without the pin into a folder and verify that.",
+            remedy="Download it with the hub's own tool, and publish that folder.",
         )
-    return payload_digest(files)
+    return files
+
+
+def check_listing(source: Source) -> None:
+    """Refuse a listing that cannot be written into a folder as it is, before anything is.
+
+    Raises:
+        IntegrityError: an unsafe name, a name twice, or a file where another needs a folder.
+    """
+    seen: set[str] = set()
+    for entry in source.entries():
+        if entry.problem:
+            raise IntegrityError(
+                f"{source.label}: {entry.problem}", remedy="Do not use this artifact."
+            )
+        if entry.path in seen:
+            raise IntegrityError(
+                f"{source.label} lists {entry.path!r} twice", remedy="Do not use this artifact."
+            )
+        seen.add(entry.path)
+    for path in seen:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in seen:
+                raise IntegrityError(
+                    f"{source.label} lists {path!r} below a file",
+                    remedy="Do not use this artifact.",
+                )
 
 
 def _is_cheap(entry: Entry) -> bool:
@@ -56,13 +84,26 @@ def _sha256(source: Source, entry: Entry) -> str:
 
 def carried_manifest(source: Source) -> Manifest | None:
     """The qreg.json that an artifact carries; None if there is none that can be read."""
-    size = next((e.size for e in source.entries() if e.path == MANIFEST_FILE and not e.problem), 0)
-    if not 0 < size <= MAX_MANIFEST:
-        return None
     try:
-        return Manifest.from_bytes(source.read(MANIFEST_FILE, 0, size))
-    except QregError:
+        return read_carried_manifest(source)
+    except (IntegrityError, IncompatibleError, UsageError):
         return None
+
+
+def read_carried_manifest(source: Source) -> Manifest | None:
+    """The qreg.json that an artifact carries; None if there is none.
+
+    Raises:
+        IntegrityError, UsageError: it is damaged.
+        IncompatibleError: a newer qreg wrote it.
+    """
+    sizes = [e.size for e in source.entries() if e.path == MANIFEST_FILE and not e.problem]
+    if not sizes:
+        return None
+    size = sizes[0]
+    if size > MAX_MANIFEST:
+        raise IntegrityError(f"{MANIFEST_FILE} of {source.label} has {size} bytes: too large")
+    return Manifest.from_bytes(source.read(MANIFEST_FILE, 0, size))
 
 
 def known_contents(source: Source) -> dict[str, tuple[int, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from unicodedata import category
 
 from registry.errors import IntegrityError, UsageError
@@ -43,6 +44,11 @@ def check_tag(tag: str) -> str:
             remedy="Use up to 128 ASCII letters, digits, '.', '_' and '-'.",
         )
     return tag
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags if all of them can name a revision; raises UsageError as `check_tag`."""
+    return tuple(check_tag(tag) for tag in tags)
 
 
 def check_alias(alias: str) -> str:

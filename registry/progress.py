@@ -16,6 +16,8 @@ class Progress:
         total: how much there is, in `unit`; None where it is not known.
         unit: "bytes", "layers", "packages", … ; empty where nothing is counted.
         detail: the item at hand, such as a file name or the tool's last line.
+        item_done: how much of that item is done, in `unit`; None where it is not counted.
+        item_total: how much of it there is.
     """
 
     stage: str
@@ -23,6 +25,8 @@ class Progress:
     total: float | None = None
     unit: str = ""
     detail: str = ""
+    item_done: float | None = None
+    item_total: float | None = None
 
 
 @dataclass(frozen=True)

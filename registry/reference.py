@@ -57,7 +57,7 @@ class Reference:
                 )
             return cls._split(scheme, rest)
         if looks_like_folder(text):
-            return cls("file", str(Path(text).expanduser().absolute()))
+            return cls("file", str(_expanded(text).absolute()))
         return cls._split("", text)
 
     @classmethod
@@ -68,7 +68,10 @@ class Reference:
         digest = Digest.parse(suffix) if suffix.startswith("sha256:") else None
         revision = check_tag(suffix) if suffix and digest is None else None
         if at and location != rest and not suffix:
-            raise UsageError(f"{rest!r} ends in '@' without a revision")
+            raise UsageError(
+                f"{rest!r} ends in '@' without a revision",
+                remedy="Write a tag or sha256:… after it, or leave the '@' out.",
+            )
         if scheme == "file":
             if not location.startswith("/"):
                 raise UsageError(
@@ -76,10 +79,28 @@ class Reference:
                     remedy="Write file:///path/to/registry/ORG/NAME .",
                 )
             location = str(Path(location))
-        elif scheme in ("", "hf", "ms"):
+        elif scheme == "s3":
+            bucket, _, name = location.strip("/").partition("/")
+            if name.count("/") < 1 or not bucket:
+                raise UsageError(
+                    f"'s3://{location}' names no artifact in a bucket",
+                    remedy="Write s3://BUCKET/ORG/NAME or s3://BUCKET/PREFIX/ORG/NAME .",
+                )
+            location = location.strip("/")
+            check_name("/".join(location.split("/")[-2:]))
+        elif scheme in ("hf", "ms"):
+            if not location:
+                raise UsageError(
+                    f"'{scheme}://' names nothing", remedy=f"Write {scheme}://ORG/NAME ."
+                )
             check_name(location)
+        elif not scheme:
+            _check_bare(location)
         elif not location:
-            raise UsageError(f"'{scheme}:/' names nothing")
+            raise UsageError(
+                f"'{scheme}:/' names nothing",
+                remedy="Write models:/NAME@ALIAS or models:/NAME/VERSION .",
+            )
         return cls(scheme, location, revision, digest)
 
     def __str__(self) -> str:
@@ -89,5 +110,32 @@ class Reference:
 
 
 def looks_like_folder(text: str) -> bool:
-    """Whether `text` means a path: it is written like one, or a folder of that name exists."""
-    return text.startswith(("/", "./", "../", "~")) or text in (".", "..") or Path(text).is_dir()
+    """Whether `text` means a path: it is written like one, or something of that name exists."""
+    return text.startswith(("/", "./", "../", "~")) or text in (".", "..") or _exists(text)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long, or a NUL
+        return False
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{text!r} begins with '~', but there is no such user",
+            remedy="Write ./~… for a folder of that name.",
+        ) from error
+
+
+def _check_bare(name: str) -> None:
+    try:
+        check_name(name)
+    except UsageError as error:
+        raise UsageError(
+            f"{name!r} is neither a file or folder here nor a valid artifact name",
+            remedy=error.remedy,
+        ) from error

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.artifact import Digest, Manifest
 from registry.checkpoint import LocalSource, Source
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
-from registry.errors import IncompatibleError, IntegrityError, NotFoundError
-from registry.listing import require_digest
+from registry.errors import (
+    IncompatibleError,
+    IntegrityError,
+    NotAllowedError,
+    NotFoundError,
+    QregError,
+    ToolError,
+    TransferError,
+)
 from registry.progress import Observer, ignore
 from registry.reference import Reference
 from registry.stores import Snapshot, open_store
-from registry.stores.snapshot_source import SnapshotSource
+from registry.stores.hub_snapshot import HubSnapshot
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a reference names: a snapshot in a store, a plain folder, or a hub's repository.
+    """What a reference names: a snapshot in a store or on a hub, or a plain folder.
 
     Attributes:
         reference: finds exactly this again.
-        snapshot: in a store; None for a folder or a hub.
+        snapshot: in a store or on a hub; None for a folder.
         folder: where the files lie on this machine; None if they do not.
         source: its metadata, read from where it is.
     """
@@ -42,23 +50,15 @@ class Resolved:
     def of_snapshot(cls, snapshot: Snapshot) -> Resolved:
         """A snapshot in a store, on this machine or not."""
         folder = snapshot.folder
-        source: Source = LocalSource(folder) if folder else SnapshotSource(snapshot)
-        return cls(snapshot.reference, snapshot, folder, source)
+        return cls(
+            snapshot.reference, snapshot, folder, LocalSource(folder) if folder else snapshot
+        )
 
     def manifest(self, observe: Observer = ignore) -> Manifest:
-        """The manifest; for a folder that carries none it is derived, reading every byte.
-
-        Raises:
-            IncompatibleError: it is on a hub; its manifest comes with pulling it.
-        """
+        """The manifest; for a folder that carries none it is derived, reading every byte."""
         if self.snapshot is not None:
             return self.snapshot.manifest
-        if self.folder is None:
-            raise IncompatibleError(
-                f"{self.reference} is not on this machine",
-                remedy="`qreg inspect` and `qreg lint` read it where it is; bring it here for "
-                "anything else.",
-            )
+        assert self.folder is not None
         return read_manifest(self.folder) or describe_folder(self.folder, observe=observe)
 
 
@@ -71,23 +71,87 @@ def resolve(text: str, settings: Settings) -> Resolved:
         IntegrityError: what was found has another digest than the one pinned.
     """
     reference = Reference.parse(text)
-    if reference.scheme == "models":
-        from registry.tracking.models import resolve_model
-
-        target, digest = resolve_model(reference, settings)
-        return _pinned(_pinned(resolve(target, settings), digest), reference.digest)
     if reference.scheme == "file":
         return _pinned(_resolve_path(reference), reference.digest)
-    if reference.scheme == "hf":
-        from registry.stores.huggingface import HuggingFaceSource
+    if not reference.scheme:
+        return _pinned(_search(reference, settings), reference.digest)
+    if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
+        raise TransferError(
+            f"{reference} is not on this machine, and qreg is offline",
+            remedy="Pull it while there is a network, or unset QREG_OFFLINE.",
+        )
+    return _pinned(_resolve_in(_url_of(reference), reference, settings), reference.digest)
 
-        source = HuggingFaceSource(reference.location, reference.revision)
-        return _pinned(Resolved(source.label, None, None, source), reference.digest)
-    store = open_store(settings.registry if not reference.scheme else f"{reference.scheme}://")
-    snapshot = store.snapshot(
-        reference.location, revision=reference.revision, digest=reference.digest
-    )
+
+def _url_of(reference: Reference) -> str:
+    """The store that a reference with a scheme names."""
+    if reference.scheme == "s3":
+        return f"s3://{reference.location.rsplit('/', 2)[0]}"
+    return "models:/" if reference.scheme == "models" else f"{reference.scheme}://"
+
+
+def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
+    """Find a reference in one place; its name is the last two parts of its location."""
+    if url == "models:/":
+        from registry.tracking.models import resolve_model
+
+        named = replace(reference, scheme="models")
+        target, digest = resolve_model(named, settings)
+        if target.startswith("models:"):
+            raise IntegrityError(f"{named} refers to {target}, another entry of MLflow")
+        return _pinned(resolve(target, settings), digest)
+    name = "/".join(reference.location.split("/")[-2:])
+    snapshot = open_store(url).snapshot(name, revision=reference.revision, digest=reference.digest)
     return Resolved.of_snapshot(snapshot)
+
+
+def _search(reference: Reference, settings: Settings) -> Resolved:
+    """Look for ORG/NAME in the configured places, in order.
+
+    A place that cannot be asked does not hide that others have it; only what has it is believed.
+    """
+    told: list[QregError] = []
+    for url in settings.sources:
+        if settings.offline and not url.startswith("file://"):
+            continue
+        if url == "models:/" and settings.embedded_tracking and not settings.mlflow.exists():
+            continue
+        try:
+            return _resolve_in(url, reference, settings)
+        except (NotFoundError, TransferError, NotAllowedError, ToolError) as error:
+            told.append(error)
+        except IncompatibleError as error:  # a store that is not installed
+            told.append(error)
+    first = told[0] if told else NotFoundError(f"No source to look for {reference} in")
+    unasked = [error for error in told if not isinstance(error, NotFoundError)]
+    if len(told) == 1:
+        raise first
+    raise NotFoundError(
+        f"{reference} is in none of {', '.join(settings.sources)}",
+        remedy="Check the name; `qreg list` shows the default registry, QREG_SOURCES says where "
+        "names are looked for." + (" Some of these could not be asked." if unasked else ""),
+        details="\n".join(error.message for error in told),
+    )
+
+
+def alternatives(name: str, digest: Digest, settings: Settings, *, but: str) -> Iterator[Snapshot]:
+    """Other configured sources that hold the same artifact, opened one by one.
+
+    Args:
+        name: ORG/NAME.
+        digest: that they must have.
+        settings: name the sources.
+        but: the reference in use already.
+    """
+    for url in settings.sources:
+        if url == "models:/" or (settings.offline and not url.startswith("file://")):
+            continue
+        try:
+            snapshot = open_store(url).snapshot(name, digest=digest)
+            if snapshot.reference != but and snapshot.manifest.digest == digest:
+                yield snapshot
+        except QregError:
+            continue  # it does not have it, or cannot be asked
 
 
 def _resolve_path(reference: Reference) -> Resolved:
@@ -123,13 +187,14 @@ def _resolve_path(reference: Reference) -> Resolved:
 def _pinned(resolved: Resolved, digest: Digest | None) -> Resolved:
     if digest is None:
         return resolved
-    if resolved.snapshot is not None:
+    if isinstance(resolved.snapshot, HubSnapshot):
+        found = resolved.snapshot.digest
+    elif resolved.snapshot is not None:
         found = resolved.snapshot.manifest.digest
-    elif resolved.folder is not None:
+    else:
+        assert resolved.folder is not None
         # A folder's own manifest is only a claim: the pin is checked against the bytes.
         found = describe_folder(resolved.folder).digest
-    else:
-        found = require_digest(resolved.source)
     if found != digest:
         raise IntegrityError(
             f"{resolved.reference} is {found}, but {digest} is pinned",

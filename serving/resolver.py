@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from registry.config import Settings
-from registry.errors import IncompatibleError, NotFoundError
+from registry.errors import NotFoundError
 from registry.finding import ERROR, WARNING, Finding
 from registry.progress import Observer, ignore
-from registry.resolve import resolve
+from registry.transfer import find_here
 from serving.arguments import override, parse_arguments
 from serving.engines import Engine, open_engine
 from serving.facts import ArtifactFacts, Wishes
@@ -33,11 +33,8 @@ def make_plan(
     Raises:
         UsageError, NotFoundError, IntegrityError: the reference or the wishes are unsound.
     """
-    resolved = resolve(text, settings)
-    if resolved.folder is None:
-        raise IncompatibleError(
-            f"{resolved.reference} is not on this machine", remedy="Pull it first."
-        )
+    resolved = find_here(text, settings)
+    assert resolved.folder is not None
     manifest = resolved.manifest(observe)
     facts = ArtifactFacts.of(manifest, str(resolved.folder.absolute()))
     chosen = open_engine(engine)

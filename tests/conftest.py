@@ -26,6 +26,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("QREG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("QREG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("QREG_TOOLCHAINS", str(USER.toolchains))
+    # No public hub is asked by accident, and failures are not waited for.
+    monkeypatch.setenv("QREG_SOURCES", f"file://{tmp_path}/data/registry")
+    monkeypatch.setenv("QREG_ATTEMPTS", "2")
+    monkeypatch.setenv("QREG_STALL", "5")
     return load_settings()
 
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "inspect": ("inspect", "Show what an artifact is, from its metadata."),
     "lint": ("lint", "Find what is wrong with an artifact, and mend what is safe."),
     "diff": ("diff", "Show how two artifacts differ."),
+    "hub": ("hub", "Serve a registry to Hugging Face's and ModelScope's clients."),
+    "cache": ("cache", "Look after what was pulled to this machine."),
     "plan": ("plan", "Show how an artifact would be served, and why so."),
     "serve": ("serve", "Serve an artifact and prove that it answers."),
     "generate": ("generate", "Answer a prompt offline, without a server."),

@@ -47,8 +47,7 @@ def command(
     engine_arguments: tuple[str, ...],
 ) -> None:
     """Answer prompts with REFERENCE offline, through the engine's `LLM` class."""
-    from registry.resolve import resolve
-    from registry.transfer import pull
+    from registry.transfer import bring_here, pull
     from serving.facts import Wishes
     from serving.generate import generate
     from serving.launch import require_launchable
@@ -58,7 +57,7 @@ def command(
         trust_remote_code=trust_remote_code, arguments=engine_arguments, environment=os.environ
     )
     with output.progress() as observe:
-        exact = resolve(reference, settings).reference  # what is planned is what is verified
+        exact = bring_here(reference, settings, observe)  # what is planned is what is verified
         plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
         require_launchable(plan)
         pull(exact, settings, observe=observe)

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 
 
 @click.command("publish")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.option("--name", default="", help="ORG/NAME; default: the name in the folder's manifest.")
-@click.option("--to", "to", default="", help="A store (file:///path); default: the registry.")
+@click.option(
+    "--to",
+    "to",
+    multiple=True,
+    help="A store: hf://, ms://, s3://BUCKET/PREFIX, file:///path; may be repeated. "
+    "Default: the registry.",
+)
 @click.option("--tag", "tags", multiple=True, help="Tag the revision; may be repeated.")
 @click.option(
     "--alias", default="current", show_default=True, help="Of the model version in MLflow."
+)
+@click.option("--public", is_flag=True, help="Let anyone read it; default: private.")
+@click.option("--license", default="", help="For the model card, where one is written.")
+@click.option(
+    "--accept", multiple=True, metavar="CHECK", help="Publish despite errors of this check of lint."
 )
 @click.option(
     "--describe-anew",
@@ -32,24 +43,35 @@ if TYPE_CHECKING:
 def command(
     output: Output,
     settings: Settings,
-    folder: Path,
+    source: str,
     name: str,
-    to: str,
+    to: tuple[str, ...],
     tags: tuple[str, ...],
     alias: str,
+    public: bool,
+    license: str,
+    accept: tuple[str, ...],
     describe_anew: bool,
 ) -> None:
-    """Publish the artifact in FOLDER; it becomes visible only when all of it is there."""
+    """Publish SOURCE, a folder or a reference; it becomes visible only when all of it is there.
+
+    A reference is copied: pulled, verified, and published elsewhere. Errors that `qreg lint` finds
+    keep an artifact from being published.
+    """
+    from registry.reference import Reference, looks_like_folder
     from registry.transfer import publish
 
     with output.progress() as observe:
         done = publish(
-            folder,
+            Path(Reference.parse(source).location) if looks_like_folder(source) else source,
             settings,
             name=name,
             to=to,
             tags=tags,
             alias=alias,
+            public=public,
+            license=license,
+            accept=accept,
             describe_anew=describe_anew,
             observe=observe,
         )
@@ -57,6 +79,7 @@ def command(
         "name": done.manifest.name,
         "digest": str(done.manifest.digest),
         "reference": done.reference,
+        "references": list(done.references),
         "tags": list(done.published.tags),
         "bytes": done.manifest.size,
     }
@@ -67,8 +90,9 @@ def command(
             f"{len(done.manifest.files)} files; tags {', '.join(done.published.tags)})"
         )
         console.print(f"digest     {done.manifest.digest}")
-        console.print(f"reference  {done.reference}")
-        there = f"{to.rstrip('/')}/{done.manifest.name}" if to else done.manifest.name
+        for reference in done.references:
+            console.print(f"reference  {reference}")
+        there = done.reference if to else done.manifest.name
         console.print(f"Next: qreg plan {there}")
 
     output.result(document, human, essential=done.reference)

@@ -46,8 +46,7 @@ def command(
     Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
     the server was ready that is a good end (exit code 0).
     """
-    from registry.resolve import resolve
-    from registry.transfer import pull
+    from registry.transfer import bring_here, pull
     from serving.facts import Wishes
     from serving.launch import launch, require_launchable
     from serving.resolver import make_plan
@@ -57,7 +56,7 @@ def command(
     ready = False
     try:
         with output.progress() as observe:
-            exact = resolve(reference, settings).reference  # what is planned is what is verified
+            exact = bring_here(reference, settings, observe)  # what is planned is what is verified
             plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
             require_launchable(plan)
             pulled = pull(exact, settings, observe=observe)

@@ -9,7 +9,7 @@ import click
 from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
-from registry.errors import IncompatibleError, NotFoundError
+from registry.errors import NotFoundError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 def command(output: Output, settings: Settings, reference: str) -> None:
     """Read every byte of REFERENCE (a folder or a name) and compare it with its manifest."""
     from registry.describe import read_manifest
-    from registry.resolve import resolve
-    from registry.transfer import verify
+    from registry.transfer import find_here, verify
     from registry.transfer.verification import raise_faults
 
-    resolved = resolve(reference, settings)
-    if resolved.folder is None:
-        raise IncompatibleError(f"{resolved.reference} is not on this machine", remedy="Pull it.")
+    resolved = find_here(reference, settings)
+    assert resolved.folder is not None
     manifest = resolved.snapshot.manifest if resolved.snapshot else read_manifest(resolved.folder)
     if manifest is None:
         raise NotFoundError(

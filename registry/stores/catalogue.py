@@ -31,6 +31,18 @@ def open_store(url: str) -> Store:
         if not rest.startswith("/"):
             raise UsageError(f"{url!r} is not an absolute path", remedy="Write file:///path .")
         return LocalStore(Path(rest))
+    if scheme == "hf":
+        from registry.stores.huggingface import HuggingFaceStore
+
+        return HuggingFaceStore()
+    if scheme == "ms":
+        from registry.stores.modelscope import ModelScopeStore
+
+        return ModelScopeStore()
+    if scheme == "s3":
+        from registry.stores.s3 import S3Store
+
+        return S3Store(rest)
     from importlib.metadata import entry_points
 
     for plugin in entry_points(group=PLUGINS, name=scheme):
@@ -38,6 +50,6 @@ def open_store(url: str) -> Store:
         return store
     raise IncompatibleError(
         f"No store for '{scheme}://' is installed",
-        remedy="This release publishes to folders (file://); other stores come in as plug-ins in "
-        f"the entry-point group {PLUGINS!r}.",
+        remedy="Known are file://, hf://, ms:// and s3://; others come in as plug-ins in the "
+        f"entry-point group {PLUGINS!r}.",
     )

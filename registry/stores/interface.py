@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.artifact import Digest, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.checkpoint import Source
+from registry.folder import Entry
+from registry.listing import carried_manifest
 from registry.progress import Observer, ignore
+from registry.transport import Patience, Stream, patiently
+from registry.transport.stream import read_all
 
 
 @dataclass(frozen=True)
@@ -29,26 +37,54 @@ class Published:
 
 
 class Snapshot(ABC):
-    """One committed revision, for reading."""
+    """One committed revision, for reading; also a `checkpoint.Source` of its metadata."""
+
+    patience = Patience()
+    # Whether the manifest was committed with the files by the store, or is what a hub tells.
+    committed = True
 
     @property
     @abstractmethod
     def reference(self) -> str:
-        """A reference that finds exactly this revision again, with its digest."""
+        """A reference that finds exactly this revision again."""
+
+    @property
+    def label(self) -> str:
+        """How to name it in a message."""
+        return self.reference
 
     @property
     @abstractmethod
     def manifest(self) -> Manifest:
-        """What the revision holds."""
-
-    @abstractmethod
-    def read(self, path: str, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset` of a file; fewer at its end.
+        """What the revision holds: its own manifest, or one derived from its metadata.
 
         Raises:
-            NotFoundError: the revision has no such file.
-            TransferError: the store could not deliver it.
+            IntegrityError: the manifest is damaged, or is not that of the files beside it.
+            IncompatibleError: nothing tells the sha256 of the files.
         """
+
+    @abstractmethod
+    def entries(self) -> Sequence[Entry]:
+        """All files, with what is wrong with them, and their sha256 where the store knows it."""
+
+    @abstractmethod
+    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
+        """Bytes `offset` to `offset + length` of a file, in one try.
+
+        Raises:
+            TransientError: may go well when tried again, here or while reading.
+            NotFoundError: the revision has no such file.
+            TransferError, NotAllowedError: the store could not deliver it.
+        """
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """The same at once, tried again where that helps; fewer bytes at the file's end."""
+
+        def one() -> bytes:
+            with self.stream(path, offset, length) as stream:
+                return read_all(stream, length)
+
+        return patiently(self.patience, one) if length > 0 else b""
 
     @property
     def folder(self) -> Path | None:
@@ -95,6 +131,8 @@ class Store(ABC):
         manifest: Manifest,
         *,
         tags: Iterable[str] = (),
+        public: bool = False,
+        extra: Mapping[str, Path] | None = None,
         observe: Observer = ignore,
         consume: bool = False,
     ) -> Published:
@@ -106,10 +144,45 @@ class Store(ABC):
             folder: holds the files that the manifest lists; it is never written to.
             manifest: what is published.
             tags: set to this revision; `latest` always is.
+            public: let anyone read it, where the store has private and public artifacts.
+            extra: files of the manifest that lie elsewhere, by their paths in it.
             observe: is told the bytes moved.
             consume: the folder is qreg's own and will not change: files may be hard-linked.
 
         Raises:
             IntegrityError: a file is not what the manifest says.
+            NotAllowedError: no permission, or what is there is public and that was not asked for.
             TransferError: the store could not take it.
         """
+
+
+def file_of(folder: Path, extra: Mapping[str, Path] | None, path: str) -> Path:
+    """Where a file of a manifest lies that is being published."""
+    return (extra or {}).get(path) or folder / path
+
+
+def as_published(manifest: Manifest, there: Source) -> Manifest:
+    """A manifest as it stands in a repository already, if it is of the same files.
+
+    Only the time of its making would differ, and publishing again would be a change.
+    """
+    known = carried_manifest(there)
+    if known is not None and known.digest == manifest.digest:
+        return replace(manifest, created=known.created)
+    return manifest
+
+
+def digest_tag(digest: Digest) -> str:
+    """The tag that finds a digest on hubs, whose tags hold no colon: `sha256-…`."""
+    return f"sha256-{digest.hex}"
+
+
+@contextmanager
+def written_manifest(manifest: Manifest) -> Iterator[tuple[FileEntry, Path]]:
+    """`qreg.json` as a file to send, beside the files that it lists."""
+    content = manifest.to_bytes()
+    with tempfile.TemporaryDirectory(prefix="qreg-") as folder:
+        file = Path(folder, MANIFEST_FILE)
+        file.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        yield FileEntry(MANIFEST_FILE, len(content), sha256), file

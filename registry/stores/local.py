@@ -2,6 +2,7 @@
 
     ROOT/qreg-store.json                       marks the folder and its layout's version
     ROOT/blobs/ab/abcdef…                      every file once, by its sha256, read-only
+    ROOT/partial/…                             contents that are being received
     ROOT/artifacts/ORG/NAME/DIGEST/…           a revision: hard links and qreg.json
     ROOT/artifacts/ORG/NAME/.tags/TAG          one digest a file, replaced atomically
     ROOT/staging/ID/ and ID.lock               what is being published, locked
@@ -12,29 +13,28 @@ of it or nothing. Loaders can read a revision's folder as it is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, Manifest
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
-from registry.folder import hash_files, sha256_file
-from registry.names import check_name, check_tag
+from registry.folder import Entry, hash_files, scan_folder
+from registry.names import check_name, check_path, check_tag, check_tags
 from registry.progress import Observer, Progress, ignore
-from registry.stores.interface import Published, Snapshot, Store
+from registry.stores.blobs import Blobs
+from registry.stores.interface import Published, Snapshot, Store, file_of
+from registry.stores.staging_area import StagingArea
+from registry.transport import Stream
 
 MARKER = "qreg-store.json"
 LATEST = "latest"
 _LAYOUT = 1
-_CHUNK = 8 * 2**20
 
 
 class LocalSnapshot(Snapshot):
@@ -64,13 +64,20 @@ class LocalSnapshot(Snapshot):
     def folder(self) -> Path:
         return self._folder
 
-    def read(self, path: str, offset: int, length: int) -> bytes:
+    def entries(self) -> list[Entry]:
+        return list(scan_folder(self._folder))
+
+    @contextmanager
+    def stream(self, path: str, offset: int, length: int) -> Iterator[Stream]:
         try:
-            with (self._folder / path).open("rb") as file:
-                file.seek(offset)
-                return file.read(length)
+            file = (self._folder / check_path(path)).open("rb", buffering=0)
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.reference} has no file {path!r}") from error
+        except OSError as error:
+            raise TransferError(f"{path} of {self.reference} cannot be read: {error}") from error
+        with file:
+            file.seek(offset)
+            yield file
 
 
 class LocalStore(Store):
@@ -78,6 +85,8 @@ class LocalStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.blobs = Blobs(root)
+        self._area = StagingArea(root, f".{MARKER}.lock")
 
     @property
     def url(self) -> str:
@@ -90,7 +99,12 @@ class LocalStore(Store):
 
     def names(self) -> list[str]:
         top = self.root / "artifacts"
-        return sorted(f"{org.name}/{name.name}" for org in _folders(top) for name in _folders(org))
+        return sorted(
+            f"{org.name}/{name.name}"
+            for org in _folders(top)
+            for name in _folders(org)
+            if _folders(name)
+        )
 
     def revisions(self, name: str) -> list[Published]:
         home = self._home(name)
@@ -135,107 +149,130 @@ class LocalStore(Store):
         manifest: Manifest,
         *,
         tags: Iterable[str] = (),
+        public: bool = False,
+        extra: Mapping[str, Path] | None = None,
         observe: Observer = ignore,
         consume: bool = False,
     ) -> Published:
-        name = check_name(manifest.name)
-        tags = [*(check_tag(tag) for tag in tags), LATEST]
-        target = self._home(name) / manifest.digest.hex
+        check_tags(tags)
+        target = self._home(check_name(manifest.name)) / manifest.digest.hex
+        with self._changing(manifest.name), self.blobs.in_use():
+            if (target / MANIFEST_FILE).is_file():
+                self._mend(target, folder, manifest, extra, observe)
+            else:
+                self._take(folder, manifest, extra, observe, consume)
+                self._link(manifest, target)
+            return self._tag(manifest, tags)
+
+    def commit(self, manifest: Manifest, tags: Iterable[str] = ()) -> Published:
+        """Make a revision of contents that are all in `blobs` already.
+
+        Raises:
+            FileNotFoundError: one of them is not.
+        """
+        check_tags(tags)
+        target = self._home(check_name(manifest.name)) / manifest.digest.hex
+        with self._changing(manifest.name), self.blobs.in_use():
+            if not (target / MANIFEST_FILE).is_file():
+                self._link(manifest, target)
+            return self._tag(manifest, tags)
+
+    def prepare(self) -> None:
+        """Make the folder a registry, so that contents can be received into `blobs`."""
+        with self._changing("contents"):
+            pass
+
+    def remove(self, name: str, digest: Digest) -> None:
+        """Remove a revision; its contents go with `blobs.collect`, if no other has them."""
+        target = self._home(name) / digest.hex
+        trash = self.root / "staging" / uuid.uuid4().hex
+        with self._changing(name), self._area.guard():
+            for tag in (target.parent / ".tags").glob("*"):
+                if not tag.name.startswith(".") and tag.read_text().strip() == digest.hex:
+                    tag.unlink()
+            trash.parent.mkdir(exist_ok=True)
+            if target.is_dir():
+                os.rename(target, trash)
+        remove_tree(trash)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
         try:
             self._initialise()
-            self._clean_staging()
-            if (target / MANIFEST_FILE).is_file():
-                self._mend(target, folder, manifest, observe)
-            else:
-                with self._staging() as stage:
-                    self._fill(stage, folder, manifest, observe, consume)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    try:
-                        os.rename(stage, target)
-                    except OSError:
-                        # Another publisher of the same digest was faster: its revision is ours.
-                        if not (target / MANIFEST_FILE).is_file():
-                            raise
-                    sync_folder(target.parent)
-            for tag in tags:
-                path = target.parent / ".tags" / tag
-                write_atomically(path, f"{manifest.digest.hex}\n".encode())
+            self._area.clean()
+            yield
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise TransferError(
                 f"Publishing {name} to {self.url} failed: {error}",
                 remedy="Nothing of it became visible. Check the folder's permissions and free "
                 "space, then publish again.",
             ) from error
-        return next(r for r in self.revisions(name) if r.digest == manifest.digest)
 
-    def _fill(
-        self, stage: Path, folder: Path, manifest: Manifest, observe: Observer, consume: bool
+    def _tag(self, manifest: Manifest, tags: Iterable[str]) -> Published:
+        for tag in (*tags, LATEST):
+            path = self._home(manifest.name) / ".tags" / tag
+            write_atomically(path, f"{manifest.digest.hex}\n".encode())
+        return next(r for r in self.revisions(manifest.name) if r.digest == manifest.digest)
+
+    def _take(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        extra: Mapping[str, Path] | None,
+        observe: Observer,
+        consume: bool,
     ) -> None:
-        total = sum(entry.size for entry in manifest.files)
-        done = 0
+        """Bring all contents into `blobs`; what is there already is checked before it counts."""
+        done, total = 0, manifest.size
         for entry in manifest.files:
             observe(Progress("publishing", done, total, "bytes", entry.path))
-            link = stage / entry.path
-            link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self._blob(stage, folder, entry, consume), link)
+            if not self.blobs.is_sound(entry.sha256):
+                file = file_of(folder, extra, entry.path)
+                self.blobs.take(file, entry, consume=consume)
             done += entry.size
         observe(Progress("publishing", total, total, "bytes"))
-        write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
-        sync_folder(stage)
 
-    def _blob(self, stage: Path, folder: Path, entry: FileEntry, consume: bool) -> Path:
-        """The stored content of a file; what is there already is checked before it is used."""
-        blob = self.root / "blobs" / entry.sha256[:2] / entry.sha256
-        if not (blob.is_file() and sha256_file(blob) == entry.sha256):
-            self._take(stage, folder / entry.path, entry, blob, consume)
-        return blob
+    def _link(self, manifest: Manifest, target: Path) -> None:
+        """Build a revision's folder and rename it into place."""
+        with self._area.new() as stage:
+            for entry in manifest.files:
+                link = stage / entry.path
+                link.parent.mkdir(parents=True, exist_ok=True)
+                os.link(self.blobs.path(entry.sha256), link)
+            write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
+            sync_folder(stage)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(stage, target)
+            except OSError:
+                # Another publisher of the same digest was faster: its revision is ours.
+                if not (target / MANIFEST_FILE).is_file():
+                    raise
+            sync_folder(target.parent)
 
-    def _mend(self, target: Path, folder: Path, manifest: Manifest, observe: Observer) -> None:
+    def _mend(
+        self,
+        target: Path,
+        folder: Path,
+        manifest: Manifest,
+        extra: Mapping[str, Path] | None,
+        observe: Observer,
+    ) -> None:
         """Put back what has been damaged in a revision that is published once more."""
         stored = [e.path for e in manifest.files if (target / e.path).is_file()]
         sound = hash_files(target, stored, observe, stage="checking what is stored")
         damaged = set(manifest.files) - set(sound)
         if damaged:
-            with self._staging() as stage:
+            with self._area.new() as stage:
                 for number, entry in enumerate(sorted(damaged)):
                     link = stage / str(number)
-                    os.link(self._blob(stage, folder, entry, consume=False), link)
+                    if not self.blobs.is_sound(entry.sha256):
+                        self.blobs.take(file_of(folder, extra, entry.path), entry)
+                    os.link(self.blobs.path(entry.sha256), link)
                     (target / entry.path).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(link, target / entry.path)
-
-    def _take(self, stage: Path, source: Path, entry: FileEntry, blob: Path, consume: bool) -> None:
-        """Bring one file into `blobs`, checked on its way."""
-        part = stage.with_name(f"{stage.name}.part")
-        part.unlink(missing_ok=True)
-        linked = False
-        if consume:
-            try:
-                os.link(source, part)
-                linked = True
-            except OSError:  # another file system, or one without hard links
-                linked = False
-        digest = hashlib.sha256()
-        with source.open("rb") as reader:
-            if linked:
-                while chunk := reader.read(_CHUNK):
-                    digest.update(chunk)
-            else:
-                with part.open("wb") as writer:
-                    while chunk := reader.read(_CHUNK):
-                        digest.update(chunk)
-                        writer.write(chunk)
-                    writer.flush()
-                    os.fsync(writer.fileno())
-        if digest.hexdigest() != entry.sha256:
-            part.unlink()
-            raise IntegrityError(
-                f"{source} changed while it was published: its sha256 is {digest.hexdigest()}, "
-                f"the manifest says {entry.sha256}",
-                remedy="Let whatever writes to the folder finish, then publish again.",
-            )
-        part.chmod(0o444)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, blob)
 
     def _tagged(self, name: str, tag: str) -> Digest:
         path = self._home(name) / ".tags" / check_tag(tag)
@@ -258,7 +295,7 @@ class LocalStore(Store):
                     remedy="Upgrade qreg.",
                 )
             return
-        with self._guard() as guard:
+        with self._area.guard() as guard:
             if not self.exists:
                 if any(path != Path(guard.lock_file) for path in self.root.iterdir()):
                     raise UsageError(
@@ -266,35 +303,6 @@ class LocalStore(Store):
                         remedy="Name a new folder, or one that qreg publishes to already.",
                     )
                 write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
-
-    @contextmanager
-    def _staging(self) -> Iterator[Path]:
-        stage = self.root / "staging" / uuid.uuid4().hex
-        stage.parent.mkdir(exist_ok=True)
-        lock = FileLock(f"{stage}.lock")
-        with self._guard():  # or a cleaner could take the lock between its making and its locking
-            lock.acquire()
-        try:
-            stage.mkdir()
-            yield stage
-        finally:
-            _discard(stage)
-            lock.release()
-
-    def _clean_staging(self) -> None:
-        """Remove what publishers left that died; the lock of a living one is held."""
-        with self._guard():
-            for lock_file in (self.root / "staging").glob("*.lock"):
-                try:
-                    with FileLock(lock_file, timeout=0):
-                        _discard(lock_file.with_suffix(""))
-                except Timeout:
-                    continue
-
-    def _guard(self) -> FileLock:
-        """Held for a moment by whoever makes or cleans what others could mistake for leftovers."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.root / f".{MARKER}.lock")
 
 
 def find_store(path: Path) -> tuple[LocalStore, str] | None:
@@ -304,12 +312,6 @@ def find_store(path: Path) -> tuple[LocalStore, str] | None:
             rest = path.relative_to(root).as_posix()
             return LocalStore(root), "" if rest == "." else rest
     return None
-
-
-def _discard(stage: Path) -> None:
-    remove_tree(stage)
-    stage.with_name(f"{stage.name}.part").unlink(missing_ok=True)
-    stage.with_name(f"{stage.name}.lock").unlink(missing_ok=True)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from registry.artifact import Manifest
@@ -20,6 +21,7 @@ def announce(
     reference: str,
     settings: Settings,
     *,
+    references: Iterable[str] = (),
     alias: str = DEFAULT_ALIAS,
     observe: Observer = ignore,
 ) -> None:
@@ -29,6 +31,7 @@ def announce(
         manifest: of what was published.
         reference: finds the published revision again, with its digest.
         settings: which MLflow.
+        references: all places where it was published.
         alias: set to the new version; MLflow reserves `latest` and `v<N>`.
         observe: is told when MLflow is away; the publication is sent later then.
     """
@@ -43,6 +46,7 @@ def announce(
     facets = {
         "qreg.name": manifest.name,
         "qreg.reference": reference,
+        "qreg.references": " ".join(references) or reference,
         "qreg.digest": str(manifest.digest),
         "qreg.method": str(quantization.get("method", "none")),
         "qreg.scheme": str(quantization.get("scheme", "FLOAT")),

@@ -1,74 +1,128 @@
-"""Publishing: describe the folder, move what the store lacks, commit last, tell MLflow."""
+"""Publishing: lint, describe, move what each store lacks, commit last, tell MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.artifact import Manifest
+from registry.artifact import FileEntry, Manifest
+from registry.card import CARD_FILE, check_license, model_card
+from registry.checkpoint import LocalSource, open_checkpoint
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
-from registry.errors import UsageError
-from registry.names import check_alias, check_name, check_tag
-from registry.progress import Observer, ignore
+from registry.errors import CheckFailed, QregError, UsageError
+from registry.finding import ERROR
+from registry.lint import lint
+from registry.names import check_alias, check_name, check_tags
+from registry.progress import Note, Observer, ignore
+from registry.resolve import resolve
 from registry.stores import Published, Store, open_store
 from registry.stores.local import LocalStore
 from registry.tracking.release import DEFAULT_ALIAS, announce
+from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published, and where it can be found from now on."""
+    """What was published, and where it can be found from now on.
+
+    Attributes:
+        published: in the first destination.
+        manifest: of the artifact.
+        reference: in the first destination, with its digest.
+        references: in all destinations.
+    """
 
     published: Published
     manifest: Manifest
     reference: str
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How an artifact is to be published.
+
+    Attributes:
+        name: ORG/NAME; empty: the name in the artifact's manifest.
+        to: URLs of stores; none: the default registry.
+        tags: set on the new revision, besides `latest`.
+        alias: of the model version in MLflow.
+        public: let anyone read it, on hubs.
+        license: an identifier for the model card that is written where there is none.
+        accept: checks of lint whose errors do not keep it from being published; `all` for any.
+        describe_anew: publish files that the folder's own manifest contradicts, as something new
+            without that manifest's provenance.
+    """
+
+    name: str = ""
+    to: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    alias: str = DEFAULT_ALIAS
+    public: bool = False
+    license: str = ""
+    accept: tuple[str, ...] = ()
+    describe_anew: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError for anything that cannot be carried out."""
+        check_tags(self.tags)
+        check_alias(self.alias)
+        check_license(self.license)
+        if self.name:
+            check_name(self.name)
 
 
 def publish(
-    folder: Path,
+    source: Path | str,
     settings: Settings,
     *,
     name: str = "",
-    to: str = "",
+    to: str | Iterable[str] = (),
     tags: Iterable[str] = (),
     alias: str = DEFAULT_ALIAS,
+    public: bool = False,
+    license: str = "",
+    accept: Iterable[str] = (),
     describe_anew: bool = False,
     observe: Observer = ignore,
 ) -> Publication:
-    """Publish a checkpoint's folder; the folder itself is never written to.
+    """Publish a checkpoint to one store or several; a folder is never written to.
 
     Args:
-        folder: a checkpoint, with or without `qreg.json`.
+        source: a folder with or without `qreg.json`, or a reference, which is pulled first.
         settings: where the default registry is.
-        name: ORG/NAME; default: the name in the folder's manifest.
-        to: URL of a store; default: the default registry.
-        tags: set on the new revision besides `latest`.
-        alias: of the model version in MLflow.
-        describe_anew: publish files that the folder's own manifest contradicts, as something new
-            without that manifest's provenance.
+        name, to, tags, alias, public, license, accept, describe_anew: see `Wanted`.
         observe: is told the bytes hashed and moved.
 
     Raises:
+        CheckFailed: lint finds errors; its `details` name them.
         NotFoundError, IntegrityError: the folder is not a whole checkpoint, or not the one that
             its manifest describes.
         UsageError: an invalid name or tag.
-        TransferError: the store could not take it; nothing of it is visible then.
+        NotAllowedError: no permission, or a repository is public and `public` is not set.
+        TransferError: a store could not take it; nothing of it is visible there then.
     """
-    tags = tuple(check_tag(tag) for tag in tags)
-    check_alias(alias)
-    if name:
-        check_name(name)
-    store: Store = open_store(to or settings.registry)
-    if isinstance(store, LocalStore) and store.root.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"The registry {store.root} lies inside {folder}, which is published",
-            remedy="Name a registry outside it; qreg never writes into a source.",
-        )
+    urls = (to,) if isinstance(to, str) else tuple(to)
+    wanted = Wanted(
+        name, tuple(u for u in urls if u), tuple(tags), alias, public, license, tuple(accept),
+        describe_anew,
+    )  # fmt: skip
+    wanted.check()
+    stores = [open_store(url) for url in wanted.to or (settings.registry,)]
+    folder = _folder_of(source, settings, observe)
+    for store in stores:
+        _refuse_inside(store, folder)
+    _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
-    manifest = describe_folder(folder, name=name, observe=observe)
+    manifest = describe_folder(
+        folder, name=name, observe=observe, follow_outside=not isinstance(source, Path)
+    )
     if known is not None and known.digest != manifest.digest and not describe_anew:
         raise_faults(folder, compare(manifest.files, known))
     if "/" not in manifest.name:
@@ -76,8 +130,104 @@ def publish(
             f"{folder} has no {'manifest that names it' if not name else 'valid name'}",
             remedy="Say under which name to publish it: --name ORG/NAME .",
         )
+    with _with_card(manifest, license) as (manifest, extra):
+        return _publish_to(stores, folder, manifest, extra, wanted, settings, observe)
+
+
+def _publish_to(
+    stores: list[Store],
+    folder: Path,
+    manifest: Manifest,
+    extra: Mapping[str, Path],
+    wanted: Wanted,
+    settings: Settings,
+    observe: Observer,
+) -> Publication:
+    """Publish to all stores; one that fails does not keep the others from having it."""
     consume = folder.resolve().is_relative_to(settings.outputs.resolve())
-    published = store.publish(folder, manifest, tags=tags, observe=observe, consume=consume)
-    reference = f"{store.url}/{manifest.name}@{manifest.digest}"
-    announce(manifest, reference, settings, alias=alias, observe=observe)
-    return Publication(published, manifest, reference)
+    done: list[tuple[str, Published]] = []
+    failed: list[tuple[str, QregError]] = []
+    for store in stores:
+        # Files that lie elsewhere are temporary, and must not become links.
+        try:
+            published = store.publish(
+                folder,
+                manifest,
+                tags=wanted.tags,
+                public=wanted.public,
+                extra=extra,
+                observe=observe,
+                consume=consume,
+            )
+        except QregError as error:
+            failed.append((store.url, error))
+            if len(stores) > 1:
+                observe(Note(f"{store.url}: {error.message}", warning=True))
+            continue
+        done.append((_reference(store, manifest), published))
+    if done:
+        references = tuple(reference for reference, _ in done)
+        announce(
+            manifest, references[0], settings,
+            references=references, alias=wanted.alias, observe=observe,
+        )  # fmt: skip
+    if failed:
+        first = failed[0][1]
+        if done:
+            lines = [f"published: {reference}" for reference, _ in done]
+            lines += [f"failed: {url}: {other.message}" for url, other in failed]
+            first.details = "\n".join([*filter(None, [first.details]), *lines])
+        raise first
+    return Publication(done[0][1], manifest, done[0][0], tuple(reference for reference, _ in done))
+
+
+def _reference(store: Store, manifest: Manifest) -> str:
+    slash = "" if store.url.endswith("/") else "/"
+    return f"{store.url}{slash}{manifest.name}@{manifest.digest}"
+
+
+def _folder_of(source: Path | str, settings: Settings, observe: Observer) -> Path:
+    if isinstance(source, Path):
+        return source
+    resolved = resolve(source, settings)
+    if resolved.folder is not None:
+        return resolved.folder
+    return pull(source, settings, observe=observe).folder
+
+
+def _refuse_inside(store: Store, folder: Path) -> None:
+    if isinstance(store, LocalStore) and store.root.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"The registry {store.root} lies inside {folder}, which is published",
+            remedy="Name a registry outside it; qreg never writes into a source.",
+        )
+
+
+def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
+    """Refuse what lint finds errors in; a damaged manifest has its own, better words."""
+    open_checkpoint(folder)  # what is not even whole has an error of its own
+    _, findings = lint(LocalSource(folder), ignore=("manifest-stale", "json-damaged", *accept))
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    if errors and "all" not in accept:
+        ids = sorted({finding.id for finding in errors})
+        raise CheckFailed(
+            f"{folder} has {len(errors)} error(s) and is not published: {errors[0].message}",
+            remedy=f"`qreg lint {folder}` says what to do about each. To publish it as it is, "
+            f"--accept {' --accept '.join(ids)} .",
+            details="\n".join(f"{finding.id}: {finding.message}" for finding in errors),
+        )
+
+
+@contextmanager
+def _with_card(manifest: Manifest, license: str) -> Iterator[tuple[Manifest, Mapping[str, Path]]]:
+    """Add a model card to the files of an artifact that has none."""
+    if any(entry.path == CARD_FILE for entry in manifest.files):
+        yield manifest, {}
+        return
+    content = model_card(manifest, license=license)
+    with tempfile.TemporaryDirectory(prefix="qreg-card-") as folder:
+        card = Path(folder, CARD_FILE)
+        card.write_bytes(content)
+        entry = FileEntry(CARD_FILE, len(content), hashlib.sha256(content).hexdigest())
+        files = tuple(sorted((*manifest.files, entry)))
+        yield replace(manifest, files=files), {CARD_FILE: card}

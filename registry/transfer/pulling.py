@@ -2,74 +2,253 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
-from registry.errors import IntegrityError, TransferError
-from registry.files import write_atomically
-from registry.folder import require_folder
+from registry.errors import IncompatibleError, IntegrityError, TransferError
+from registry.files import remove_tree, write_atomically
+from registry.folder import require_folder, sha256_file
 from registry.progress import Observer, Progress, ignore
-from registry.resolve import resolve
-from registry.staging import staged_folder
-from registry.transfer.verification import check_files
+from registry.resolve import Resolved, alternatives, resolve
+from registry.staging import require_fresh, staged_folder
+from registry.stores import Snapshot
+from registry.stores.blobs import Blobs, require_space
+from registry.stores.local import LocalSnapshot
+from registry.transfer.cache import Cache
+from registry.transfer.download import download
+from registry.transfer.selection import Selection
+from registry.transfer.sources import Sources
+from registry.transfer.verification import check_files, remember_verified
 
 _CHUNK = 8 * 2**20
+_ROUNDS = 3  # times that contents are fetched which a cleaner outside of qreg took away
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """A verified artifact on this machine."""
+    """A verified artifact on this machine.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it is.
+        reference: finds exactly this again.
+        files: what was pulled: all files of the manifest, unless some were selected.
+    """
 
     folder: Path
     manifest: Manifest
     reference: str
+    files: tuple[FileEntry, ...] = ()
 
 
 def pull(
-    text: str, settings: Settings, *, output: Path | None = None, observe: Observer = ignore
+    text: str,
+    settings: Settings,
+    *,
+    output: Path | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    observe: Observer = ignore,
 ) -> Pulled:
     """Bring an artifact here and verify the sha256 of every file.
 
-    Without `output` an artifact that already lies on this machine, in a folder or in a local
-    registry, is verified where it is. A verification is remembered until a file changes.
+    Without `output` an artifact that lies on this machine, in a folder or a local registry, is
+    verified where it is; any other comes into the cache, where equal files are kept once. A
+    verification is remembered until a file changes. What a killed pull received is used by the
+    next one.
 
     Args:
         text: a reference.
-        settings: where the registry and the cache are.
+        settings: where the registry, the cache and further sources are.
         output: a new or empty folder for a copy of its own.
-        observe: is told the bytes verified or copied.
+        include: patterns of the files that are wanted; needs `output`. Default: all.
+        exclude: patterns of the files that are not.
+        observe: is told the bytes verified or moved.
 
     Raises:
         UsageError: `output` is not empty.
-        NotFoundError: the reference names nothing.
-        IntegrityError: a file is not what the manifest says; nothing is left in `output`.
+        NotFoundError: the reference names nothing, or nothing is selected.
+        IntegrityError: a file is not what the manifest says, or a name in a listing is unsafe;
+            nothing is left in `output`.
+        TransferError: no source could deliver; what arrived is kept for the next pull.
     """
-    resolved = resolve(text, settings)
+    selection = Selection.of(include, exclude)
+    if output is not None:
+        require_fresh(output)
+    cache = Cache(settings)
+    resolved = _resolve(text, settings, cache, observe)
     manifest = resolved.manifest(observe)
+    files = selection.of_files(manifest.files)
     if resolved.folder is None:
-        raise TransferError(
-            f"{resolved.reference} is not on this machine, and its store offers no folder",
-            remedy="Publish it to a local registry first.",
-        )
+        assert resolved.snapshot is not None
+        return _fetch(text, resolved.snapshot, manifest, files, settings, output, observe)
     if output is None:
         # A manifest that was just derived from the files needs no comparison with them.
         if resolved.snapshot is not None or read_manifest(resolved.folder) is not None:
             check_files(resolved.folder, manifest, settings, observe)
-        return Pulled(resolved.folder, manifest, resolved.reference)
-    _copy(resolved.folder, manifest, output, observe)
-    return Pulled(output, manifest, resolved.reference)
+        return Pulled(resolved.folder, manifest, resolved.reference, files)
+    _copy(resolved.folder, manifest, files, output, observe)
+    return Pulled(output, manifest, resolved.reference, files)
 
 
-def _copy(source: Path, manifest: Manifest, output: Path, observe: Observer) -> None:
+def bring_here(text: str, settings: Settings, observe: Observer = ignore) -> str:
+    """A reference to what another one names, on this machine: pulled, if it is not here yet."""
+    resolved = _resolve(text, settings, Cache(settings), observe)
+    if resolved.folder is not None:
+        return resolved.reference
+    return str(pull(text, settings, observe=observe).folder)
+
+
+def find_here(text: str, settings: Settings) -> Resolved:
+    """What a reference names, as it lies on this machine; nothing is moved.
+
+    Raises:
+        IncompatibleError: it is elsewhere, and was not pulled yet.
+    """
+    cache = Cache(settings)
+    resolved = _resolve(text, settings, cache, ignore)
+    snapshot = resolved.snapshot
+    if resolved.folder is not None or snapshot is None:
+        return resolved
+    here = cache.find(snapshot.manifest.name, snapshot.manifest.digest)
+    if here is None:
+        raise IncompatibleError(
+            f"{resolved.reference} is not on this machine",
+            remedy=f"qreg pull {text} brings it here; inspect and lint read it where it is.",
+        )
+    return Resolved.of_snapshot(here)
+
+
+def _resolve(text: str, settings: Settings, cache: Cache, observe: Observer) -> Resolved:
+    if not settings.offline:
+        return resolve(text, settings)
+    known = cache.recall(text)
+    if known is not None:
+        return Resolved.of_snapshot(known)
+    return resolve(text, settings)
+
+
+def _fetch(
+    text: str,
+    snapshot: Snapshot,
+    manifest: Manifest,
+    files: tuple[FileEntry, ...],
+    settings: Settings,
+    output: Path | None,
+    observe: Observer,
+) -> Pulled:
+    """Bring a remote artifact into the cache or into `output`."""
+    cache = Cache(settings)
+    further = alternatives(manifest.name, manifest.digest, settings, but=snapshot.reference)
+    sources = Sources(snapshot, further)
+    whole = len(files) == len(manifest.files)
+    cached = cache.find(manifest.name, manifest.digest)
+    if cached is None and output is None:
+        if whole:
+            cached = _into_cache(manifest, sources, cache, settings, observe)
+        else:
+            output = _selected_folder(settings, manifest, files)
+            if output.is_dir():
+                return Pulled(output, manifest, snapshot.reference, files)
+    elif cached is not None:
+        check_files(cached.folder, manifest, settings, observe)
+    if cached is not None:
+        cache.touch(cached)
+        cache.remember(text, manifest.name, manifest.digest)
+        if output is None:
+            return Pulled(cached.folder, manifest, snapshot.reference, files)
+        _copy(cached.folder, manifest, files, output, observe)
+    else:
+        assert output is not None
+        _into_folder(manifest, files, sources, output, observe)
+    return Pulled(output, manifest, snapshot.reference, files)
+
+
+def _into_cache(
+    manifest: Manifest, sources: Sources, cache: Cache, settings: Settings, observe: Observer
+) -> LocalSnapshot:
+    store = cache.store
+    store.prepare()
+    with store.blobs.in_use():
+        for round_ in range(_ROUNDS):
+            missing = [e for e in manifest.files if not store.blobs.has(e.sha256, e.size)]
+            what = f"Pulling {manifest.name}"
+            require_space(store.root, sum(entry.size for entry in missing), what)
+            download(manifest.files, sources, store.blobs, observe=observe)
+            try:
+                store.commit(manifest)
+                break
+            except FileNotFoundError as error:
+                if round_ + 1 == _ROUNDS:
+                    raise TransferError(
+                        f"Files of {manifest.name} vanish from {store.root} while it is pulled",
+                        remedy="Find out what removes files there; `qreg cache prune` waits.",
+                    ) from error
+    snapshot = store.snapshot(manifest.name, digest=manifest.digest)
+    remember_verified(snapshot.folder, manifest, settings)
+    return snapshot
+
+
+def _into_folder(
+    manifest: Manifest,
+    files: tuple[FileEntry, ...],
+    sources: Sources,
+    output: Path,
+    observe: Observer,
+) -> None:
+    """Receive files beside `output` and move them there when all of them are right."""
+    output = output.absolute()
+    received = output.parent / f".{output.name}.qreg-received"
+    blobs = Blobs(received)
+    require_space(output.parent, sum(entry.size for entry in files), f"Pulling {manifest.name}")
+    try:
+        with staged_folder(output) as staging:
+            download(files, sources, blobs, observe=observe)
+            seen: dict[str, Path] = {}
+            for entry in files:
+                target = staging / entry.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if entry.sha256 in seen:
+                    shutil.copyfile(seen[entry.sha256], target)
+                else:
+                    os.replace(blobs.path(entry.sha256), target)
+                    seen[entry.sha256] = target
+                target.chmod(0o644)
+            write_atomically(staging / MANIFEST_FILE, manifest.to_bytes())
+    except OSError as error:
+        raise TransferError(
+            f"Writing {manifest.name} to {output} failed: {error}",
+            remedy="Check free space and permissions, then pull again: what arrived is kept.",
+        ) from error
+    remove_tree(received)
+
+
+def _selected_folder(settings: Settings, manifest: Manifest, files: tuple[FileEntry, ...]) -> Path:
+    """Where a selection of an artifact's files lies in the cache."""
+    from registry.artifact import payload_digest
+
+    part = payload_digest(files).short
+    return settings.cache / "selected" / manifest.name / f"{manifest.digest.hex}-{part}"
+
+
+def _copy(
+    source: Path,
+    manifest: Manifest,
+    files: tuple[FileEntry, ...],
+    output: Path,
+    observe: Observer,
+) -> None:
     require_folder(source)
     try:
         with staged_folder(output) as staging:
-            done, total = 0, manifest.size
-            for entry in manifest.files:
+            done, total = 0, sum(entry.size for entry in files)
+            for entry in files:
                 observe(Progress("pulling", done, total, "bytes", entry.path))
                 _copy_file(source, entry, staging)
                 done += entry.size
@@ -85,14 +264,11 @@ def _copy(source: Path, manifest: Manifest, output: Path, observe: Observer) -> 
 def _copy_file(source: Path, entry: FileEntry, staging: Path) -> None:
     target = staging / entry.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
     with (source / entry.path).open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-    if digest.hexdigest() != entry.sha256:
+        shutil.copyfileobj(reader, writer, _CHUNK)
+    found = sha256_file(target)
+    if found != entry.sha256:
         raise IntegrityError(
-            f"{source / entry.path} has sha256 {digest.hexdigest()}, the manifest says "
-            f"{entry.sha256}",
+            f"{source / entry.path} has sha256 {found}, the manifest says {entry.sha256}",
             remedy="The stored file is damaged; publish the artifact again from its origin.",
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload
 from registry.config import Settings
@@ -61,15 +63,29 @@ def check_files(
     Raises:
         IntegrityError: with every fault in its details.
     """
-    mark = settings.cache / "verified" / f"{manifest.digest.hex}.json"
-    state = {"folder": str(folder.resolve()), "files": _stamps(folder)}
+    state = _state(folder, manifest)
     try:
-        if json.loads(mark.read_text()) == state:
+        if json.loads(_mark(folder, settings).read_text()) == state:
             return
     except (OSError, ValueError):
         pass  # never verified, or the mark is damaged: verify
     raise_faults(folder, verify(folder, manifest, observe))
-    write_atomically(mark, json.dumps(state).encode())
+    write_atomically(_mark(folder, settings), json.dumps(state).encode())
+
+
+def remember_verified(folder: Path, manifest: Manifest, settings: Settings) -> None:
+    """Note that every file of a folder was just checked, on its way there."""
+    write_atomically(_mark(folder, settings), json.dumps(_state(folder, manifest)).encode())
+
+
+def _mark(folder: Path, settings: Settings) -> Path:
+    name = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()
+    return settings.cache / "verified" / f"{name}.json"
+
+
+def _state(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    where = str(folder.resolve())
+    return {"folder": where, "digest": str(manifest.digest), "files": _stamps(folder)}
 
 
 def raise_faults(folder: Path, verification: Verification) -> None:

@@ -145,3 +145,28 @@ def _empty(tmp_path: Path) -> Path:
 
     venv.create(tmp_path / "empty", with_pip=False, symlinks=True)
     return tmp_path / "empty" / "bin" / "python"
+
+
+def test_references_that_name_nothing(qreg: Run, tmp_path: Path) -> None:
+    write_model(tmp_path / "m")
+    for code, sentence, text in (
+        (2, "no such user", "~nobody-of-this-name/x"),
+        (2, "is a file, not a folder", "m/config.json"),
+        (2, "neither a file or folder here", "abc"),
+        (2, "without a revision", "a/b@"),
+        (2, "names nothing", "hf://"),
+        (2, "names nothing", "models:/"),
+        (2, "names no artifact in a bucket", "s3://bucket/name"),
+        (2, "Unknown scheme", "ftp://a/b"),
+    ):
+        for command in ("inspect", "lint", "pull"):
+            _fails(qreg, code, sentence, command, text)
+
+
+def test_a_manifest_of_a_newer_qreg_is_not_called_damaged(qreg: Run, tmp_path: Path) -> None:
+    model = write_quantized(tmp_path / "m")
+    (model / "qreg.json").write_text('{"schema_version": 2, "files": []}')
+    _fails(qreg, 6, "schema version 2", "inspect", model)
+    found = qreg("lint", model, "--json").json["findings"]
+    told = [finding for finding in found if finding["where"] == "qreg.json"]
+    assert [finding["fix"] for finding in told] == ["Upgrade qreg."]

@@ -12,8 +12,11 @@ import jsonschema
 import pytest
 
 from registry.artifact import FileEntry, Manifest, is_payload, payload_digest
+from registry.config import load
 from registry.describe import describe_folder
-from registry.errors import IntegrityError, UsageError
+from registry.errors import IncompatibleError, IntegrityError
+from registry.inspection import inspect
+from registry.resolve import resolve
 from tests.checkpoints import write_quantized
 
 ENTRIES = (FileEntry("b.txt", 1, "b" * 64), FileEntry("a/c.json", 2, "a" * 64))
@@ -65,7 +68,7 @@ def test_altered_manifests_are_refused(tmp_path: Path, change: dict[str, Any]) -
 
 
 def test_a_newer_schema_asks_for_an_upgrade() -> None:
-    with pytest.raises(UsageError, match="schema version 2"):
+    with pytest.raises(IncompatibleError, match="schema version 2"):
         Manifest.from_json({"schema_version": 2, "files": []})
 
 
@@ -78,3 +81,24 @@ def test_provenance_of_a_manifest_counts_only_for_its_own_files(tmp_path: Path) 
     changed = describe_folder(folder)
     assert changed.provenance == {}
     assert changed.digest != made.digest
+
+
+def test_what_only_a_newer_qreg_knows_is_kept_everywhere(tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    value = describe_folder(folder, name="org/name").to_json()
+    for section in ("architecture", "quantization", "footprint"):
+        value[section]["newer"] = {"than": section}
+    value["newer"] = 1
+    (folder / "qreg.json").write_text(json.dumps(value))
+    again = describe_folder(folder).to_json()
+    inspected = inspect(resolve(str(folder), load({"HOME": str(tmp_path)}))).to_json()
+    for found in (again, inspected):
+        assert found["newer"] == 1
+        for section in ("architecture", "quantization", "footprint"):
+            assert found[section]["newer"] == {"than": section}
+
+
+@pytest.mark.parametrize("content", ['{"x": 1e999}', "[" * 2_000_000])
+def test_numbers_and_lists_that_no_manifest_has(content: str) -> None:
+    with pytest.raises(IntegrityError):
+        Manifest.from_bytes(content.encode())

@@ -30,6 +30,8 @@ def test_what_is_pulled_is_what_was_published(settings: Settings, tmp_path: Path
     pulled = pull(f"{NAME}@v1", settings, output=tmp_path / "copy")
     copied = _tree(pulled.folder)
     assert copied.pop(MANIFEST_FILE) == done.manifest.to_bytes()
+    assert b"base_model" not in copied["README.md"]  # nothing is known of one
+    assert b"W8A8_DYNAMIC" in copied.pop("README.md")  # the card, as the folder has none
     assert copied == before
     assert (tmp_path / "copy" / "config.json").stat().st_mode & 0o200
 

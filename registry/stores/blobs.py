@@ -1,0 +1,284 @@
+"""Contents under their sha256, in a folder: what is there is whole, what comes can be resumed.
+
+    ROOT/blobs/ab/abcdef…       a content, read-only
+    ROOT/partial/abcdef…        one on its way
+    ROOT/partial/abcdef….parts  a byte a part of it: 1 for what has arrived
+    ROOT/.in-use                held, shared, by whoever receives or links; alone by who collects
+
+What is on its way is locked by its own file (flock), so that locks leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.artifact import FileEntry
+from registry.errors import IntegrityError, TransferError
+from registry.folder import sha256_file
+
+PART = 64 * 2**20  # bytes of a part, the unit of resuming and of parallel ranges
+_CHUNK = 8 * 2**20
+
+
+class Blobs:
+    """Contents below one folder.
+
+    Args:
+        root: the folder; it is made when something is received.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Where a content lies or would lie."""
+        return self.root / "blobs" / sha256[:2] / sha256
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether a content is there, by its name and size."""
+        try:
+            return self.path(sha256).stat().st_size == size
+        except OSError:
+            return False
+
+    def is_sound(self, sha256: str) -> bool:
+        """Whether a content is there and is what its name says; reads all of it."""
+        path = self.path(sha256)
+        return path.is_file() and sha256_file(path) == sha256
+
+    def put(self, sha256: str, finished: Path) -> None:
+        """Move a whole, checked file into place."""
+        path = self.path(sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        finished.chmod(0o444)
+        os.replace(finished, path)
+
+    def take(self, file: Path, entry: FileEntry, *, consume: bool = False) -> Path:
+        """Bring in a file of this machine, read once and checked on its way.
+
+        Args:
+            file: holds the content; it is never written to.
+            entry: what it must be.
+            consume: the file is qreg's own and will not change: it may be hard-linked.
+
+        Returns:
+            Where the content lies now.
+
+        Raises:
+            IntegrityError: the file is not what the entry says.
+        """
+        part = self.incoming()
+        try:
+            linked = consume and _link(file, part)
+            found = _hash_locked(part) if linked else _copy(file, part)
+            if found != entry.sha256:
+                raise IntegrityError(
+                    f"{file} changed while it was published: its sha256 is {found}, the manifest "
+                    f"says {entry.sha256}",
+                    remedy="Let whatever writes to the folder finish, then publish again.",
+                )
+            self.put(entry.sha256, part)
+        finally:
+            part.unlink(missing_ok=True)
+        return self.path(entry.sha256)
+
+    def keep(self, content: bytes) -> str:
+        """Put a small content in; return its sha256."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if not self.has(sha256, len(content)):
+            part = self.incoming()
+            part.write_bytes(content)
+            self.put(sha256, part)
+        return sha256
+
+    def incoming(self) -> Path:
+        """A new file for a content whose sha256 is not known yet, or not checked; see `put`."""
+        part = self.root / "partial" / f"take-{uuid.uuid4().hex}"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        return part
+
+    def receive(self, sha256: str, size: int) -> Receiving | None:
+        """Begin or go on to receive a content; None while another process does so."""
+        receiving = Receiving(self, sha256, size)
+        return receiving if receiving.open() else None
+
+    def all(self) -> Iterator[Path]:
+        """Every content that is there."""
+        yield from sorted((self.root / "blobs").glob("??/*"))
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Nothing is collected while the block lasts."""
+        with self._lock(fcntl.LOCK_SH):
+            yield
+
+    def collect(self, *, older_than: float = 0.0) -> int | None:
+        """Remove contents that no folder links to, and what nobody has gone on to receive.
+
+        Args:
+            older_than: seconds that an unfinished content must not have grown.
+
+        Returns:
+            Bytes that were freed; None if others are receiving right now.
+        """
+        freed = 0
+        try:
+            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for path in self.all():
+                    stat = path.stat()
+                    if stat.st_nlink == 1:
+                        path.unlink()
+                        freed += stat.st_size
+                for path in sorted((self.root / "partial").glob("*")):
+                    stat = path.stat()
+                    if time.time() - stat.st_mtime >= older_than:
+                        path.unlink()
+                        freed += stat.st_blocks * 512
+        except BlockingIOError:
+            return None
+        return freed
+
+    @contextmanager
+    def _lock(self, how: int) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
+
+
+class Receiving:
+    """One content on its way, locked against other processes."""
+
+    def __init__(self, blobs: Blobs, sha256: str, size: int) -> None:
+        self.sha256, self.size = sha256, size
+        self._blobs = blobs
+        self._path = blobs.root / "partial" / sha256
+        self._marks = self._path.with_name(f"{sha256}.parts")
+        self._file = self._map = -1
+
+    @property
+    def parts(self) -> int:
+        """How many parts the content has."""
+        return max(1, -(-self.size // PART))
+
+    def open(self) -> bool:
+        """Open and lock its files; False if another process has it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        while True:
+            self._file = os.open(self._path, flags, 0o600)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever had it before may have finished it: then the name is another file's.
+                if os.path.samestat(os.fstat(self._file), self._path.stat()):
+                    break
+            except BlockingIOError:
+                self.close()
+                return False
+            except FileNotFoundError:
+                pass
+            self.close()
+        self._map = os.open(self._marks, flags, 0o600)
+        if os.fstat(self._file).st_size > self.size:
+            self.discard()
+        return True
+
+    def arrived(self) -> set[int]:
+        """The numbers of the parts that are there already."""
+        marks = os.pread(self._map, self.parts, 0)
+        length = os.fstat(self._file).st_size
+        return {
+            number
+            for number, mark in enumerate(marks)
+            if mark == 1 and min((number + 1) * PART, self.size) <= length
+        }
+
+    def write(self, offset: int, content: memoryview) -> None:
+        """Put bytes at their place."""
+        while content:
+            count = os.pwrite(self._file, content, offset)
+            offset, content = offset + count, content[count:]
+
+    def read(self, offset: int, buffer: memoryview) -> int:
+        """Bytes that arrived, for hashing."""
+        return os.preadv(self._file, [buffer], offset)
+
+    def mark(self, number: int) -> None:
+        """Note that a part is there."""
+        os.pwrite(self._map, b"\1", number)
+
+    def discard(self) -> None:
+        """Forget all that arrived: it was not what it should be."""
+        os.ftruncate(self._map, 0)
+        os.ftruncate(self._file, 0)
+
+    def finish(self) -> None:
+        """Put the whole, checked content into place."""
+        os.fsync(self._file)
+        self._blobs.put(self.sha256, self._path)
+        self._marks.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Remove what arrived: the content is there by other means."""
+        self._path.unlink(missing_ok=True)
+        self._marks.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let others go on; what arrived stays."""
+        for handle in (self._file, self._map):
+            if handle >= 0:
+                os.close(handle)
+        self._file = self._map = -1
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Hard-link a file; False on another file system, or one without hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        return False
+    return True
+
+
+def _hash_locked(file: Path) -> str:
+    """The sha256 of a file that a cleaner must not take for abandoned."""
+    with file.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        return sha256_file(file)
+
+
+def _copy(file: Path, target: Path) -> str:
+    """Copy a file durably, locked against cleaners; return its sha256."""
+    digest = hashlib.sha256()
+    with file.open("rb") as reader, target.open("wb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def require_space(folder: Path, wanted: int, what: str) -> None:
+    """Raise TransferError if a file system has not so many bytes left."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    stat = os.statvfs(existing)
+    free = stat.f_bavail * stat.f_frsize
+    if free < wanted:
+        raise TransferError(
+            f"{what} takes {wanted / 2**30:.1f} GiB, {existing} has {free / 2**30:.1f} GiB left",
+            remedy="Free some space (`qreg cache prune`), or name another folder: QREG_CACHE or "
+            "--output.",
+        )

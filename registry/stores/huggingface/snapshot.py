@@ -1,0 +1,98 @@
+"""Reading repositories of the Hugging Face Hub, or of any server that speaks its API.
+
+The endpoint is HF_ENDPOINT; the token is where `hf auth login` puts it, or HF_TOKEN. Listing and
+requests are huggingface_hub's own; files are read by ranges, so that only metadata moves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+from registry.errors import QregError, TransferError
+from registry.folder import Entry
+from registry.names import check_path
+from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.huggingface.errors import hub_errors
+from registry.transport import Stream, Transport
+
+_TIMEOUT = 30.0  # seconds without a byte
+_ATTEMPTS = 4
+
+
+class HuggingFaceSnapshot(HubSnapshot):
+    """One revision of a repository, pinned to the commit that it names when it is opened.
+
+    Args:
+        name: ORG/NAME.
+        revision: branch, tag or commit; the main branch if None.
+
+    Raises:
+        NotFoundError: no such repository or revision.
+        NotAllowedError: the repository is private or gated, and the token does not open it.
+        TransferError: the hub cannot be reached.
+    """
+
+    def __init__(self, name: str, revision: str | None = None) -> None:
+        from huggingface_hub import constants
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+
+        self.name = name
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        what = f"hf://{name}" + (f"@{revision}" if revision else "")
+        url = f"{constants.ENDPOINT}/api/models/{name}"
+        if revision:
+            url += f"/revision/{quote(revision, safe='')}"
+        with hub_errors(what):
+            # As HfApi.model_info asks for it; that module takes longer to import than to answer.
+            response = http_backoff(
+                "GET",
+                f"{url}?blobs=true",
+                headers=headers,
+                timeout=_TIMEOUT,
+                max_retries=_ATTEMPTS,
+            )
+            hf_raise_for_status(response)
+            self.commit, self._entries = _listing(response.content, what)
+        self._url = f"{constants.ENDPOINT}/{name}/resolve/{quote(self.commit, safe='')}"
+        self._transport = Transport(build_hf_headers())
+        self.patience = self._transport.patience
+
+    @property
+    def reference(self) -> str:
+        return f"hf://{self.name}@{self.commit}"
+
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
+        what = f"{path} of hf://{self.name}"
+        return self._transport.stream(what, f"{self._url}/{quote(path)}", offset, length)
+
+
+def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
+    """The commit and the files of `GET /api/models/…?blobs=true`."""
+    try:
+        document = json.loads(content)
+        files = tuple(_entry(row) for row in document["siblings"])
+        return str(document["sha"]), files
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TransferError(
+            f"The hub's listing of {what} is malformed: {type(error).__name__} {error}",
+            remedy="Check HF_ENDPOINT; the server may not be a Hugging Face hub.",
+        ) from error
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    path, size, lfs = str(row["rfilename"]), row.get("size"), row.get("lfs") or {}
+    try:
+        check_path(path)
+    except QregError as error:
+        return Entry(path, 0, problem=error.message)
+    if type(size) is not int or size < 0:
+        return Entry(path, 0, problem=f"The hub does not tell the size of {path}")
+    sha256 = lfs.get("sha256") or lfs.get("oid")
+    return Entry(path, size, sha256=sha256, git_sha1=None if sha256 else row.get("blobId"))

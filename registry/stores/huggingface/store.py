@@ -1,0 +1,203 @@
+"""Artifacts as repositories of a Hugging Face hub: a commit a publication, tags for its names.
+
+A digest finds its revision through the tag `sha256-…` that publishing sets, also when the main
+branch has moved on. Files and manifest come in one commit, so that a reader sees all or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.artifact import Digest, Manifest, is_kept
+from registry.clock import utc_now
+from registry.errors import IntegrityError, NotAllowedError, NotFoundError, QregError, UsageError
+from registry.folder import Entry
+from registry.names import check_name, check_tags
+from registry.progress import Observer, ignore
+from registry.stores.huggingface.errors import hub_errors
+from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
+from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
+from registry.stores.interface import (
+    Published,
+    Store,
+    as_published,
+    digest_tag,
+    file_of,
+    written_manifest,
+)
+from registry.stores.uploading import Tally
+from registry.transport import Transport
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+BRANCH = "main"
+
+
+class HuggingFaceStore(Store):
+    """The hub that HF_ENDPOINT names, with the token of `hf auth login` or HF_TOKEN."""
+
+    url = "hf://"
+
+    @property
+    def exists(self) -> bool:
+        return True
+
+    def names(self) -> list[str]:
+        raise UsageError(
+            "The artifacts of a whole hub are not listed",
+            remedy="Name one: qreg inspect hf://ORG/NAME .",
+        )
+
+    def revisions(self, name: str) -> list[Published]:
+        with hub_errors(f"hf://{name}"):
+            refs = _api().list_repo_refs(check_name(name))
+        tags: dict[str, list[str]] = {}
+        for ref in (*refs.branches, *refs.tags):
+            tags.setdefault(ref.target_commit, []).append(ref.name)
+        found = []
+        for commit, names in tags.items():
+            try:
+                digest = HuggingFaceSnapshot(name, commit).digest
+            except QregError:
+                continue  # not an artifact, or one whose digest the hub does not tell
+            shown = tuple(tag for tag in names if not tag.startswith("sha256-"))
+            found.append(Published(name, digest, shown, ""))
+        return found
+
+    def snapshot(
+        self, name: str, *, revision: str | None = None, digest: Digest | None = None
+    ) -> HuggingFaceSnapshot:
+        check_name(name)
+        if digest is None:
+            return HuggingFaceSnapshot(name, revision)
+        for where in (digest_tag(digest), revision):
+            try:
+                found = HuggingFaceSnapshot(name, where)
+            except NotFoundError:
+                if where is revision:
+                    raise
+                continue
+            if found.digest == digest:
+                return found
+        raise IntegrityError(
+            f"hf://{name} has no revision {digest}; its newest is {found.digest}",
+            remedy="It was replaced on the hub; look for a copy elsewhere, or check the pin.",
+        )
+
+    def publish(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        tags: Iterable[str] = (),
+        public: bool = False,
+        extra: Mapping[str, Path] | None = None,
+        observe: Observer = ignore,
+        consume: bool = False,
+    ) -> Published:
+        name, tags = check_name(manifest.name), check_tags(tags)
+        self._require_repository(name, public)
+        parent = HuggingFaceSnapshot(name, BRANCH) if self._has_commits(name) else None
+        there = {entry.path: entry for entry in parent.entries()} if parent else {}
+        manifest = as_published(manifest, parent) if parent else manifest
+        tally = Tally(manifest.size, observe)
+        with written_manifest(manifest) as (entry, file):
+            files = [Outgoing(one, file_of(folder, extra, one.path)) for one in manifest.files] + [
+                Outgoing(entry, file)
+            ]
+            missing = [one for one in files if not _is_there(one, there.get(one.entry.path))]
+            wanted = {one.entry.path for one in files}
+            deleted = [path for path in there if is_kept(path) and path not in wanted]
+            _tell_present(files, missing, tally)
+            commit = parent.commit if parent else ""
+            if missing or deleted:
+                commit = self._commit(name, missing, deleted, parent, manifest, tally)
+        self._check(name, commit, manifest)
+        for tag in (*tags, digest_tag(manifest.digest)):
+            self._tag(name, tag, commit)
+        return Published(name, manifest.digest, (*tags, BRANCH), utc_now())
+
+    def _commit(
+        self,
+        name: str,
+        missing: list[Outgoing],
+        deleted: list[str],
+        parent: HuggingFaceSnapshot | None,
+        manifest: Manifest,
+        tally: Tally,
+    ) -> str:
+        from huggingface_hub import constants
+        from huggingface_hub.utils import build_hf_headers
+
+        upload = HuggingFaceUpload(constants.ENDPOINT, name, BRANCH, Transport(build_hf_headers()))
+        message = f"Publish {manifest.digest.short} with qreg"
+        commit = upload.send(missing, deleted, parent.commit if parent else None, message, tally)
+        return commit or HuggingFaceSnapshot(name, BRANCH).commit
+
+    def _check(self, name: str, commit: str, manifest: Manifest) -> None:
+        """The hub must list exactly what was published, under the same digest."""
+        found = HuggingFaceSnapshot(name, commit)
+        if found.digest != manifest.digest:
+            raise IntegrityError(
+                f"hf://{name}@{commit} has {found.digest} after publishing {manifest.digest}",
+                remedy="Somebody else committed at the same time, or the hub changed files; "
+                "publish again.",
+            )
+
+    def _require_repository(self, name: str, public: bool) -> None:
+        api, what = _api(), f"hf://{name}"
+        with hub_errors(what):
+            api.create_repo(name, private=not public, exist_ok=True)
+            info: Any = api.model_info(name)
+        if not public and info.private is False:
+            raise NotAllowedError(
+                f"{what} is public, and it was not asked to publish to the public",
+                remedy="Say --public, or make the repository private on the hub first.",
+            )
+
+    def _has_commits(self, name: str) -> bool:
+        try:
+            return bool(HuggingFaceSnapshot(name, BRANCH).commit)
+        except NotFoundError:
+            return False
+
+    def _tag(self, name: str, tag: str, commit: str) -> None:
+        """Set a tag; one that is elsewhere is moved."""
+        api = _api()
+        with hub_errors(f"the tag {tag} of hf://{name}"):
+            refs = {ref.name: ref.target_commit for ref in api.list_repo_refs(name).tags}
+            if refs.get(tag) == commit:
+                return
+            if tag in refs:
+                api.delete_tag(name, tag=tag)
+            api.create_tag(name, tag=tag, revision=commit, exist_ok=True)
+
+
+def _is_there(one: Outgoing, entry: Entry | None) -> bool:
+    """Whether the hub has a file already, by sha256 or, for a small one, by git's own hash."""
+    if entry is None or entry.size != one.entry.size:
+        return False
+    if entry.sha256:
+        return entry.sha256 == one.entry.sha256
+    if not entry.git_sha1 or one.entry.size > 2**26:
+        return False
+    content = one.file.read_bytes()
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content).hexdigest() == entry.git_sha1  # noqa: S324 - git's
+
+
+def _tell_present(files: list[Outgoing], missing: list[Outgoing], tally: Tally) -> None:
+    lacking = {one.entry.path for one in missing}
+    for one in files:
+        if one.entry.path not in lacking:
+            tally.of(one.entry.path, one.entry.size)(one.entry.size)
+
+
+def _api() -> HfApi:
+    from huggingface_hub import HfApi
+
+    return HfApi()

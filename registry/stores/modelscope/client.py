@@ -1,0 +1,81 @@
+"""The client of ModelScope's own library, and its errors in terms of ours.
+
+The endpoint is MODELSCOPE_ENDPOINT; the token is where `modelscope login` puts it, or
+MODELSCOPE_API_TOKEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import (
+    IncompatibleError,
+    NotAllowedError,
+    NotFoundError,
+    TransferError,
+    TransientError,
+)
+
+if TYPE_CHECKING:
+    from modelscope_hub import HubApi
+
+PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
+MODEL = "model"
+
+
+def connect() -> HubApi:
+    """ModelScope's client with the user's endpoint and token."""
+    try:
+        from modelscope_hub import HubApi
+    except ImportError as error:
+        raise IncompatibleError(
+            "Stores on ModelScope need its library, which is not installed",
+            remedy="pip install 'qreg[hub]' .",
+        ) from error
+    return HubApi()
+
+
+def headers(api: HubApi) -> Mapping[str, str]:
+    """What requests of our own send, as the library's do."""
+    token = api.legacy.token
+    if not token:
+        return {}
+    return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
+
+
+@contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Turn ModelScope's errors into ours; its texts hold whole answers, so only kinds are told."""
+    import requests
+    from modelscope_hub import errors
+
+    try:
+        yield
+    except errors.NotExistError as error:
+        raise NotFoundError(
+            f"ModelScope has no {what}",
+            remedy="Check the name and the revision; a private model needs a token.",
+        ) from error
+    except (errors.AuthenticationError, errors.PermissionDeniedError) as error:
+        raise NotAllowedError(
+            f"ModelScope does not let you access {what}",
+            remedy="Check MODELSCOPE_API_TOKEN, or `modelscope login`.",
+        ) from error
+    except (errors.NetworkError, errors.ServerError, errors.RateLimitError) as error:
+        raise TransientError(
+            f"ModelScope does not answer for {what}: {type(error).__name__}",
+            remedy="Check the network and MODELSCOPE_ENDPOINT, then try again.",
+        ) from error
+    except errors.HubError as error:
+        raise TransferError(f"ModelScope refuses {what}: {_message(error)}") from error
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise TransferError(
+            f"ModelScope's answer for {what} is malformed: {type(error).__name__}",
+            remedy="Check MODELSCOPE_ENDPOINT; the server may not be a ModelScope hub.",
+        ) from error
+
+
+def _message(error: Any) -> str:
+    return str(getattr(error, "message", type(error).__name__))[:200]

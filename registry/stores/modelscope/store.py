@@ -1,0 +1,287 @@
+"""Artifacts as models on ModelScope: a commit a publication, tags for its names.
+
+A branch there can move while it is read. Contents are held against the sha256 of the listing, so
+that a mixture of two commits is found out; a digest or a tag names a revision that does not move.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_kept
+from registry.clock import utc_now
+from registry.errors import IntegrityError, NotAllowedError, NotFoundError, QregError, UsageError
+from registry.folder import Entry
+from registry.names import check_name, check_path, check_tags
+from registry.progress import Observer, ignore
+from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.interface import (
+    Published,
+    Store,
+    as_published,
+    digest_tag,
+    file_of,
+    written_manifest,
+)
+from registry.stores.modelscope.client import (
+    MODEL,
+    PRIVATE,
+    PUBLIC,
+    connect,
+    headers,
+    hub_errors,
+)
+from registry.stores.uploading import Tally, upload_all
+from registry.transport import Stream, Transport
+
+if TYPE_CHECKING:
+    from modelscope_hub import HubApi
+
+BRANCH = "master"
+_LARGE = 64 * 1024  # bytes; ModelScope's own clients keep larger files in LFS
+_LARGE_NAMES = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".model")
+_OPERATIONS = 1000  # in one commit; the hub takes 2,000
+_BATCH = 256
+
+
+class ModelScopeSnapshot(HubSnapshot):
+    """One revision of a model on ModelScope.
+
+    Args:
+        name: ORG/NAME.
+        revision: branch or tag; the main branch if None.
+
+    Raises:
+        NotFoundError, NotAllowedError, TransferError: it cannot be listed.
+    """
+
+    def __init__(self, name: str, revision: str | None = None) -> None:
+        self.name, self.revision = name, revision or BRANCH
+        self._api = connect()
+        self._transport = Transport(headers(self._api))
+        self.patience = self._transport.patience
+        self._entries = self._list()
+
+    @property
+    def reference(self) -> str:
+        return f"ms://{self.name}@{self.revision}"
+
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
+        query = urlencode({"Revision": self.revision, "FilePath": path})
+        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo?{query}"
+        return self._transport.stream(f"{path} of ms://{self.name}", url, offset, length)
+
+    def _list(self) -> tuple[Entry, ...]:
+        what = f"ms://{self.name}@{self.revision}"
+        with hub_errors(what):
+            rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
+            return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    path = str(row.get("Path") or row.get("Name") or "")
+    size, sha256 = row.get("Size"), row.get("Sha256") or None
+    try:
+        check_path(path)
+    except QregError as error:
+        return Entry(path, 0, problem=error.message)
+    if type(size) is not int or size < 0:
+        return Entry(path, 0, problem=f"ModelScope does not tell the size of {path}")
+    return Entry(path, size, sha256=str(sha256) if sha256 else None)
+
+
+class ModelScopeStore(Store):
+    """The hub that MODELSCOPE_ENDPOINT names."""
+
+    url = "ms://"
+
+    @property
+    def exists(self) -> bool:
+        return True
+
+    def names(self) -> list[str]:
+        raise UsageError(
+            "The artifacts of a whole hub are not listed",
+            remedy="Name one: qreg inspect ms://ORG/NAME .",
+        )
+
+    def revisions(self, name: str) -> list[Published]:
+        with hub_errors(f"ms://{name}"):
+            branches, tags = self._api.legacy.list_revisions_detail(check_name(name), MODEL)
+        found: dict[Digest, list[str]] = {}
+        for row in (*branches, *tags):
+            revision = str(row.get("Revision"))
+            try:
+                found.setdefault(ModelScopeSnapshot(name, revision).digest, []).append(revision)
+            except QregError:
+                continue  # not an artifact
+        shown = {d: tuple(r for r in rs if not r.startswith("sha256-")) for d, rs in found.items()}
+        return [Published(name, digest, names, "") for digest, names in shown.items()]
+
+    def snapshot(
+        self, name: str, *, revision: str | None = None, digest: Digest | None = None
+    ) -> ModelScopeSnapshot:
+        check_name(name)
+        if digest is None:
+            return ModelScopeSnapshot(name, revision)
+        for where in (digest_tag(digest), revision):
+            try:
+                found = ModelScopeSnapshot(name, where)
+            except NotFoundError:
+                if where is revision:
+                    raise
+                continue
+            if found.digest == digest:
+                return found
+        raise IntegrityError(
+            f"ms://{name} has no revision {digest}; its newest is {found.digest}",
+            remedy="It was replaced on the hub; look for a copy elsewhere, or check the pin.",
+        )
+
+    def publish(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        tags: Iterable[str] = (),
+        public: bool = False,
+        extra: Mapping[str, Path] | None = None,
+        observe: Observer = ignore,
+        consume: bool = False,
+    ) -> Published:
+        name, tags = check_name(manifest.name), check_tags(tags)
+        self._require_repository(name, public)
+        parent = ModelScopeSnapshot(name)
+        there = {entry.path: entry for entry in parent.entries()}
+        manifest = as_published(manifest, parent)
+        tally = Tally(manifest.size, observe)
+        with written_manifest(manifest) as (entry, file):
+            files = {e.path: (e, file_of(folder, extra, e.path)) for e in manifest.files}
+            files[MANIFEST_FILE] = (entry, file)
+            missing = []
+            for path, (one, where) in files.items():
+                if path in there and there[path].sha256 == one.sha256:
+                    tally.of(path, one.size)(one.size)
+                else:
+                    missing.append((one, where))
+            deleted = [path for path in there if is_kept(path) and path not in files]
+            large = {e.path: (e, f) for e, f in missing if _is_large(e.path, e.size)}
+            self._send(name, large, tally)
+            actions = [_deletion(path) for path in deleted]
+            for one, where in missing:
+                update = one.path in there
+                actions.append(_action(one.path, one.size, one.sha256, where, update=update))
+                if one.path not in large:
+                    tally.of(one.path, one.size)(one.size)
+            self._commit(name, actions, manifest)
+        found = ModelScopeSnapshot(name)
+        if found.digest != manifest.digest:
+            raise IntegrityError(
+                f"{found.reference} has {found.digest} after publishing {manifest.digest}",
+                remedy="Somebody else committed at the same time; publish again.",
+            )
+        for tag in (*tags, digest_tag(manifest.digest)):
+            self._tag(name, tag, manifest.digest)
+        return Published(name, manifest.digest, (*tags, BRANCH), utc_now())
+
+    def _send(self, name: str, large: Mapping[str, Any], tally: Tally) -> None:
+        """Upload the contents that the hub lacks."""
+        unique = {entry.sha256: (entry, file) for entry, file in large.values()}
+        wanted, jobs = list(unique), []
+        for begin in range(0, len(wanted), _BATCH):
+            asked = [{"oid": o, "size": unique[o][0].size} for o in wanted[begin : begin + _BATCH]]
+            with hub_errors(f"the upload to ms://{name}"):
+                urls = self._api.legacy.validate_blobs(name, MODEL, asked)
+            for oid in wanted[begin : begin + _BATCH]:
+                entry, file = unique[oid]
+                told = tally.of(entry.path, entry.size)
+                if urls.get(oid):
+                    jobs.append(
+                        partial(self._put, entry.path, str(urls[oid]), file, entry.size, told)
+                    )
+                else:
+                    told(entry.size)
+        upload_all(jobs, tally)
+
+    def _put(self, path: str, url: str, file: Path, size: int, told: Any) -> None:
+        self._transport.put_file(path, url, file, 0, size, headers=headers(self._api), told=told)
+
+    def _commit(self, name: str, actions: list[dict[str, Any]], manifest: Manifest) -> None:
+        """Commit; the manifest comes with the last files, where one commit cannot hold all."""
+        actions.sort(key=lambda action: action["path"] == MANIFEST_FILE)
+        message = f"Publish {manifest.digest.short} with qreg"
+        for begin in range(0, len(actions), _OPERATIONS):
+            with hub_errors(f"the commit to ms://{name}"):
+                self._api.legacy.create_commit(
+                    name, MODEL, actions[begin : begin + _OPERATIONS], message, BRANCH
+                )
+
+    def _require_repository(self, name: str, public: bool) -> None:
+        """Make the repository; the library's own uploads would make it public."""
+        from modelscope_hub import errors
+
+        org, _, repository = name.partition("/")
+        body = {
+            "Path": org,
+            "Name": repository,
+            "Visibility": PUBLIC if public else PRIVATE,
+            "License": "Apache-2.0",
+        }
+        with hub_errors(f"ms://{name}"):
+            try:
+                self._api.legacy.create_repo(MODEL, body)
+            except errors.AlreadyExistsError:
+                pass
+            found = self._api.legacy.get_repo_info(name, MODEL)
+        if not public and found.get("Visibility") == PUBLIC:
+            raise NotAllowedError(
+                f"ms://{name} is public, and it was not asked to publish to the public",
+                remedy="Say --public, or make the model private on the hub first.",
+            )
+
+    def _tag(self, name: str, tag: str, digest: Digest) -> None:
+        """Set a tag; ModelScope's tags cannot be moved by its API."""
+        with hub_errors(f"the tag {tag} of ms://{name}"):
+            _, tags = self._api.legacy.list_revisions_detail(name, MODEL)
+            if tag not in {row.get("Revision") for row in tags}:
+                self._api.legacy.create_tag(name, MODEL, tag, BRANCH)
+                return
+        if ModelScopeSnapshot(name, tag).digest != digest:
+            raise UsageError(
+                f"ms://{name} has another revision under the tag {tag!r}",
+                remedy="Tags on ModelScope cannot be moved; name a new one. The artifact itself "
+                "was published.",
+            )
+
+    @cached_property
+    def _api(self) -> HubApi:
+        return connect()
+
+    @cached_property
+    def _transport(self) -> Transport:
+        return Transport()
+
+
+def _is_large(path: str, size: int) -> bool:
+    return size > _LARGE or path.endswith(_LARGE_NAMES)
+
+
+def _deletion(path: str) -> dict[str, Any]:
+    return {"action": "delete", "path": path}
+
+
+def _action(path: str, size: int, sha256: str, file: Path, *, update: bool) -> dict[str, Any]:
+    action = {"action": "update" if update else "create", "path": path, "size": size}
+    if _is_large(path, size):
+        return {**action, "type": "lfs", "sha256": sha256, "content": "", "encoding": ""}
+    content = base64.b64encode(file.read_bytes()).decode()
+    return {**action, "type": "normal", "sha256": "", "content": content, "encoding": "base64"}

@@ -1,0 +1,254 @@
+"""One bucket, as far as a registry needs it: boto3 with settings that every server understands.
+
+Credentials, region and endpoint come from boto3's own places (AWS_* variables, ~/.aws); the
+endpoint of a server of your own is AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from registry.errors import (
+    IncompatibleError,
+    NotAllowedError,
+    NotFoundError,
+    TransferError,
+    TransientError,
+)
+from registry.transport import Patience
+
+_WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
+_MOST_PARTS = 10_000  # Amazon S3's limit
+_PIECE = 2**20
+_SIGNED_FOR = 3600  # seconds that an address for reading is valid
+
+
+class Conflict(TransferError):
+    """A conditional write found that the object is there already."""
+
+
+class Bucket:
+    """Objects below a bucket; errors are ours.
+
+    Args:
+        name: of the bucket.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.patience = Patience.from_environment()
+
+    def get(self, key: str) -> bytes:
+        """A small object."""
+        with self._errors(key):
+            content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return content
+
+    def head(self, key: str) -> dict[str, Any] | None:
+        """What is known of an object; None if there is none."""
+        try:
+            with self._errors(key):
+                found: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=key)
+        except NotFoundError:
+            return None
+        return found
+
+    def create(self, key: str, content: bytes) -> None:
+        """Write a small object that is not there yet, atomically.
+
+        Raises:
+            Conflict: it is there already.
+        """
+        with self._errors(key):
+            self.client.put_object(
+                Bucket=self.name,
+                Key=key,
+                Body=content,
+                IfNoneMatch="*",
+                ContentType="application/json",
+            )
+
+    def list(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """All objects below a prefix, sorted by key."""
+        with self._errors(prefix):
+            pages = self.client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                yield from page.get("Contents", ())
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names between a prefix and the next slash."""
+        with self._errors(prefix):
+            pages = self.client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+                for row in page.get("CommonPrefixes", ()):
+                    yield row["Prefix"][len(prefix) :].rstrip("/")
+
+    def copy(self, source: str, key: str, size: int) -> None:
+        """Copy an object inside the bucket, without moving its bytes here."""
+        origin = {"Bucket": self.name, "Key": source}
+        with self._errors(source):
+            self.client.copy(origin, self.name, key, Config=self._transfer_config)
+
+    def put_file(self, key: str, file: Path, size: int, sha256: str, told: Any) -> None:
+        """Upload a file; the server is given the sha256 of each request's body to check.
+
+        Args:
+            key: of the object.
+            file: is read once by each request and once to sign it.
+            size: in bytes.
+            sha256: of the whole, kept in the object's metadata.
+            told: is called with the bytes of each request that has succeeded.
+        """
+        if size <= _WHOLE:
+            with self._errors(key):
+                self.client.put_object(
+                    Bucket=self.name,
+                    Key=key,
+                    Body=file.read_bytes(),
+                    Metadata={"sha256": sha256},
+                )
+            told(size)
+            return
+        part = _WHOLE
+        while -(-size // part) > _MOST_PARTS:
+            part *= 2
+        with self._errors(key):
+            created = self.client.create_multipart_upload(
+                Bucket=self.name, Key=key, Metadata={"sha256": sha256}
+            )
+            upload = {"Bucket": self.name, "Key": key, "UploadId": created["UploadId"]}
+            try:
+                parts = []
+                with file.open("rb") as reader:
+                    for number in range(1, -(-size // part) + 1):
+                        body = reader.read(part)
+                        answer = self.client.upload_part(**upload, PartNumber=number, Body=body)
+                        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                        told(len(body))
+                self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+            except BaseException:
+                self._abort(upload)
+                raise
+
+    def delete(self, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+        with self._errors(key):
+            self.client.delete_object(Bucket=self.name, Key=key)
+
+    def address(self, key: str) -> str:
+        """A signed address to read an object with any client; it holds a secret."""
+        with self._errors(key):
+            url: str = self.client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=_SIGNED_FOR
+            )
+        return url
+
+    def _abort(self, upload: dict[str, Any]) -> None:
+        try:
+            self.client.abort_multipart_upload(**upload)
+        except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+            return
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's client."""
+        boto3, config = _import_boto3()
+        own_server = any(os.environ.get(f"AWS_ENDPOINT_URL{s}") for s in ("", "_S3"))
+        # A session of its own: the default one keeps the first credentials that it saw.
+        return boto3.session.Session().client(
+            "s3",
+            config=config(
+                retries={"mode": "standard", "max_attempts": self.patience.attempts},
+                connect_timeout=10,
+                read_timeout=max(60, self.patience.stall),
+                max_pool_connections=32,
+                signature_version="s3v4",
+                # Not every server knows the checksums that boto3 adds by default; the signature's
+                # own sha256 of each body is checked by all.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={
+                    "addressing_style": "path" if own_server else "auto",
+                    "payload_signing_enabled": True,
+                },
+            ),
+        )
+
+    @cached_property
+    def _transfer_config(self) -> Any:
+        from boto3.s3.transfer import TransferConfig
+
+        # The CRT-based client would ignore the endpoint.
+        return TransferConfig(
+            preferred_transfer_client="classic",
+            multipart_threshold=2**30,
+            multipart_chunksize=2**28,
+        )
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        _import_boto3()
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            HTTPClientError,
+            NoCredentialsError,
+            PartialCredentialsError,
+        )
+
+        what = f"s3://{self.name}/{key}"
+        try:
+            yield
+        except ClientError as error:
+            raise _translated(what, error) from error
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise NotAllowedError(
+                f"No credentials for s3://{self.name}",
+                remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+            ) from error
+        except (ConnectionError, HTTPClientError) as error:
+            raise TransientError(
+                f"The connection for {what} failed: {type(error).__name__}",
+                remedy="Check AWS_ENDPOINT_URL_S3 and the network, then try again.",
+            ) from error
+        except BotoCoreError as error:
+            raise TransferError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _translated(what: str, error: Any) -> Exception:
+    """A ClientError of botocore as one of ours."""
+    told = error.response.get("Error", {})
+    code, message = str(told.get("Code", "")), str(told.get("Message", ""))[:200]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    detail = f"{what}: {code or status} {message}".rstrip()
+    if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict"):
+        return Conflict(f"{what} is there already")
+    if code == "NoSuchBucket":
+        return NotFoundError(f"There is no bucket for {what}", remedy="Create the bucket first.")
+    if status == 404 or code in ("NoSuchKey", "404", "NotFound"):
+        return NotFoundError(f"There is no {what}")
+    if status in (401, 403):
+        return NotAllowedError(
+            f"Not allowed: {detail}", remedy="Check the credentials and the bucket's policy."
+        )
+    if status in (408, 429, 500, 502, 503, 504) or code == "SlowDown":
+        return TransientError(f"The server failed: {detail}", remedy="Try again later.")
+    return TransferError(f"Refused: {detail}")
+
+
+def _import_boto3() -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise IncompatibleError(
+            "Stores on S3 need boto3, which is not installed",
+            remedy="pip install 'qreg[s3]' .",
+        ) from error
+    return boto3, Config

@@ -1,0 +1,220 @@
+"""A registry in a bucket.
+
+    PREFIX/ORG/NAME/DIGEST/…            the files of a revision under their real names, so that
+                                        loaders can stream them from there
+    PREFIX/ORG/NAME/DIGEST/qreg.json    its manifest, created last: with it the revision exists
+    PREFIX/ORG/NAME/.tags/TAG/NUMBER    see `tags`
+
+Files that another revision of the same artifact has are copied on the server's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
+from pathlib import Path
+
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.clock import iso
+from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.folder import Entry
+from registry.names import check_name, check_path, check_tag, check_tags
+from registry.progress import Observer, ignore
+from registry.stores.interface import Published, Snapshot, Store, file_of
+from registry.stores.local import LATEST
+from registry.stores.s3.bucket import Bucket, Conflict
+from registry.stores.s3.tags import Tags
+from registry.stores.uploading import Tally, upload_all
+from registry.transport import Stream, Transport
+
+
+class S3Snapshot(Snapshot):
+    """A revision in a bucket."""
+
+    def __init__(self, store: S3Store, name: str, digest: Digest) -> None:
+        self._store, self._name, self._digest = store, name, digest
+        self._transport = store.transport
+        self.patience = store.bucket.patience
+
+    @property
+    def reference(self) -> str:
+        return f"{self._store.url}/{self._name}@{self._digest}"
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        manifest = Manifest.from_bytes(self._store.bucket.get(self._key(MANIFEST_FILE)))
+        if manifest.digest != self._digest:
+            raise IntegrityError(
+                f"{self.reference} holds the manifest of {manifest.digest}",
+                remedy="The bucket was altered; publish the artifact again.",
+            )
+        return manifest
+
+    def entries(self) -> Sequence[Entry]:
+        return [Entry(file.path, file.size, sha256=file.sha256) for file in self.manifest.files]
+
+    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
+        url = self._store.bucket.address(self._key(path))
+        what = f"{path} of {self._store.url}/{self._name}"
+        size = next((e.size for e in self.manifest.files if e.path == path), None)
+        return self._transport.stream(what, url, offset, length, size)
+
+    def _key(self, path: str) -> str:
+        return f"{self._store.home(self._name)}{self._digest.hex}/{check_path(path)}"
+
+
+class S3Store(Store):
+    """A bucket, or a part of one.
+
+    Args:
+        location: BUCKET or BUCKET/PREFIX.
+    """
+
+    def __init__(self, location: str) -> None:
+        name, _, prefix = location.strip("/").partition("/")
+        if not name:
+            raise UsageError("s3:// names no bucket", remedy="Write s3://BUCKET/PREFIX .")
+        self.bucket = Bucket(name)
+        self.transport = Transport()
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket.name}/{self._prefix}".rstrip("/")
+
+    @property
+    def exists(self) -> bool:
+        return any(True for _ in self.bucket.folders(self._prefix))
+
+    def names(self) -> list[str]:
+        return sorted(
+            f"{org}/{name}"
+            for org in self.bucket.folders(self._prefix)
+            for name in self.bucket.folders(f"{self._prefix}{org}/")
+        )
+
+    def revisions(self, name: str) -> list[Published]:
+        home = self.home(name)
+        tags: dict[Digest, list[str]] = {}
+        for tag, digest in Tags(self.bucket, home).all().items():
+            tags.setdefault(digest, []).append(tag)
+        found = []
+        for folder in self.bucket.folders(home):
+            head = None if folder.startswith(".") else self.bucket.head(_manifest(home, folder))
+            if head is not None:
+                digest = Digest(folder)
+                when = iso(head["LastModified"].timestamp())
+                found.append(Published(name, digest, tuple(sorted(tags.get(digest, ()))), when))
+        return sorted(found, key=lambda published: published.published, reverse=True)
+
+    def snapshot(
+        self, name: str, *, revision: str | None = None, digest: Digest | None = None
+    ) -> S3Snapshot:
+        home = self.home(name)
+        if digest is None:
+            digest = Tags(self.bucket, home).get(check_tag(revision or LATEST))
+        if digest is None and revision is None:
+            # A publisher died between its manifest and its tag.
+            digest = next((published.digest for published in self.revisions(name)), None)
+        if digest is None or self.bucket.head(_manifest(home, digest.hex)) is None:
+            raise NotFoundError(
+                f"{name} has no revision {digest or revision or LATEST!r} in {self.url}",
+                remedy=f"`qreg list --from {self.url}` shows what is there.",
+            )
+        return S3Snapshot(self, name, digest)
+
+    def publish(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        tags: Iterable[str] = (),
+        public: bool = False,
+        extra: Mapping[str, Path] | None = None,
+        observe: Observer = ignore,
+        consume: bool = False,
+    ) -> Published:
+        name, tags = check_name(manifest.name), check_tags(tags)
+        home = self.home(name)
+        target = f"{home}{manifest.digest.hex}/"
+        there = self._sizes(target)
+        elsewhere = self._contents_elsewhere(name, manifest)
+        tally = Tally(manifest.size, observe)
+        jobs: list[Callable[[], None]] = []
+        for entry in manifest.files:
+            file = file_of(folder, extra, entry.path)
+            key = f"{target}{entry.path}"
+            jobs.append(
+                partial(self._bring, entry, file, key, there, elsewhere.get(entry.sha256), tally)
+            )
+        upload_all(jobs, tally)
+        self._check(target, manifest)
+        try:
+            self.bucket.create(f"{target}{MANIFEST_FILE}", manifest.to_bytes())
+        except Conflict:
+            pass  # published before, or by somebody else at this moment: the same digest
+        log = Tags(self.bucket, home)
+        for tag in (*tags, LATEST):
+            log.set(tag, manifest.digest)
+        return next(r for r in self.revisions(name) if r.digest == manifest.digest)
+
+    def home(self, name: str) -> str:
+        """The prefix of an artifact, with a slash at its end."""
+        return f"{self._prefix}{check_name(name)}/"
+
+    def _bring(
+        self,
+        entry: FileEntry,
+        file: Path,
+        key: str,
+        there: Mapping[str, int],
+        source: str | None,
+        tally: Tally,
+    ) -> None:
+        """Bring one file to its place, unless it is there, in the cheapest way."""
+        told = tally.of(entry.path, entry.size)
+        if there.get(key) == entry.size and self._has(key, entry):
+            told(entry.size)
+        elif source is not None and self._has(source, entry):
+            self.bucket.copy(source, key, entry.size)
+            told(entry.size)
+        else:
+            self.bucket.put_file(key, file, entry.size, entry.sha256, told)
+
+    def _has(self, key: str, entry: FileEntry) -> bool:
+        """Whether an object is what an entry says, by the metadata that came with its bytes."""
+        head = self.bucket.head(key)
+        if head is None or head.get("ContentLength") != entry.size:
+            return False
+        return {k.lower(): v for k, v in head.get("Metadata", {}).items()}.get(
+            "sha256"
+        ) == entry.sha256
+
+    def _sizes(self, prefix: str) -> dict[str, int]:
+        return {row["Key"]: row["Size"] for row in self.bucket.list(prefix)}
+
+    def _contents_elsewhere(self, name: str, manifest: Manifest) -> dict[str, str]:
+        """Keys of contents, by sha256, that another revision of the same artifact has."""
+        latest = Tags(self.bucket, self.home(name)).get(LATEST)
+        if latest is None or latest == manifest.digest:
+            return {}
+        try:
+            files = S3Snapshot(self, name, latest).manifest.files
+        except (NotFoundError, IntegrityError):
+            return {}
+        return {e.sha256: f"{self.home(name)}{latest.hex}/{e.path}" for e in files}
+
+    def _check(self, target: str, manifest: Manifest) -> None:
+        """What arrived must be listed in full; the server checked its bytes as they came."""
+        found = self._sizes(target)
+        for entry in manifest.files:
+            if found.get(f"{target}{entry.path}") != entry.size:
+                raise IntegrityError(
+                    f"{entry.path} did not arrive whole in {self.url}",
+                    remedy="Publish again; nothing of it became visible.",
+                )
+
+
+def _manifest(home: str, digest: str) -> str:
+    return f"{home}{digest}/{MANIFEST_FILE}"

@@ -1,0 +1,67 @@
+"""Many uploads at once, told as one progress, and ended together when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Lock
+
+from registry.errors import TransferError
+from registry.progress import Observer, Progress
+
+WORKERS = 4
+
+
+class Tally:
+    """Adds up the bytes of uploads.
+
+    Args:
+        total: bytes of all files, also of those that need no upload.
+        observe: is told.
+    """
+
+    def __init__(self, total: int, observe: Observer) -> None:
+        self.total, self.done = total, 0
+        self._observe = observe
+        self._lock = Lock()
+        self._stopped = False
+
+    def of(self, path: str, size: int) -> Callable[[int], None]:
+        """Told the bytes of one file as they go out; negative ones take some back."""
+        sent = 0
+
+        def told(count: int) -> None:
+            nonlocal sent
+            with self._lock:
+                if self._stopped and count > 0:
+                    raise TransferError(f"The upload of {path} was stopped")
+                sent += count
+                self.done += count
+                done = self.done
+            event = Progress("publishing", done, self.total, "bytes", path, sent, size)
+            self._observe(event)
+
+        return told
+
+    def stop(self) -> None:
+        """End uploads at their next piece."""
+        self._stopped = True
+
+
+def upload_all(jobs: Sequence[Callable[[], None]], tally: Tally, workers: int = WORKERS) -> None:
+    """Run uploads in parallel; the first failure ends them all and is raised."""
+    if not jobs:
+        return
+    with ThreadPoolExecutor(max_workers=min(workers, len(jobs))) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        pending = set(futures)
+        try:
+            while pending:  # in slices, so that signals are handled
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+        except BaseException:
+            tally.stop()
+            for future in futures:
+                future.cancel()
+            raise

@@ -1,0 +1,39 @@
+"""One content on its way: which parts are there, and how far it is hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+
+from registry.artifact import FileEntry
+from registry.stores.blobs import PART, Receiving
+
+
+class Incoming:
+    """One content that is being received."""
+
+    def __init__(self, entry: FileEntry) -> None:
+        self.entry = entry
+        self.lock = threading.Lock()
+        self.receiving: Receiving | None = None
+        self.todo: list[int] = []
+        self.there: set[int] = set()
+        self.workers = 0
+        self.finished = False
+        self.wrong: dict[int, int] = {}  # by source: how often its bytes were not the right ones
+        self.reset()
+
+    def reset(self) -> None:
+        self.hashed, self.digest = 0, hashlib.sha256()
+        self.done = 0  # bytes, for whoever watches
+
+    def begin(self, receiving: Receiving) -> None:
+        self.receiving = receiving
+        self.there = receiving.arrived()
+        self.todo = [n for n in range(receiving.parts) if n not in self.there]
+        self.done = sum(self.span(number)[1] for number in self.there)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """Offset and length of a part, in bytes."""
+        offset = number * PART
+        return offset, min(PART, self.entry.size - offset)

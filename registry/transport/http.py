@@ -1,0 +1,307 @@
+"""HTTP for large bodies, on requests: its proxies, certificates and redirects, our errors.
+
+requests keeps the credentials of the first host when it is redirected to another one from being
+sent there. Bodies are read without copies into the caller's buffer, and sent in large pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from registry.errors import NotAllowedError, NotFoundError, QregError, TransferError, TransientError
+from registry.transport.retry import Patience, patiently
+from registry.transport.stream import Stream
+
+if TYPE_CHECKING:
+    import requests
+
+_CONNECT = 10.0  # seconds
+_PIECE = 2**20  # bytes that are handed to the socket at once
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Transport:
+    """A pool of connections to one service; used by several threads at once.
+
+    Args:
+        headers: sent with each request to the service.
+        patience: with what fails.
+    """
+
+    def __init__(
+        self, headers: Mapping[str, str] | None = None, patience: Patience | None = None
+    ) -> None:
+        self.headers = dict(headers or {})
+        self.patience = patience or Patience.from_environment()
+        self._pool: requests.Session | None = None
+
+    @contextmanager
+    def stream(
+        self, what: str, url: str, offset: int, length: int, size: int | None = None
+    ) -> Iterator[Stream]:
+        """Bytes `offset` to `offset + length` of what `url` names, in one try.
+
+        Args:
+            what: is read, for messages; a URL may hold a signature.
+            url: of a server that knows ranges.
+            offset: of the first byte.
+            length: in bytes, at least 1.
+            size: of the whole file, where it is known: another one is an error.
+
+        Raises:
+            TransientError: may go well when tried again.
+            NotFoundError, NotAllowedError, TransferError: will not.
+        """
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
+        with _errors(what):
+            response = self._session.get(
+                url,
+                headers={**self.headers, **headers},
+                stream=True,
+                timeout=(_CONNECT, self.patience.stall),
+            )
+        with response:
+            _raise_for_status(what, response)
+            _check_range(what, response, offset, length, size)
+            yield _Body(what, response, length)
+
+    def request(
+        self,
+        method: str,
+        what: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> requests.Response:
+        """A small request and its whole answer, tried again where that helps.
+
+        Args:
+            method: of HTTP; it must be one that does no harm when it arrives twice.
+            what: is asked for, for messages.
+            url: of the service.
+            headers: besides those of the service.
+            arguments: of requests, such as `json`.
+        """
+
+        def one() -> requests.Response:
+            with _errors(what):
+                response = self._session.request(
+                    method,
+                    url,
+                    headers={**self.headers, **(headers or {})},
+                    timeout=(_CONNECT, self.patience.stall),
+                    **arguments,
+                )
+            _raise_for_status(what, response)
+            return response
+
+        return patiently(self.patience, one)
+
+    def put_file(
+        self,
+        what: str,
+        url: str,
+        file: Path,
+        offset: int,
+        length: int,
+        *,
+        headers: Mapping[str, str] | None = None,
+        told: Any = None,
+    ) -> Mapping[str, str]:
+        """Send a part of a file with PUT, tried again where that helps.
+
+        Args:
+            what: is sent, for messages.
+            url: takes it; no credentials but those in `headers` go there.
+            file: holds it.
+            offset: of its first byte.
+            length: in bytes.
+            headers: of the request.
+            told: is called with the bytes of each piece that went out, and with a negative number
+                when a try begins anew.
+
+        Returns:
+            The answer's headers.
+        """
+
+        def one() -> Mapping[str, str]:
+            with file.open("rb") as reader:
+                reader.seek(offset)
+                body = _Part(reader, length, told)
+                try:
+                    with _errors(what):
+                        response = self._session.put(
+                            url,
+                            data=body,
+                            headers={**(headers or {}), "Content-Length": str(length)},
+                            timeout=(_CONNECT, max(self.patience.stall, 60.0)),
+                        )
+                    _raise_for_status(what, response)
+                except QregError:
+                    body.undo()
+                    raise
+            return response.headers
+
+        return patiently(self.patience, one)
+
+    @property
+    def _session(self) -> requests.Session:
+        if self._pool is None:
+            self._pool = _new_session()
+        return self._pool
+
+
+def _new_session() -> requests.Session:
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, blocksize=_PIECE, **kwargs)
+
+    session = requests.Session()
+    # Else a .netrc would replace the credentials that the caller gives.
+    session.auth = lambda request: request
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter(pool_connections=16, pool_maxsize=64, max_retries=0))
+    return session
+
+
+class _Body:
+    """The body of an answer; an end that comes early is an error."""
+
+    def __init__(self, what: str, response: requests.Response, length: int) -> None:
+        self._what, self._raw = what, response.raw
+        expected = response.headers.get("Content-Length", "")
+        self._left = min(length, int(expected)) if expected.isdigit() else length
+        self._exact = expected.isdigit()
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if not self._left:
+            return 0
+        with _errors(self._what):
+            count: int = self._raw.readinto(buffer[: self._left])
+        if not count and self._exact:
+            raise TransientError(f"{self._what} ended {self._left} bytes early")
+        self._left -= count
+        return count
+
+
+class _Part:
+    """A part of a file as the body of a request."""
+
+    def __init__(self, file: IO[bytes], length: int, told: Any) -> None:
+        self._file, self._left, self._told, self._sent = file, length, told, 0
+        self.len = length  # requests asks for it, and then sends without chunking
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        content = self._file.read(wanted)
+        self._left -= len(content)
+        self._sent += len(content)
+        if self._told and content:
+            self._told(len(content))
+        return content
+
+    def undo(self) -> None:
+        """This try is over: what it reported does not count."""
+        if self._told and self._sent:
+            self._told(-self._sent)
+
+
+def _check_range(
+    what: str, response: requests.Response, offset: int, length: int, size: int | None
+) -> None:
+    if response.status_code == 206:
+        given = response.headers.get("Content-Range", "")
+        match = _RANGE.match(given)
+        sound = match is not None and int(match.group(1)) == offset
+        if match and sound and size is not None and match.group(3) != "*":
+            sound = int(match.group(3)) == size
+        if match and sound:
+            sound = int(match.group(2)) < offset + length
+        if not sound:
+            raise TransferError(
+                f"Bytes {offset} to {offset + length} of {what} were answered with {given!r}",
+                remedy="The file was replaced, or a proxy changes requests; try without it.",
+            )
+    elif offset:
+        raise TransferError(
+            f"The server of {what} does not know ranges: it answered bytes {offset} with "
+            f"status {response.status_code}",
+            remedy="A proxy may change requests; try without it.",
+        )
+
+
+def _raise_for_status(what: str, response: requests.Response) -> None:
+    status = response.status_code
+    if status < 400:
+        return
+    told = response.headers.get("X-Error-Message", "")[:200]
+    detail = f"{what}: HTTP status {status}{f', {told}' if told else ''}"
+    response.close()
+    if status in _PASSING:
+        raise TransientError(
+            f"Failed to transfer {detail}",
+            remedy="The server is overloaded or down; try again later.",
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+    if status in (401, 403):
+        raise NotAllowedError(
+            f"Not allowed to access {detail}", remedy="Check the token and its permissions."
+        )
+    if status in (404, 410):
+        raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
+    raise TransferError(f"Failed to transfer {detail}")
+
+
+def _seconds(value: str | None) -> float | None:
+    """Retry-After in seconds; the other form, a date, is left to the own pauses."""
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Turn errors of requests and urllib3 into ours, without URLs, which may hold signatures."""
+    import http.client
+
+    import requests
+    import urllib3.exceptions
+
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise TransferError(
+            f"No secure connection for {what}: {_short(error)}",
+            remedy="Check the certificates: REQUESTS_CA_BUNDLE names your own.",
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise TransferError(f"No usable address for {what}") from error
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        raise TransientError(
+            f"The connection for {what} failed: {_short(error)}",
+            remedy="Check the network and the endpoint, then try again.",
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    """The innermost cause by its kind; texts of urllib3 hold whole URLs."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return f"{type(error).__name__} ({type(cause).__name__})"
