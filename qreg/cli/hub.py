@@ -1,0 +1,155 @@
+"""`qreg hub`: a hub of one's own, and who may use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qreg.cli.common import command_options
+from qreg.cli.output import Output
+from registry.config import Settings
+from registry.errors import IncompatibleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from registry.hub.access import Access
+    from registry.stores.local import LocalStore
+
+_STORE = click.option(
+    "--store", "url", default="", help="The registry (file:///path); default: yours."
+)
+
+
+@click.group("hub")
+def command() -> None:
+    """Serve a registry to the clients of Hugging Face and ModelScope, unmodified."""
+
+
+@command.command("serve")
+@_STORE
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8088,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 for any free one.",
+)
+@click.option(
+    "--open", "open_to_all", is_flag=True, help="Let everyone read and write without a token."
+)
+@click.option(
+    "--part-size",
+    default=2**30,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes; larger files are uploaded in parts of this size.",
+)
+@command_options
+def serve_command(
+    output: Output,
+    settings: Settings,
+    url: str,
+    host: str,
+    port: int,
+    open_to_all: bool,
+    part_size: int,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests under way are finished.
+
+    Public repositories can be read by anyone, private ones with a token; writing takes a token
+    with the scope `write` (see `qreg hub token`). Clients find the hub by HF_ENDPOINT and
+    MODELSCOPE_ENDPOINT; with hf_xet installed, huggingface_hub needs HF_HUB_DISABLE_XET=1.
+    """
+    from registry.hub.server import serve
+
+    store = _store(url, settings)
+
+    def ready(address: str) -> None:
+        def human(console: Console) -> None:
+            console.print(f"serving   {store.url}")
+            console.print(f"address   {address}")
+            console.print(f"export HF_ENDPOINT={address} HF_HUB_DISABLE_XET=1")
+            console.print(f"export MODELSCOPE_ENDPOINT={address}")
+            if open_to_all:
+                console.print("Everyone who reaches this address can read and write.")
+            elif not _access(store).tokens():
+                console.print("There is no token yet: qreg hub token create NAME --scope write")
+            console.print("Ctrl-C stops it.")
+
+        output.result({"url": address, "store": store.url}, human, essential=address)
+
+    try:
+        serve(store, host, port, open_to_all=open_to_all, part=part_size, ready=ready)
+    except KeyboardInterrupt:
+        pass
+    output.note("Stopped.")
+
+
+@command.group("token")
+def token() -> None:
+    """Make, list and revoke the tokens of a hub."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option(
+    "--scope", type=click.Choice(("read", "write")), default="read", show_default=True,
+    help="What its bearer may do; write includes read.",
+)  # fmt: skip
+@_STORE
+@command_options
+def create_command(output: Output, settings: Settings, name: str, scope: str, url: str) -> None:
+    """Make a token for NAME and print it, once."""
+    secret = _access(_store(url, settings)).issue(name, scope)
+
+    def human(console: Console) -> None:
+        console.print(secret)
+        output.note("It is shown only now. Clients take it as HF_TOKEN or MODELSCOPE_API_TOKEN.")
+
+    output.result({"name": name, "scope": scope, "token": secret}, human, essential=secret)
+
+
+@token.command("list")
+@_STORE
+@command_options
+def list_command(output: Output, settings: Settings, url: str) -> None:
+    """List the tokens, without their secrets."""
+    tokens = _access(_store(url, settings)).tokens()
+
+    def human(console: Console) -> None:
+        for one in tokens:
+            console.print(f"{one.name}  {one.scope}  {one.created}")
+
+    output.result([vars(one) for one in tokens], human, essential=str(len(tokens)))
+
+
+@token.command("revoke")
+@click.argument("name")
+@_STORE
+@command_options
+def revoke_command(output: Output, settings: Settings, name: str, url: str) -> None:
+    """Make the token of NAME invalid at once."""
+    _access(_store(url, settings)).revoke(name)
+    output.result({"revoked": name}, lambda console: console.print(f"revoked   {name}"))
+
+
+def _store(url: str, settings: Settings) -> LocalStore:
+    from registry.stores import open_store
+    from registry.stores.local import LocalStore
+
+    store = open_store(url or settings.registry)
+    if not isinstance(store, LocalStore):
+        raise IncompatibleError(
+            f"A hub cannot be served from {store.url} yet", remedy="Name a folder: file:///path ."
+        )
+    store.prepare()
+    return store
+
+
+def _access(store: LocalStore) -> Access:
+    from registry.hub.access import Access
+
+    return Access(store.root / "hub")

@@ -1,0 +1,45 @@
+"""What requests say: names, JSON bodies, contents inside of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from registry.hub.errors import Refusal
+
+
+def repository_name(request: Request) -> str:
+    """ORG/NAME of a route's path."""
+    return f"{request.path_params['org']}/{request.path_params['name']}"
+
+
+def base_url(request: Request) -> str:
+    """The hub's own address as the client sees it."""
+    return str(request.base_url).rstrip("/")
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The JSON object that a request holds; a Refusal for anything else."""
+    try:
+        value = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, "The request's body is no JSON") from error
+    if not isinstance(value, dict):
+        raise Refusal(400, "The request's body is no JSON object")
+    return value
+
+
+def content_of(value: Mapping[str, Any]) -> bytes:
+    """The small content that an operation of a commit holds."""
+    content = str(value.get("content", ""))
+    if value.get("encoding") != "base64":
+        return content.encode(errors="replace")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(400, f"The content of {value.get('path')} is no base64") from error

@@ -1,0 +1,275 @@
+"""The routes of ModelScope that its own client uses (modelscope-hub 0.5.1, `_legacy_api.py`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from registry.errors import NotFoundError
+from registry.hub.access import ANYONE
+from registry.hub.asked import base_url, content_of, json_body, repository_name
+from registry.hub.commits import Blob
+from registry.hub.content import deliver
+from registry.hub.errors import Refusal
+from registry.hub.guard import Guard
+from registry.hub.records import Repository
+from registry.hub.repositories import MAIN, AlreadyThere
+from registry.hub.uploads import Uploads
+from registry.names import check_path
+
+_PRIVATE, _PUBLIC = 1, 5
+_EXISTS = 10010101001  # ModelScope's code; its client tells it from other refusals by that
+MASTER = "master"
+
+
+class ModelScopeRoutes:
+    """Handlers; each takes a request and answers it in ModelScope's envelope.
+
+    Args:
+        guard: lets requests through.
+        uploads: takes large files.
+    """
+
+    def __init__(self, guard: Guard, uploads: Uploads) -> None:
+        self._guard, self._uploads = guard, uploads
+        self._repositories = guard.repositories
+
+    def routes(self) -> list[Route]:
+        """All routes."""
+        model, repos = "/api/v1/models/{org}/{name}", "/api/v1/repos/models/{org}/{name}"
+        return [
+            Route("/api/v1/login", self.login, methods=["POST"]),
+            Route("/openapi/v1/users/me", self.whoami),
+            Route("/api/v1/models", self.create, methods=["POST"]),
+            Route(model, self.info, methods=["GET"]),
+            Route(model, self.delete, methods=["DELETE"]),
+            Route("/openapi/v1/models/{org}/{name}", self.open_info),
+            Route(f"{model}/revisions", self.revisions),
+            Route(f"{model}/repo/files", self.files),
+            Route(f"{model}/repo/tag", self.tag, methods=["POST"]),
+            Route(f"{model}/repo", self.read),
+            Route(f"{repos}/info/lfs/objects/batch", self.batch, methods=["POST"]),
+            Route(f"{repos}/commit/{{revision}}", self.commit, methods=["POST"]),
+        ]
+
+    async def login(self, request: Request) -> Response:
+        body = await json_body(request)
+        token = self._guard.access.who(str(body.get("AccessToken", "")))
+        if token is None or token is ANYONE:
+            raise Refusal(401, "The token is not valid here")
+        found = {"AccessToken": "", "Username": token.name, "Email": "", "IsVip": False}
+        return _ok(found)
+
+    def whoami(self, request: Request) -> Response:
+        token = self._guard.who(request)
+        if token is ANYONE:
+            raise Refusal(401, "No token was given")
+        return JSONResponse(
+            {"success": True, "data": {"username": token.name, "email": "", "id": token.name}}
+        )
+
+    async def create(self, request: Request) -> Response:
+        body = await json_body(request)
+
+        def make() -> Response:
+            self._guard.writing(request)
+            name = f"{body.get('Path', '')}/{body.get('Name', '')}"
+            try:
+                private = body.get("Visibility", _PRIVATE) != _PUBLIC
+                self._repositories.create(name, private=private)
+            except AlreadyThere as error:
+                return _refused(400, error.message, _EXISTS)
+            return _ok(self._info(self._repositories.get(name)))
+
+        return await run_in_threadpool(make)
+
+    def info(self, request: Request) -> Response:
+        return _ok(self._info(self._guard.reading(request, repository_name(request))))
+
+    def open_info(self, request: Request) -> Response:
+        found = self._info(self._guard.reading(request, repository_name(request)))
+        return JSONResponse({"success": True, "data": {**found, "id": found["Name"]}})
+
+    def delete(self, request: Request) -> Response:
+        self._guard.writing(request, repository_name(request))
+        self._repositories.delete(repository_name(request))
+        return _ok({})
+
+    def revisions(self, request: Request) -> Response:
+        found = self._guard.reading(request, repository_name(request))
+        branches = {MASTER if b == MAIN else b: oid for b, oid in found.branches.items()}
+        return _ok(
+            {
+                "RevisionMap": {
+                    "Branches": _refs(branches, found.created),
+                    "Tags": _refs(found.tags, found.created),
+                }
+            }
+        )
+
+    def files(self, request: Request) -> Response:
+        self._guard.reading(request, repository_name(request))
+        oid, files = self._find(
+            repository_name(request), request.query_params.get("Revision", MASTER)
+        )
+        root = request.query_params.get("Root", "").strip("/")
+        below = f"{root}/" if root else ""
+        recursive = request.query_params.get("Recursive", "").lower() in ("true", "1")
+        rows: dict[str, dict[str, Any]] = {}
+        for path, blob in sorted(files.items()):
+            if not path.startswith(below):
+                continue
+            inner = path[len(below) :].split("/")
+            for depth in range(1, len(inner)):
+                if recursive or depth == 1:
+                    folder = below + "/".join(inner[:depth])
+                    rows.setdefault(folder, _folder_row(folder, oid))
+            if recursive or len(inner) == 1:
+                rows[path] = _file_row(path, blob, oid)
+        return _ok({"Files": list(rows.values()), "IsVisual": 1})
+
+    def read(self, request: Request) -> Response:
+        name = repository_name(request)
+        self._guard.reading(request, name)
+        query = request.query_params
+        oid, files = self._find(name, query.get("Revision", MASTER))
+        blob = files.get(query.get("FilePath", ""))
+        if blob is None:
+            raise Refusal(404, f"{query.get('FilePath', '')[:200]} is not in {name}")
+        headers = {"X-Linked-ETag": blob.sha256, "X-Repo-Commit": oid}
+        return deliver(request, self._repositories.blobs, blob, headers)
+
+    async def tag(self, request: Request) -> Response:
+        body = await json_body(request)
+
+        def make() -> Response:
+            name, tag = repository_name(request), str(body.get("TagName", ""))
+            self._guard.writing(request, name)
+            self._repositories.tag(name, tag, str(body.get("Ref") or MASTER))
+            return _ok({"TagName": tag})
+
+        return await run_in_threadpool(make)
+
+    async def batch(self, request: Request) -> Response:
+        body = await json_body(request)
+
+        def plan() -> Response:
+            self._guard.writing(request, repository_name(request))
+            base = base_url(request)
+            offers = [
+                self._uploads.offer(base, str(row["oid"]), int(row["size"]), parts=False)
+                for row in body.get("objects", [])
+            ]
+            for offer in offers:
+                if "error" in offer:
+                    raise Refusal(507, offer["error"]["message"])
+            # What is there already is left out.
+            return _ok({"objects": [offer for offer in offers if "actions" in offer]})
+
+        return await run_in_threadpool(plan)
+
+    async def commit(self, request: Request) -> Response:
+        body = await json_body(request)
+
+        def make() -> Response:
+            name = repository_name(request)
+            self._guard.writing(request, name)
+            actions = [dict(action) for action in body.get("actions", [])]
+            oid = self._repositories.commit(
+                name,
+                request.path_params["revision"],
+                self._change(actions),
+                message=str(body.get("commit_message", ""))[:500],
+            )
+            return _ok({"commit_id": oid, "oid": oid})
+
+        return await run_in_threadpool(make)
+
+    def _change(self, actions: list[dict[str, Any]]) -> Any:
+        kept: dict[int, Blob] = {}
+        for number, action in enumerate(actions):
+            if action.get("action") != "delete" and action.get("type") != "lfs":
+                kept[number] = self._repositories.keep(content_of(action))
+
+        def change(files: dict[str, Blob]) -> None:
+            for number, action in enumerate(actions):
+                path = check_path(str(action.get("path", "")))
+                if action.get("action") == "delete":
+                    files.pop(path, None)
+                elif number in kept:
+                    files[path] = kept[number]
+                else:
+                    sha256, size = str(action.get("sha256", "")), int(action.get("size", 0))
+                    files[path] = self._uploads.uploaded(sha256, size)
+
+        return change
+
+    def _info(self, found: Repository) -> dict[str, Any]:
+        org, _, name = found.name.partition("/")
+        return {
+            "Path": org,
+            "Name": name,
+            "Id": abs(hash(found.name)) % 10**9,
+            "Visibility": _PRIVATE if found.private else _PUBLIC,
+            "Revision": MASTER,
+            "License": "",
+            "CreatedTime": 0,
+        }
+
+    def _find(self, name: str, revision: str) -> tuple[str, Mapping[str, Blob]]:
+        try:
+            oid, commit = self._repositories.find(name, revision)
+        except NotFoundError as error:
+            raise Refusal(404, f"{name} has no revision {revision[:200]}") from error
+        return oid, commit.files
+
+
+def _ok(data: Any) -> JSONResponse:
+    return JSONResponse(
+        {"Code": 200, "Success": True, "Message": "success", "RequestId": "", "Data": data}
+    )
+
+
+def _refused(status: int, message: str, code: int = 0) -> JSONResponse:
+    return JSONResponse(
+        {
+            "Code": code or status,
+            "Success": False,
+            "Message": message,
+            "RequestId": "",
+            "Data": None,
+        },
+        status,
+    )
+
+
+def _file_row(path: str, blob: Blob, oid: str) -> dict[str, Any]:
+    return {
+        "Path": path,
+        "Name": path.rpartition("/")[2],
+        "Type": "blob",
+        "Size": blob.size,
+        "Sha256": blob.sha256,
+        "IsLFS": blob.large,
+        "Revision": oid,
+        "CommittedDate": int(time.time()),
+        "Mode": "33188",
+    }
+
+
+def _folder_row(path: str, oid: str) -> dict[str, Any]:
+    name = path.rpartition("/")[2]
+    return {"Path": path, "Name": name, "Type": "tree", "Size": 0, "Sha256": "", "Revision": oid}
+
+
+def _refs(found: Mapping[str, str], created: str) -> list[dict[str, Any]]:
+    return [
+        {"Revision": name, "CommitId": oid, "CreatedAt": 0, "Created": created}
+        for name, oid in sorted(found.items())
+    ]

@@ -1,0 +1,92 @@
+"""The process that serves a hub: one address, requests finished before it ends."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from registry.errors import IncompatibleError, UsageError
+from registry.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_GRACE = 30  # seconds that requests under way have when the server is asked to end
+
+
+def serve(
+    store: LocalStore,
+    host: str,
+    port: int,
+    *,
+    open_to_all: bool = False,
+    part: int = 2**30,
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve a registry until SIGINT or SIGTERM; requests under way are finished.
+
+    Args:
+        store: the registry; it is made if the folder is new.
+        host: to listen on.
+        port: 0 for any free one.
+        open_to_all: let everyone read and write without a token.
+        part: files larger than so many bytes are uploaded in parts of that size.
+        ready: is told the URL when connections are accepted.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+        IncompatibleError: starlette or uvicorn are not installed.
+    """
+    try:
+        import uvicorn
+
+        from registry.hub.app import create_app
+    except ImportError as error:
+        raise IncompatibleError(
+            f"Serving a hub needs {error.name}, which is not installed",
+            remedy="pip install 'qreg[serve]' .",
+        ) from error
+    store.prepare()
+    listener = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        create_app(store, open_to_all=open_to_all, part=part),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=60,
+        h11_max_incomplete_event_size=2**20,
+        server_header=False,
+    )
+    server = _Server(config, lambda: ready(url))
+    with listener:
+        server.run(sockets=[listener])
+
+
+def _Server(config: uvicorn.Config, started: Callable[[], None]) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            started()
+
+    return Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"{host}:{port} cannot be listened on: {error}",
+            remedy="Name another --port, or stop what listens there.",
+        ) from error
+    return listener

@@ -1,0 +1,226 @@
+"""One artifact in a folder, on S3, on Hugging Face and on ModelScope: one digest everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from registry.config import Settings
+from registry.describe import describe_folder
+from registry.errors import CheckFailed, IntegrityError, NotAllowedError, NotFoundError
+from registry.resolve import resolve
+from registry.transfer import publish, pull
+from tests.checkpoints import write_quantized
+from tests.own_hub import OwnHub, own_hub
+from tests.servers import moto_server, swift_server
+
+NAME = "org/model"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store: its URL, and how a reference in it begins."""
+
+    kind: str
+    url: str
+
+    @property
+    def reference(self) -> str:
+        return f"{self.url}{'' if self.url.endswith('/') else '/'}{NAME}"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnHub]:
+    with own_hub(tmp_path_factory.mktemp("hub") / "registry") as running:
+        yield running
+
+
+@pytest.fixture(params=["file", "s3-moto", "s3-swift", "hf", "ms"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: OwnHub
+) -> Iterator[Place]:
+    kind = request.param
+    if kind == "file":
+        yield Place(kind, f"file://{tmp_path}/registry")
+    elif kind in ("hf", "ms"):
+        use_hub(monkeypatch, hub, hub.writer)
+        for repository in hub_repositories(hub):
+            repository.delete(NAME)
+        yield Place(kind, f"{kind}://")
+    else:
+        import boto3
+
+        (tmp_path / "server").mkdir()
+        servers = {"s3-moto": moto_server, "s3-swift": lambda: swift_server(tmp_path / "server")}
+        with servers[kind]() as server:
+            for key in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE"):
+                monkeypatch.delenv(key, raising=False)
+            for key, value in server.environment.items():
+                monkeypatch.setenv(key, value)
+            boto3.session.Session().client("s3").create_bucket(Bucket="bucket")
+            yield Place(kind, "s3://bucket/some/where")
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, hub: OwnHub, token: str) -> None:
+    """Let the clients in this process use a hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", token)
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr("registry.stores.huggingface.store._api", lambda: _hf_api(hub.url))
+
+
+def _hf_api(url: str):  # type: ignore[no-untyped-def]
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=url)
+
+
+def hub_repositories(hub: OwnHub) -> list:  # type: ignore[type-arg]
+    """The hub's repositories, if the one of these tests exists."""
+    from registry.hub.repositories import Repositories
+    from registry.stores.local import LocalStore
+
+    found = Repositories(LocalStore(hub.folder))
+    return [found] if NAME in found.names() else []
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_there_and_back(place: Place, settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    before, digest = tree(folder), describe_folder(folder).digest
+    done = publish(folder, settings, name=NAME, to=place.url, tags=["v1"])
+    assert tree(folder) == before
+    assert done.manifest.digest == digest
+    first = pull(f"{place.reference}@v1", settings, output=tmp_path / "first")
+    assert first.manifest.digest == digest
+    copied = tree(first.folder)
+    assert copied.pop("qreg.json") == done.manifest.to_bytes()
+    assert copied.pop("README.md").startswith(b"---\n")
+    assert copied == before
+    # By its digest too, and from the cache.
+    for text in (f"{place.reference}@{digest}", place.reference, done.reference):
+        assert pull(text, settings).manifest.digest == digest, text
+    other = "sha256:" + "0" * 64
+    with pytest.raises((IntegrityError, NotFoundError)):
+        pull(f"{place.reference}@{other}", settings)
+
+
+def test_publishing_again_changes_nothing(place: Place, settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    once = publish(folder, settings, name=NAME, to=place.url)
+    before = resolve(place.reference, settings).reference
+    again = publish(folder, settings, name=NAME, to=place.url)
+    assert again.reference == once.reference
+    assert resolve(place.reference, settings).reference == before
+
+
+def test_a_new_version_leaves_the_old_one_where_it_was(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    old = publish(write_quantized(tmp_path / "a", 1), settings, name=NAME, to=place.url, tags=["a"])
+    newer = write_quantized(tmp_path / "b", 2)
+    (newer / "notes.txt").write_text("new here")
+    new = publish(newer, settings, name=NAME, to=place.url, tags=["b"])
+    assert old.manifest.digest != new.manifest.digest
+    assert pull(place.reference, settings).manifest.digest == new.manifest.digest
+    for tag, done in (("a", old), ("b", new)):
+        for text in (f"{place.reference}@{tag}", f"{place.reference}@{done.manifest.digest}"):
+            pulled = pull(text, settings, output=tmp_path / f"out-{tag}-{len(text)}")
+            assert pulled.manifest.digest == done.manifest.digest
+    assert (tmp_path / f"out-b-{len(place.reference) + 2}" / "notes.txt").is_file()
+
+
+def test_metadata_alone(place: Place, settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME, to=place.url)
+    pulled = pull(
+        place.reference, settings, output=tmp_path / "meta", include=["*.json"], exclude=["tok*"]
+    )
+    assert "config.json" in tree(pulled.folder)
+    assert not any(p.endswith(".safetensors") or p.startswith("tok") for p in tree(pulled.folder))
+
+
+def test_without_a_network_the_cache_answers(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    done = publish(write_quantized(tmp_path / "m"), settings, name=NAME, to=place.url)
+    pull(place.reference, settings)
+    offline = replace(settings, offline=True)
+    assert pull(place.reference, offline).manifest.digest == done.manifest.digest
+    assert pull(f"{place.reference}@{done.manifest.digest}", offline).folder.is_dir()
+
+
+def test_a_pull_goes_on_elsewhere(
+    place: Place, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source fails in the middle; another one of the same digest has the rest."""
+    if place.kind == "file":
+        return  # lies on this machine: it is verified where it is
+    backup = f"file://{tmp_path}/backup"
+    folder = write_quantized(tmp_path / "m")
+    done = publish(folder, settings, name=NAME, to=[place.url, backup])
+    assert len(done.references) == 2
+    snapshot = resolve(place.reference, settings).snapshot
+    assert snapshot is not None
+    whole = type(snapshot).stream
+
+    def broken(self, path, offset, length):  # type: ignore[no-untyped-def]
+        if path == "model.safetensors" and length > 8:
+            raise NotFoundError("it was there a moment ago")
+        return whole(self, path, offset, length)
+
+    assert snapshot.manifest.digest == done.manifest.digest
+    monkeypatch.setattr("registry.transfer.pulling._resolve", lambda *_: resolved)
+    resolved = resolve(place.reference, settings)
+    resolved.manifest()
+    monkeypatch.setattr(type(snapshot), "stream", broken)
+    told = []
+    both = replace(settings, sources=(place.url, backup))
+    pulled = pull(place.reference, both, output=tmp_path / "out", observe=told.append)
+    assert tree(pulled.folder)["model.safetensors"] == tree(folder)["model.safetensors"]
+    assert any("going on with" in getattr(event, "text", "") for event in told)
+
+
+def test_what_lint_refuses_is_not_published(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    folder = write_quantized(tmp_path / "m")
+    (folder / "tokenizer.json").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 9\n"
+    )
+    with pytest.raises(CheckFailed, match="not published"):
+        publish(folder, settings, name=NAME, to=place.url)
+    with pytest.raises((NotFoundError, NotAllowedError)):
+        resolve(place.reference, settings)
+
+
+def test_a_public_repository_is_published_to_only_when_asked(
+    hub: OwnHub, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_hub(monkeypatch, hub, hub.writer)
+    folder = write_quantized(tmp_path / "m")
+    for url in ("hf://", "ms://"):
+        name = f"open/{url[:2]}"
+        publish(folder, settings, name=name, to=url, public=True)
+        with pytest.raises(NotAllowedError, match="is public"):
+            publish(folder, settings, name=name, to=url)
+        monkeypatch.setenv("HF_TOKEN", "")
+        monkeypatch.setenv("MODELSCOPE_API_TOKEN", "")
+        assert pull(f"{url}{name}", settings).folder.is_dir()
+        use_hub(monkeypatch, hub, hub.writer)
+    publish(folder, settings, name="closed/hf", to="hf://")
+    use_hub(monkeypatch, hub, "")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(NotFoundError):
+        resolve("hf://closed/hf", settings)
