@@ -23,7 +23,7 @@ RUN apt-get update \
  && install -d -o qreg /data /work
 COPY --from=build /wheels /wheels
 COPY requirements-dev.txt /wheels/constraints.txt
-RUN pip install --no-cache-dir -c /wheels/constraints.txt /wheels/*.whl && rm -rf /wheels
+RUN pip install --no-cache-dir -c /wheels/constraints.txt "$(ls /wheels/*.whl)[all]" && rm -rf /wheels
 USER qreg
 ENV QREG_DATA=/data QREG_CACHE=/data/cache
 WORKDIR /work

@@ -71,7 +71,9 @@ def test_a_plan_that_does_not_fit_has_its_exit_code(published: Run, tmp_path: Pa
     folder = write_quantized(tmp_path / "slim", seed=3)
     description = {"model_quant_type": "W8A8", "model.norm.weight": "FLOAT"}
     (folder / "quant_model_description.json").write_text(json.dumps(description))
-    assert published("publish", folder, "--name", "org/slim").code == 0
+    refused = published("publish", folder, "--name", "org/slim", "--json")
+    assert refused.code == 1 and "--accept" in refused.error["remedy"]
+    assert published("publish", folder, "--name", "org/slim", "--accept", "all").code == 0
     ran = published("plan", "org/slim", "--json")
     assert ran.code == 6
     assert not ran.json["fits"] and ran.json["findings"][0]["id"] == "method"
