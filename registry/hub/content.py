@@ -19,6 +19,7 @@ from registry.stores.blobs import Blobs
 
 _OUT = 2**20  # bytes that are read and sent at once
 _IN = 4 * 2**20  # bytes that are written and hashed at once
+_SYNC = 64 * 2**20  # bytes that are forced to the disk at once
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -143,10 +144,16 @@ def check_sha256(text: str) -> str:
 async def _receive(request: Request, file: IO[bytes], limit: int) -> tuple[str, int]:
     """Write a body into a file as it comes; its sha256 and length."""
     digest, received, buffer = hashlib.sha256(), 0, bytearray()
+    unsynced = 0
 
     def flush(content: bytearray) -> None:
+        nonlocal unsynced
         file.write(content)
         digest.update(content)
+        unsynced += len(content)
+        if unsynced >= _SYNC:  # the disk works while the next bytes come
+            _sync(file)
+            unsynced = 0
 
     try:
         async for chunk in request.stream():

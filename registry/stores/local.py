@@ -164,8 +164,15 @@ class LocalStore(Store):
                 self._link(manifest, target)
             return self._tag(manifest, tags)
 
-    def commit(self, manifest: Manifest, tags: Iterable[str] = ()) -> Published:
+    def commit(
+        self, manifest: Manifest, tags: Iterable[str] = (), *, durable: bool = True
+    ) -> Published:
         """Make a revision of contents that are all in `blobs` already.
+
+        Args:
+            manifest: what it is.
+            tags: set to it.
+            durable: force it to the disk; not needed for what can be had again.
 
         Raises:
             FileNotFoundError: one of them is not.
@@ -174,7 +181,7 @@ class LocalStore(Store):
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
             if not (target / MANIFEST_FILE).is_file():
-                self._link(manifest, target)
+                self._link(manifest, target, durable=durable)
             return self._tag(manifest, tags)
 
     def prepare(self) -> None:
@@ -234,7 +241,7 @@ class LocalStore(Store):
             done += entry.size
         observe(Progress("publishing", total, total, "bytes"))
 
-    def _link(self, manifest: Manifest, target: Path) -> None:
+    def _link(self, manifest: Manifest, target: Path, *, durable: bool = True) -> None:
         """Build a revision's folder and rename it into place."""
         with self._area.new() as stage:
             for entry in manifest.files:
@@ -242,7 +249,8 @@ class LocalStore(Store):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 os.link(self.blobs.path(entry.sha256), link)
             write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
-            sync_folder(stage)
+            if durable:
+                sync_folder(stage)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.rename(stage, target)
@@ -250,7 +258,8 @@ class LocalStore(Store):
                 # Another publisher of the same digest was faster: its revision is ours.
                 if not (target / MANIFEST_FILE).is_file():
                     raise
-            sync_folder(target.parent)
+            if durable:
+                sync_folder(target.parent)
 
     def _mend(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,21 @@ def connect(settings: Settings) -> MlflowClient:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _connect(settings)
+
+
+def warm_up(settings: Settings) -> None:
+    """Begin to load MLflow in the background: that takes seconds, which long work can hide.
+
+    Whether it can be reached is found out by whoever needs it.
+    """
+
+    def load() -> None:
+        try:
+            connect(settings)
+        except Exception:  # noqa: BLE001 - told where the client is needed
+            return
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def _connect(settings: Settings) -> MlflowClient:

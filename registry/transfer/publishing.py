@@ -16,15 +16,19 @@ from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import CheckFailed, QregError, UsageError
 from registry.finding import ERROR
+from registry.folder import list_files, require_folder
 from registry.lint import lint
 from registry.names import check_alias, check_name, check_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
 from registry.stores import Published, Store, open_store
 from registry.stores.local import LocalStore
+from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
 from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
+
+_LONG = 2**28  # bytes; what takes longer to publish than MLflow to load
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ def publish(
     folder = _folder_of(source, settings, observe)
     for store in stores:
         _refuse_inside(store, folder)
+    if sum(list_files(folder, follow_outside=True).values()) > _LONG:
+        warm_up(settings)
     _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
     manifest = describe_folder(
@@ -188,7 +194,7 @@ def _reference(store: Store, manifest: Manifest) -> str:
 
 def _folder_of(source: Path | str, settings: Settings, observe: Observer) -> Path:
     if isinstance(source, Path):
-        return source
+        return require_folder(source)
     resolved = resolve(source, settings)
     if resolved.folder is not None:
         return resolved.folder
@@ -205,10 +211,12 @@ def _refuse_inside(store: Store, folder: Path) -> None:
 
 def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
     """Refuse what lint finds errors in; a damaged manifest has its own, better words."""
+    if "all" in accept:
+        return
     open_checkpoint(folder)  # what is not even whole has an error of its own
     _, findings = lint(LocalSource(folder), ignore=("manifest-stale", "json-damaged", *accept))
     errors = [finding for finding in findings if finding.severity == ERROR]
-    if errors and "all" not in accept:
+    if errors:
         ids = sorted({finding.id for finding in errors})
         raise CheckFailed(
             f"{folder} has {len(errors)} error(s) and is not published: {errors[0].message}",

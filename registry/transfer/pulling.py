@@ -182,7 +182,7 @@ def _into_cache(
             require_space(store.root, sum(entry.size for entry in missing), what)
             download(manifest.files, sources, store.blobs, observe=observe)
             try:
-                store.commit(manifest)
+                store.commit(manifest, durable=False)
                 break
             except FileNotFoundError as error:
                 if round_ + 1 == _ROUNDS:

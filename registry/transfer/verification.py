@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload
+from registry.clock import boot_id
 from registry.config import Settings
 from registry.errors import IntegrityError
 from registry.files import write_atomically
@@ -85,7 +86,13 @@ def _mark(folder: Path, settings: Settings) -> Path:
 
 def _state(folder: Path, manifest: Manifest) -> dict[str, Any]:
     where = str(folder.resolve())
-    return {"folder": where, "digest": str(manifest.digest), "files": _stamps(folder)}
+    # What was written before the machine last started may have been cut by its crash.
+    return {
+        "folder": where,
+        "digest": str(manifest.digest),
+        "boot": boot_id(),
+        "files": _stamps(folder),
+    }
 
 
 def raise_faults(folder: Path, verification: Verification) -> None:

@@ -1,0 +1,273 @@
+"""Moving weights: qreg against the hubs' own clients, s5cmd and nginx, on loopback.
+
+    python -m benchmarks.transfer [GIB] [RUNS]
+
+2 GiB in 8 shards and medians of 5 runs by default. All clients are started as users start them, in
+turn, and talk to the same servers; qreg checks every sha256, its peers do not. s5cmd, localbucket
+(an S3 server, PyPI) and nginx are measured where they are on the PATH, else named as missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.checkpoint.safetensors import PREFIX
+from serving.identity import free_port
+from tests.checkpoints import write_quantized
+from tests.own_hub import OwnHub, own_hub
+
+SHARDS = 8
+MEMORY = 300  # MB at most
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: seconds, and peak memory in MB."""
+
+    seconds: float
+    memory: float
+
+
+def main() -> int:
+    size = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    found: dict[str, list[Run]] = {}
+    with tempfile.TemporaryDirectory(prefix="qreg-bench-") as work:
+        root = Path(work)
+        model = make_model(root / "model", int(size * 2**30))
+        for number in range(runs):
+            _publish(root / f"p{number}", model, found)
+            shutil.rmtree(root / f"p{number}")
+        with own_hub(root / "registry") as hub:
+            _qreg(root, hub, "publish", model, "--name", "bench/m", "--to", "hf://", *ACCEPT)
+            for number in range(runs):
+                _pull(root / f"d{number}", hub, found)
+                shutil.rmtree(root / f"d{number}")
+            _serve(root, hub, runs, found)
+        _s3(root, model, runs, found)
+    return report(found, size)
+
+
+ACCEPT = ("--accept", "all")
+
+
+def make_model(folder: Path, size: int) -> Path:
+    """A checkpoint with so many bytes of weights that no two shards are alike."""
+    write_quantized(folder)
+    (folder / "model.safetensors").unlink()
+    each, weight_map = size // SHARDS, {}
+    noise = os.urandom(2**24)
+    for number in range(1, SHARDS + 1):
+        shard = f"model-{number:05d}-of-{SHARDS:05d}.safetensors"
+        name = f"model.layers.0.mlp.experts.{number}.weight"
+        weight_map[name] = shard
+        entry = {"dtype": "I8", "shape": [each], "data_offsets": [0, each]}
+        header = json.dumps({name: entry}).encode()
+        with (folder / shard).open("wb") as file:
+            file.write(len(header).to_bytes(PREFIX, "little") + header + os.urandom(64))
+            left = each - 64
+            while left:
+                left -= file.write(noise[: min(len(noise), left)])
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+def _publish(root: Path, model: Path, found: dict[str, list[Run]]) -> None:
+    """Each into an empty hub of its own."""
+    root.mkdir()
+    with own_hub(root / "a") as hub:
+        publish = ["publish", model, "--name", "bench/m", "--to", "hf://", *ACCEPT]
+        found.setdefault("qreg publish", []).append(_qreg(root, hub, *publish))
+        found.setdefault("qreg publish again", []).append(_qreg(root, hub, *publish))
+    shutil.rmtree(root / "a")
+    with own_hub(root / "b") as hub:
+        command = [BIN / "hf", "upload", "bench/m", model, "."]
+        found.setdefault("hf upload", []).append(_run(root, hub.environment, *command))
+    shutil.rmtree(root / "b")
+    with own_hub(root / "c") as hub:
+        command = [BIN / "modelscope", "upload", "bench/m", model]
+        found.setdefault("modelscope upload", []).append(_run(root, hub.environment, *command))
+    for left in model.glob(".ms*"):  # its client leaves a tracker in the source
+        left.unlink()
+
+
+def _pull(root: Path, hub: OwnHub, found: dict[str, list[Run]]) -> None:
+    root.mkdir()
+    pulled = _qreg(root, hub, "pull", "hf://bench/m")
+    found.setdefault("qreg pull", []).append(pulled)
+    shutil.rmtree(root)
+    root.mkdir()
+    code = f"from huggingface_hub import snapshot_download as s; s('bench/m', cache_dir='{root}/c')"
+    command = [sys.executable, "-c", code]
+    found.setdefault("snapshot_download", []).append(_run(root, hub.environment, *command))
+    shutil.rmtree(root)
+    root.mkdir()
+    command = [BIN / "modelscope", "download", "--model", "bench/m", "--local_dir", root / "ms"]
+    found.setdefault("modelscope download", []).append(_run(root, hub.environment, *command))
+
+
+def _serve(root: Path, hub: OwnHub, runs: int, found: dict[str, list[Run]]) -> None:
+    """One file, from the hub and from nginx, with the same client."""
+    curl = ["curl", "-sS", "-o", os.devnull, "--fail"]
+    shard = f"model-00001-of-{SHARDS:05d}.safetensors"
+    token = ["-H", f"Authorization: Bearer {hub.reader}"]
+    with nginx(root) as url:
+        for _ in range(runs if url else 0):
+            run = _run(root, {}, *curl, f"{url}/model/{shard}")
+            found.setdefault("nginx, one file", []).append(run)
+            run = _run(root, {}, *curl, *token, f"{hub.url}/bench/m/resolve/main/{shard}")
+            found.setdefault("hub, one file", []).append(run)
+
+
+def _s3(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> None:
+    if not (shutil.which("localbucket") and shutil.which("s5cmd")):
+        print("localbucket or s5cmd is not on the PATH: S3 is not measured")
+        return
+    with localbucket(root) as environment:
+        (root / "s3").mkdir()
+        _qreg(root / "s3", environment, "publish", model, "--name", "b/m", "--to", S3, *ACCEPT)
+        for number in range(runs):
+            home = root / f"s{number}"
+            home.mkdir()
+            run = _qreg(home, environment, "pull", f"{S3}/b/m")
+            found.setdefault("qreg pull from S3", []).append(run)
+            shutil.rmtree(home)
+            home.mkdir()
+            endpoint = environment["AWS_ENDPOINT_URL_S3"]
+            command = ["s5cmd", "--endpoint-url", endpoint, "cp", f"{S3}/b/m/*", f"{home}/"]
+            found.setdefault("s5cmd cp", []).append(_run(home, environment, *command))
+            shutil.rmtree(home)
+
+
+S3 = "s3://bucket"
+
+
+def _qreg(root: Path, hub: OwnHub | Mapping[str, str], *arguments: object) -> Run:
+    environment = hub.environment if isinstance(hub, OwnHub) else dict(hub)
+    home = {"QREG_DATA": str(root / "data"), "QREG_CACHE": str(root / "cache")}
+    command = [sys.executable, "-m", "qreg", *arguments, "--quiet"]
+    return _run(root, {**environment, **home}, *command)
+
+
+def _run(root: Path, environment: Mapping[str, str], *command: object) -> Run:
+    home = {"HF_HOME": str(root / "hf"), "MODELSCOPE_CACHE": str(root / "ms-cache")}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, **home, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed:\n{errors.decode(errors='replace')[-3000:]}")
+    return Run(seconds, usage.ru_maxrss * 1024 / 1e6)
+
+
+@contextmanager
+def nginx(root: Path) -> Iterator[str]:
+    """nginx with the folder as its root; an empty URL where it is not installed."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        print("nginx is not on the PATH: serving is not measured against it")
+        yield ""
+        return
+    port = free_port()
+    temporary = " ".join(
+        f"{kind}_temp_path {root}/nginx-{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = root / "nginx.conf"
+    config.write_text(
+        f"daemon off; pid {root}/nginx.pid; error_log {root}/nginx.log; user root;\n"
+        f"events {{}} http {{ access_log off; sendfile on; {temporary}\n"
+        f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
+    )
+    process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def localbucket(root: Path) -> Iterator[dict[str, str]]:
+    """A fast S3 server; the environment that leads there."""
+    port = free_port()
+    (root / "objects").mkdir()
+    command = ["localbucket", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, str(root / "objects")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    environment = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
+    }
+    try:
+        time.sleep(3)
+        subprocess.run(
+            ["s5cmd", "--endpoint-url", environment["AWS_ENDPOINT_URL_S3"], "mb", S3],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+        )
+        yield environment
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def report(found: Mapping[str, list[Run]], size: float) -> int:
+    """Print medians and ratios; 1 if any is below its limit."""
+    median = {what: statistics.median(r.seconds for r in runs) for what, runs in found.items()}
+    print(f"\n{'':<22} {'median':>9} {'MB/s':>7} {'memory':>9}")
+    for what, runs in found.items():
+        bytes_ = size * 2**30 / (SHARDS if "one file" in what else 1)
+        memory = max(run.memory for run in runs)
+        rate = bytes_ / 1e6 / median[what]
+        print(f"{what:<22} {median[what]:7.2f} s {rate:7.0f} {memory:6.0f} MB")
+    print(f"\n{'speed of … against …':<44} {'ratio':>6}  at least")
+    missed = 0
+    for ours, peer, limit in (
+        ("qreg pull", "snapshot_download", 1.0),
+        ("qreg pull", "modelscope download", 1.0),
+        ("qreg pull from S3", "s5cmd cp", 0.9),
+        ("qreg publish", "hf upload", 1.2),
+        ("qreg publish", "modelscope upload", 1.2),
+        ("hub, one file", "nginx, one file", 0.7),
+    ):
+        if ours in median and peer in median:
+            ratio = median[peer] / median[ours]
+            missed += ratio < limit
+            print(f"{ours + ' / ' + peer:<44} {ratio:6.2f}  {limit}")
+    heavy = [w for w, runs in found.items() if "qreg" in w and max(r.memory for r in runs) > MEMORY]
+    for what in heavy:
+        print(f"{what} took more than {MEMORY} MB")
+    return 1 if missed or heavy else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
