@@ -22,62 +22,19 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest
 from registry.clock import iso
-from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
+from registry.errors import NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
-from registry.folder import Entry, hash_files, scan_folder
-from registry.names import check_name, check_path, check_tag, check_tags
+from registry.folder import hash_files
+from registry.names import check_name, check_tag, check_tags
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
-from registry.stores.interface import Published, Snapshot, Store, file_of
+from registry.stores.interface import Published, Store, file_of
+from registry.stores.local_snapshot import LocalSnapshot
 from registry.stores.staging_area import StagingArea
-from registry.transport import Stream
 
 MARKER = "qreg-store.json"
 LATEST = "latest"
 _LAYOUT = 1
-
-
-class LocalSnapshot(Snapshot):
-    """A revision's folder."""
-
-    def __init__(self, store: LocalStore, name: str, folder: Path) -> None:
-        self._store, self._name, self._folder = store, name, folder
-        self._manifest: Manifest | None = None
-
-    @property
-    def reference(self) -> str:
-        return f"{self._store.url}/{self._name}@sha256:{self._folder.name}"
-
-    @property
-    def manifest(self) -> Manifest:
-        if self._manifest is None:
-            manifest = Manifest.from_bytes((self._folder / MANIFEST_FILE).read_bytes())
-            if manifest.digest.hex != self._folder.name:
-                raise IntegrityError(
-                    f"{self._folder} holds the manifest of {manifest.digest}",
-                    remedy="The registry's folder was altered; publish the artifact again.",
-                )
-            self._manifest = manifest
-        return self._manifest
-
-    @property
-    def folder(self) -> Path:
-        return self._folder
-
-    def entries(self) -> list[Entry]:
-        return list(scan_folder(self._folder))
-
-    @contextmanager
-    def stream(self, path: str, offset: int, length: int) -> Iterator[Stream]:
-        try:
-            file = (self._folder / check_path(path)).open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{self.reference} has no file {path!r}") from error
-        except OSError as error:
-            raise TransferError(f"{path} of {self.reference} cannot be read: {error}") from error
-        with file:
-            file.seek(offset)
-            yield file
 
 
 class LocalStore(Store):
@@ -141,7 +98,7 @@ class LocalStore(Store):
                 f"{name} has no revision {digest} in {self.url}",
                 remedy="`qreg list` shows the revisions that are there.",
             )
-        return LocalSnapshot(self, name, folder)
+        return LocalSnapshot(self.url, name, folder)
 
     def publish(
         self,

@@ -18,7 +18,8 @@ from registry.config import Settings
 from registry.errors import NotFoundError, QregError
 from registry.files import write_atomically
 from registry.reference import Reference
-from registry.stores.local import LocalSnapshot, LocalStore
+from registry.stores.local import LocalStore
+from registry.stores.local_snapshot import LocalSnapshot
 
 
 @dataclass(frozen=True)

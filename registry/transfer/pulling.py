@@ -19,7 +19,7 @@ from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, staged_folder
 from registry.stores import Snapshot
 from registry.stores.blobs import Blobs, require_space
-from registry.stores.local import LocalSnapshot
+from registry.stores.local_snapshot import LocalSnapshot
 from registry.transfer.cache import Cache
 from registry.transfer.download import download
 from registry.transfer.selection import Selection

@@ -1,0 +1,57 @@
+"""A revision in a registry's folder, for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.artifact import MANIFEST_FILE, Manifest
+from registry.errors import IntegrityError, NotFoundError, TransferError
+from registry.folder import Entry, scan_folder
+from registry.names import check_path
+from registry.stores.interface import Snapshot
+from registry.transport import Stream
+
+
+class LocalSnapshot(Snapshot):
+    """A revision's folder."""
+
+    def __init__(self, url: str, name: str, folder: Path) -> None:
+        self._url, self._name, self._folder = url, name, folder
+        self._manifest: Manifest | None = None
+
+    @property
+    def reference(self) -> str:
+        return f"{self._url}/{self._name}@sha256:{self._folder.name}"
+
+    @property
+    def manifest(self) -> Manifest:
+        if self._manifest is None:
+            manifest = Manifest.from_bytes((self._folder / MANIFEST_FILE).read_bytes())
+            if manifest.digest.hex != self._folder.name:
+                raise IntegrityError(
+                    f"{self._folder} holds the manifest of {manifest.digest}",
+                    remedy="The registry's folder was altered; publish the artifact again.",
+                )
+            self._manifest = manifest
+        return self._manifest
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def entries(self) -> list[Entry]:
+        return list(scan_folder(self._folder))
+
+    @contextmanager
+    def stream(self, path: str, offset: int, length: int) -> Iterator[Stream]:
+        try:
+            file = (self._folder / check_path(path)).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{self.reference} has no file {path!r}") from error
+        except OSError as error:
+            raise TransferError(f"{path} of {self.reference} cannot be read: {error}") from error
+        with file:
+            file.seek(offset)
+            yield file
