@@ -7,6 +7,7 @@ sent there. Bodies are read without copies into the caller's buffer, and sent in
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -293,10 +294,23 @@ def _errors(what: str) -> Iterator[None]:
         TimeoutError,
         ConnectionError,
     ) as error:
+        if _is_unknown_host(error):
+            raise TransferError(
+                f"The host for {what} cannot be found",
+                remedy="Check the network and the endpoint.",
+            ) from error
         raise TransientError(
             f"The connection for {what} failed: {_short(error)}",
             remedy="Check the network and the endpoint, then try again.",
         ) from error
+
+
+def _is_unknown_host(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _short(error: BaseException) -> str:

@@ -16,11 +16,7 @@ from registry.errors import QregError, TransferError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
-from registry.stores.huggingface.errors import hub_errors
 from registry.transport import Stream, Transport
-
-_TIMEOUT = 30.0  # seconds without a byte
-_ATTEMPTS = 4
 
 
 class HuggingFaceSnapshot(HubSnapshot):
@@ -38,28 +34,19 @@ class HuggingFaceSnapshot(HubSnapshot):
 
     def __init__(self, name: str, revision: str | None = None) -> None:
         from huggingface_hub import constants
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+        from huggingface_hub.utils import build_hf_headers
 
         self.name = name
-        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        self._transport = Transport(build_hf_headers())
+        self.patience = self._transport.patience
         what = f"hf://{name}" + (f"@{revision}" if revision else "")
         url = f"{constants.ENDPOINT}/api/models/{name}"
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
-        with hub_errors(what):
-            # As HfApi.model_info asks for it; that module takes longer to import than to answer.
-            response = http_backoff(
-                "GET",
-                f"{url}?blobs=true",
-                headers=headers,
-                timeout=_TIMEOUT,
-                max_retries=_ATTEMPTS,
-            )
-            hf_raise_for_status(response)
-            self.commit, self._entries = _listing(response.content, what)
+        # As HfApi.model_info asks for it; that module takes longer to import than to answer.
+        response = self._transport.request("GET", what, f"{url}?blobs=true")
+        self.commit, self._entries = _listing(response.content, what)
         self._url = f"{constants.ENDPOINT}/{name}/resolve/{quote(self.commit, safe='')}"
-        self._transport = Transport(build_hf_headers())
-        self.patience = self._transport.patience
 
     @property
     def reference(self) -> str:

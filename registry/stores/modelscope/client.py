@@ -6,6 +6,7 @@ MODELSCOPE_API_TOKEN.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def connect() -> HubApi:
             "Stores on ModelScope need its library, which is not installed",
             remedy="pip install 'qreg[hub]' .",
         ) from error
+    logging.getLogger("modelscope_hub").setLevel(logging.ERROR)  # errors are told by us
     return HubApi()
 
 

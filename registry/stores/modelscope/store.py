@@ -48,6 +48,7 @@ _LARGE = 64 * 1024  # bytes; ModelScope's own clients keep larger files in LFS
 _LARGE_NAMES = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".model")
 _OPERATIONS = 1000  # in one commit; the hub takes 2,000
 _BATCH = 256
+_MOST_ROWS = 3000  # of one answer; `REPO_FILES_TRUNCATION_LIMIT` of its own library
 
 
 class ModelScopeSnapshot(HubSnapshot):
@@ -82,8 +83,13 @@ class ModelScopeSnapshot(HubSnapshot):
 
     def _list(self) -> tuple[Entry, ...]:
         what = f"ms://{self.name}@{self.revision}"
+        query = urlencode({"Revision": self.revision, "Recursive": "True"})
+        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo/files?{query}"
+        response = self._transport.request("GET", what, url)
         with hub_errors(what):
-            rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
+            rows = response.json()["Data"]["Files"] or []
+            if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
+                rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
             return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
 
 

@@ -38,8 +38,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with hub(tmp_path / "hub") as state:
         # huggingface_hub reads HF_ENDPOINT when it is imported.
         monkeypatch.setattr(constants, "ENDPOINT", state.url)
-        module = importlib.import_module("registry.stores.huggingface.snapshot")
-        monkeypatch.setattr(module, "_ATTEMPTS", 0)
+        monkeypatch.setenv("QREG_ATTEMPTS", "1")
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
         yield state
 
