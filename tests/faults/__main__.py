@@ -1,0 +1,69 @@
+"""python -m tests.faults: kill, break and fill, and say what held; 1 if anything did not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.faults.checks import Outcome
+from tests.faults.kills import kill_publishers, kill_pullers
+from tests.faults.places import PLACES
+
+
+def kills(folder: Path, places: Iterable[str], number: int, seed: int) -> Iterator[Outcome]:
+    """SIGKILL of publishers and pullers."""
+    for name in places:
+        with PLACES[name](folder) as place:
+            yield from kill_publishers(place, folder / "publishers", number, seed)
+            yield from kill_pullers(place, folder / "pullers", number, seed)
+
+
+KINDS = {"kills": kills}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=25, help="for each store and command")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=KINDS, help="one kind of fault")
+    parser.add_argument("--place", choices=PLACES, action="append", help="one store")
+    asked = parser.parse_args()
+    places = asked.place or list(PLACES)
+    bad = 0
+    for kind, function in KINDS.items():
+        if asked.only in (None, kind):
+            for name in places:
+                with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+                    bad += report(function(Path(folder), [name], asked.kills, asked.seed))
+    print("all held" if not bad else f"{bad} did not hold")
+    return 1 if bad else 0
+
+
+def report(outcomes: Iterable[Outcome]) -> int:
+    """Print what did not hold, and a line for each kind; return how many did not."""
+    began = time.monotonic()
+    tried: Counter[tuple[str, str]] = Counter()
+    bad: Counter[tuple[str, str]] = Counter()
+    for outcome in outcomes:
+        key = (outcome.kind, outcome.place)
+        tried[key] += 1
+        if outcome.problems:
+            bad[key] += 1
+            print(f"  {outcome.kind} {outcome.place}: {outcome.what}")
+            for problem in outcome.problems:
+                print(f"      {problem}")
+        sys.stdout.flush()
+    for kind, place in tried:
+        count, wrong = tried[kind, place], bad[kind, place]
+        print(f"{kind:24} {place:6} {count - wrong:4} of {count} held")
+    print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    return sum(bad.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

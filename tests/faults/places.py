@@ -1,0 +1,98 @@
+"""The stores that faults are tried on, each on a real server of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.own_hub import own_hub
+from tests.servers import S3Server, moto_server, swift_server
+
+BUCKET = "models"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store.
+
+    Attributes:
+        name: for people.
+        url: for `--to`.
+        environment: what its clients need.
+        server: the address of its server, for a proxy; empty for a folder.
+        blobs: a folder on this machine that holds its contents by their sha256, if there is one.
+    """
+
+    name: str
+    url: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
+    blobs: Path | None = None
+
+    def reference(self, name: str) -> str:
+        """Of an artifact there."""
+        return f"{self.url}{'' if self.url.endswith('/') else '/'}{name}"
+
+    def behind(self, address: str) -> Place:
+        """The same, with all its traffic by another address."""
+        environment = {k: v.replace(self.server, address) for k, v in self.environment.items()}
+        return replace(self, environment=environment)
+
+
+@contextmanager
+def file_place(folder: Path) -> Iterator[Place]:
+    yield Place("file", f"file://{folder}/store", blobs=folder / "store")
+
+
+def _on_s3(server: S3Server) -> Place:
+    import boto3
+    from botocore.config import Config
+
+    client: Any = boto3.client(
+        "s3",
+        endpoint_url=server.url,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=server.region,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    client.create_bucket(Bucket=BUCKET)
+    client.close()
+    return Place(server.kind, f"s3://{BUCKET}", server.environment, server.url)
+
+
+@contextmanager
+def moto_place(folder: Path) -> Iterator[Place]:
+    with moto_server() as server:
+        yield _on_s3(server)
+
+
+@contextmanager
+def swift_place(folder: Path) -> Iterator[Place]:
+    (folder / "swift").mkdir()
+    with swift_server(folder / "swift") as server:
+        yield _on_s3(server)
+
+
+@contextmanager
+def hf_place(folder: Path) -> Iterator[Place]:
+    with own_hub(folder / "hub") as hub:
+        yield Place("hf", "hf://", hub.environment, hub.url, folder / "hub")
+
+
+@contextmanager
+def ms_place(folder: Path) -> Iterator[Place]:
+    with own_hub(folder / "hub") as hub:
+        yield Place("ms", "ms://", hub.environment, hub.url, folder / "hub")
+
+
+PLACES: Mapping[str, Callable[[Path], AbstractContextManager[Place]]] = {
+    "file": file_place,
+    "moto": moto_place,
+    "swift": swift_place,
+    "hf": hf_place,
+    "ms": ms_place,
+}
