@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from registry.artifact import Digest, Manifest, payload_digest
+from registry.artifact import Digest, Manifest, is_payload, payload_digest
 from registry.describe import describe_source
+from registry.errors import NotFoundError
 from registry.listing import require_files
 from registry.stores.interface import Snapshot
 
@@ -26,5 +27,14 @@ class HubSnapshot(Snapshot):
 
     @cached_property
     def digest(self) -> Digest:
-        """Of the payload, from the listing; small files are read."""
-        return payload_digest(require_files(self))
+        """Of the payload, from the listing; small files are read.
+
+        Raises:
+            NotFoundError: there is none: a repository begins empty, and is no artifact then.
+        """
+        files = require_files(self)
+        if not any(is_payload(entry.path) for entry in files):
+            raise NotFoundError(
+                f"{self.label} is empty", remedy="Whoever publishes to it has not finished yet."
+            )
+        return payload_digest(files)
