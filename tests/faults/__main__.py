@@ -7,23 +7,34 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.faults.checks import Outcome
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
+from tests.faults.wire import PULLING, broken_publications, broken_pulls
 
 
-def kills(folder: Path, places: Iterable[str], number: int, seed: int) -> Iterator[Outcome]:
+Kind = Callable[[str, Path, argparse.Namespace], Iterator[Outcome]]
+
+
+def kills(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
     """SIGKILL of publishers and pullers."""
-    for name in places:
+    with PLACES[name](folder) as place:
+        yield from kill_publishers(place, folder / "publishers", asked.kills, asked.seed)
+        yield from kill_pullers(place, folder / "pullers", asked.kills, asked.seed)
+
+
+def wires(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Servers and networks that fail."""
+    if name in PULLING:
         with PLACES[name](folder) as place:
-            yield from kill_publishers(place, folder / "publishers", number, seed)
-            yield from kill_pullers(place, folder / "pullers", number, seed)
+            yield from broken_pulls(place, folder / "pulls")
+            yield from broken_publications(place, folder / "publications")
 
 
-KINDS = {"kills": kills}
+KINDS: dict[str, Kind] = {"kills": kills, "wires": wires}
 
 
 def main() -> int:
@@ -39,7 +50,7 @@ def main() -> int:
         if asked.only in (None, kind):
             for name in places:
                 with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-                    bad += report(function(Path(folder), [name], asked.kills, asked.seed))
+                    bad += report(function(name, Path(folder), asked))
     print("all held" if not bad else f"{bad} did not hold")
     return 1 if bad else 0
 

@@ -110,9 +110,9 @@ def leftovers(folder: Path) -> Iterator[str]:
 def failed(ended: Ended, *codes: int) -> Iterator[str]:
     """Problems of a command that had to fail: with one of these codes, and in words."""
     if ended.code not in codes:
-        yield f"exit code {ended.code} in place of {codes}: {ended.err[-800:]!r}"
-    elif "Error:" not in ended.err or "Traceback" in ended.err:
-        yield f"no clear message: {ended.err[-400:]!r}"
+        yield f"exit code {ended.code} in place of {codes}: {ended.said}"
+    elif ("Error:" not in ended.err and '"error"' not in ended.out) or "Traceback" in ended.err:
+        yield f"no clear message: {ended.said}"
 
 
 def succeeded(ended: Ended) -> Iterator[str]:

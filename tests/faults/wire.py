@@ -1,0 +1,199 @@
+"""Servers and networks that fail while something is pulled or published."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import checks
+from tests.faults.checks import Outcome
+from tests.faults.children import Sandbox
+from tests.faults.model import tree, write_source
+from tests.faults.places import Place
+from tests.faults.proxy import Proxy, Rule, proxy
+
+NAME = "org/model"
+_IMPATIENT = {"impatient": 1.5}
+_LIGHT = 30_000  # rows: half a MB a shard
+_BAD_BYTES = ("flip", "other", "longer")
+_NO_SECOND_CHANCE = ("range", "longer")  # a server that says so is believed
+_SHARD = r"of-00002\.safetensors(\?|&|$)"
+_SMALL = r"chat_template\.jinja(\?|&|$)"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Requests of a store's client.
+
+    Attributes:
+        name: for people.
+        path, method, least: see `Rule`.
+        faults: that are tried on them.
+    """
+
+    name: str
+    path: str
+    faults: tuple[str, ...]
+    method: str = "GET"
+    least: int = 0
+
+
+_ASKING = ("500", "429", "reset", "cut", "stall")
+_CONTENT = (*_ASKING, "flip", "range", "other", "longer")
+_SENDING = ("500", "429", "reset", "mute", "lost")
+
+
+def _pull_targets(listing: str) -> tuple[Target, ...]:
+    return (
+        Target("listing", listing, _ASKING),
+        Target("shard", _SHARD, _CONTENT),
+        Target("small file", _SMALL, ("500", "cut", "flip", "other")),
+        Target("manifest", r"qreg\.json(\?|&|$)", ("500", "cut", "flip", "other")),
+    )
+
+
+PULLING = {
+    "hf": _pull_targets(r"^/api/models/"),
+    "ms": _pull_targets(r"/repo/files"),
+    "moto": _pull_targets(r"list-type=2"),
+}
+PUBLISHING = {
+    "hf": (
+        Target("asking", r"/api/repos/create|preupload|objects/batch", _SENDING, "POST"),
+        Target("upload", r"^/upload/", _SENDING, "PUT"),
+        Target("commit", r"/commit/main", _SENDING, "POST"),
+        Target("tag", r"/tag/", _SENDING, "POST"),
+    ),
+    "ms": (
+        Target("asking", r"/api/v1/models$|objects/batch", _SENDING, "POST"),
+        Target("upload", r"^/upload/", _SENDING, "PUT"),
+        Target("commit", r"/commit/master", _SENDING, "POST"),
+        Target("tag", r"/repo/tag", _SENDING, "POST"),
+    ),
+    "moto": (
+        Target("asking", r"list-type=2", ("500", "429", "reset", "mute"), "GET"),
+        Target("upload", _SHARD, _SENDING, "PUT"),
+        Target("manifest", r"qreg\.json", _SENDING, "PUT"),
+        Target("tag", r"\.tags/", _SENDING, "PUT"),
+    ),
+}
+
+
+def broken_pulls(
+    place: Place, folder: Path, only: Iterable[tuple[str, str]] = ()
+) -> Iterator[Outcome]:
+    """Each fault once, always, and always with a second source that is healthy."""
+    sandbox = Sandbox(folder / "sandbox", place.environment)
+    source = write_source(folder / "source", seed=1, vocabulary=_LIGHT)
+    before, second = tree(source), f"file://{folder}/second"
+    for url in (place.url, second):
+        done = sandbox.run("publish", source, "--name", NAME, "--to", url)
+        if done.code != 0:
+            yield Outcome("broken pull", place.name, "without a fault", (done.said,))
+            return
+    with proxy(place.server) as between:
+        broken = place.behind(between.url)
+        for target, fault in _chosen(PULLING[place.name], only):
+            for times, sources in ((1, ()), (None, ()), (None, (second,))):
+                problems = list(
+                    _pull(sandbox, broken, between, target, fault, times, sources, before)
+                )
+                how = "once" if times else "always, a second source" if sources else "always"
+                what = f"{fault} of {target.name}, {how}"
+                yield Outcome("broken pull", place.name, what, tuple(problems))
+
+
+def _pull(
+    sandbox: Sandbox,
+    place: Place,
+    between: Proxy,
+    target: Target,
+    fault: str,
+    times: int | None,
+    sources: tuple[str, ...],
+    before: dict[str, str],
+) -> Iterator[str]:
+    output = sandbox.root / "output"
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.rmtree(sandbox.cache, ignore_errors=True)
+    shutil.rmtree(output.with_name(".output.qreg-received"), ignore_errors=True)
+    environment = {**place.environment, "QREG_SOURCES": ",".join((place.url, *sources))}
+    rule = Rule(fault, target.method, target.path, target.least, times)
+    reference = NAME if sources else place.reference(NAME)
+    arguments = ("pull", reference, "--output", output)
+    with between.breaking(rule):
+        ended = sandbox.run(*arguments, env=environment, limits=_IMPATIENT)
+    if not rule.hits:
+        yield "the fault met no request"
+    if ended.code == 0:
+        yield from checks.pulled(output, before)
+        yield from checks.leftovers(output)
+    else:
+        yield from checks.nothing_accepted(sandbox, output)
+    codes = (5, 7) if fault in _BAD_BYTES else (7,)
+    if sources or (times and fault not in _NO_SECOND_CHANCE):
+        yield from checks.succeeded(ended)
+    elif times is None or ended.code != 0:
+        yield from checks.failed(ended, *codes)
+    if ended.code != 0:
+        rerun = sandbox.run(*arguments, env=environment)
+        yield from checks.succeeded(rerun)
+        if rerun.code == 0:
+            yield from checks.pulled(output, before)
+
+
+def broken_publications(
+    place: Place, folder: Path, only: Iterable[tuple[str, str]] = ()
+) -> Iterator[Outcome]:
+    """Each fault once, and always."""
+    sandbox = Sandbox(folder / "sandbox", place.environment)
+    number = 0
+    with proxy(place.server) as between:
+        broken = place.behind(between.url)
+        for target, fault in _chosen(PUBLISHING[place.name], only):
+            for times in (1, None):
+                number += 1
+                source = write_source(folder / f"source-{number}", number, _LIGHT)
+                rule = Rule(fault, target.method, target.path, target.least, times)
+                problems = list(_publish(sandbox, place, broken, between, rule, source, number))
+                shutil.rmtree(source)
+                what = f"{fault} of {target.name}, {'once' if times else 'always'}"
+                yield Outcome("broken publish", place.name, what, tuple(problems))
+
+
+def _publish(
+    sandbox: Sandbox,
+    place: Place,
+    broken: Place,
+    between: Proxy,
+    rule: Rule,
+    source: Path,
+    number: int,
+) -> Iterator[str]:
+    before, name = tree(source), f"org/model-{number}"
+    arguments = ("publish", source, "--name", name, "--to", place.url, "--json")
+    with between.breaking(rule):
+        ended = sandbox.run(*arguments, env=broken.environment, limits=_IMPATIENT)
+    if not rule.hits:
+        yield "the fault met no request"
+    yield from checks.unchanged(source, before)
+    yield from checks.whole(sandbox, place, name)
+    yield from checks.succeeded(ended) if rule.times else checks.failed(ended, 7)
+    if ended.code != 0:
+        ended = sandbox.run(*arguments)
+        yield from (f"again: {problem}" for problem in checks.succeeded(ended))
+    if ended.code == 0:
+        yield from checks.whole(sandbox, place, name, [ended.json["digest"]])
+        yield from checks.published(sandbox, place, name, source, before)
+
+
+def _chosen(
+    targets: Iterable[Target], only: Iterable[tuple[str, str]]
+) -> Iterator[tuple[Target, str]]:
+    wanted = set(only)
+    for target in targets:
+        for fault in target.faults:
+            if not wanted or (target.name, fault) in wanted:
+                yield target, fault
