@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.faults.checks import Outcome
+from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
+from tests.faults.disk import limited_files, small_disk
+from tests.faults.hostile import hostile_listings
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
 from tests.faults.wire import PULLING, broken_publications, broken_pulls
@@ -34,12 +37,34 @@ def wires(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcom
             yield from broken_publications(place, folder / "publications")
 
 
-KINDS: dict[str, Kind] = {"kills": kills, "wires": wires}
+def disks(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Full disks."""
+    with PLACES[name](folder) as place:
+        yield from limited_files(place, folder / "limited")
+        yield from small_disk(place, folder / "small")
+
+
+def crowds(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Many at once."""
+    with PLACES[name](folder) as place:
+        if name != "file":
+            yield from pullers_and_a_cleaner(place, folder / "pullers", asked.rounds)
+        yield from two_publishers(place, folder / "publishers", asked.rounds)
+
+
+def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Hostile listings."""
+    if name in ("hf", "ms"):
+        yield from hostile_listings(name, folder)
+
+
+KINDS: dict[str, Kind] = {"kills": kills, "wires": wires, "disks": disks, "crowds": crowds, "listings": listings}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=25, help="for each store and command")
+    parser.add_argument("--rounds", type=int, default=10, help="of many at once, for each store")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=KINDS, help="one kind of fault")
     parser.add_argument("--place", choices=PLACES, action="append", help="one store")

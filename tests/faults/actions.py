@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Job:
         environment: added to this process's own.
         log: takes the output; what goes to stderr goes beside it, in `.err`.
         limits: `fsize`: bytes that a file may have; `impatient`: seconds that a socket waits at
-            most; `blind`: free space is not looked at beforehand, as when others take it meanwhile.
+            most; `hurried`: seconds that a pause before another try takes at most; `blind`: free space is not looked at beforehand, as when others take it meanwhile.
     """
 
     arguments: tuple[str, ...]
@@ -95,6 +96,8 @@ def _prepare(limits: Mapping[str, float]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     if "impatient" in limits:
         _be_impatient(limits["impatient"])
+    if "hurried" in limits:
+        _hurry(limits["hurried"])
 
 
 def _be_impatient(seconds: float) -> None:
@@ -105,6 +108,15 @@ def _be_impatient(seconds: float) -> None:
         plain(self, value if value is None else min(value, seconds))
 
     setattr(socket.socket, "settimeout", settimeout)  # noqa: B010 - mypy minds an assignment
+
+
+def _hurry(seconds: float) -> None:
+    """No pause of any library is longer."""
+    from registry.transport import Patience
+
+    plain = time.sleep
+    vars(time)["sleep"] = lambda pause: plain(min(pause, seconds))
+    setattr(Patience, "before", lambda *_: seconds)  # noqa: B010 - mypy minds an assignment
 
 
 def whole(url: str, name: str) -> dict[str, Any]:

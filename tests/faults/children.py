@@ -39,7 +39,7 @@ class Ended:
     @property
     def said(self) -> str:
         """For a message: the code and the end of the text."""
-        return f"exit {self.code}: {(self.err or self.out)[-600:].strip()!r}"
+        return f"exit {self.code}: {(self.err + self.out)[-700:].strip()!r}"
 
     @property
     def json(self) -> Any:

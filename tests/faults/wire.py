@@ -15,7 +15,7 @@ from tests.faults.places import Place
 from tests.faults.proxy import Proxy, Rule, proxy
 
 NAME = "org/model"
-_IMPATIENT = {"impatient": 1.5}
+_QUICK = {"impatient": 1.5, "hurried": 0.05}
 _LIGHT = 30_000  # rows: half a MB a shard
 _BAD_BYTES = ("flip", "other", "longer")
 _NO_SECOND_CHANCE = ("range", "longer")  # a server that says so is believed
@@ -124,7 +124,7 @@ def _pull(
     reference = NAME if sources else place.reference(NAME)
     arguments = ("pull", reference, "--output", output)
     with between.breaking(rule):
-        ended = sandbox.run(*arguments, env=environment, limits=_IMPATIENT)
+        ended = sandbox.run(*arguments, env=environment, limits=_QUICK)
     if not rule.hits:
         yield "the fault met no request"
     if ended.code == 0:
@@ -133,9 +133,11 @@ def _pull(
     else:
         yield from checks.nothing_accepted(sandbox, output)
     codes = (5, 7) if fault in _BAD_BYTES else (7,)
+    # The bytes are what counts: other words about a file whose sha256 is right do no harm.
+    harmless = fault == "longer" or (target.name == "manifest" and fault in _BAD_BYTES)
     if sources or (times and fault not in _NO_SECOND_CHANCE):
         yield from checks.succeeded(ended)
-    elif times is None or ended.code != 0:
+    elif ended.code != 0 or (times is None and not harmless):
         yield from checks.failed(ended, *codes)
     if ended.code != 0:
         rerun = sandbox.run(*arguments, env=environment)
@@ -175,7 +177,7 @@ def _publish(
     before, name = tree(source), f"org/model-{number}"
     arguments = ("publish", source, "--name", name, "--to", place.url, "--json")
     with between.breaking(rule):
-        ended = sandbox.run(*arguments, env=broken.environment, limits=_IMPATIENT)
+        ended = sandbox.run(*arguments, env=broken.environment, limits=_QUICK)
     if not rule.hits:
         yield "the fault met no request"
     yield from checks.unchanged(source, before)
