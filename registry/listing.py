@@ -67,7 +67,8 @@ def check_listing(source: Source) -> None:
     for path in seen:
         parts = path.split("/")
         for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in seen:
+            above = "/".join(parts[:depth])
+            if above in seen or above == MANIFEST_FILE:  # which is written beside the files
                 raise IntegrityError(
                     f"{source.label} lists {path!r} below a file",
                     remedy="Do not use this artifact.",
