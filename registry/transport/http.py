@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _CONNECT = 10.0  # seconds
 _PIECE = 2**20  # bytes that are handed to the socket at once
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset(
+    {408, 425, 429, 500, 502, 503, 504}
+)  # status of what may go well when tried again
 
 
 class Transport:
@@ -247,7 +249,7 @@ def _raise_for_status(what: str, response: requests.Response) -> None:
     told = response.headers.get("X-Error-Message", "")[:200]
     detail = f"{what}: HTTP status {status}{f', {told}' if told else ''}"
     response.close()
-    if status in _PASSING:
+    if status in PASSING:
         raise TransientError(
             f"Failed to transfer {detail}",
             remedy="The server is overloaded or down; try again later.",

@@ -1,11 +1,26 @@
-"""Errors of huggingface_hub in terms of ours."""
+"""Errors of huggingface_hub in terms of ours, and patience with those that pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from registry.errors import NotAllowedError, NotFoundError, TransferError
+from registry.errors import NotAllowedError, NotFoundError, TransferError, TransientError
+from registry.transport import Patience, patiently
+from registry.transport.http import PASSING
+
+T = TypeVar("T")
+
+
+def asking(what: str, request: Callable[[], T]) -> T:
+    """The result of a request that does no harm when it arrives twice, tried again if it fails."""
+
+    def one() -> T:
+        with hub_errors(what):
+            return request()
+
+    return patiently(Patience.from_environment(), one)
 
 
 @contextmanager
@@ -41,13 +56,19 @@ def hub_errors(what: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        kind = NotAllowedError if status in (401, 403) else TransferError
+        kind = (
+            NotAllowedError
+            if status in (401, 403)
+            else TransientError
+            if status in PASSING
+            else TransferError
+        )
         raise kind(
             f"Reading {what} failed with HTTP status {status}",
             remedy="Check HF_TOKEN." if kind is NotAllowedError else "Try again later.",
         ) from error
     except HTTPError as error:
-        raise TransferError(
+        raise TransientError(
             f"Reading {what} failed: {type(error).__name__}: {error}",
             remedy="Check the network, and HF_ENDPOINT if the hub is your own.",
         ) from error

@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from registry.artifact import Digest, Manifest, is_kept
 from registry.clock import utc_now
-from registry.errors import IntegrityError, NotAllowedError, NotFoundError, QregError, UsageError
+from registry.errors import (
+    IntegrityError,
+    NotAllowedError,
+    NotFoundError,
+    QregError,
+    TransferError,
+    UsageError,
+)
 from registry.folder import Entry
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
-from registry.stores.huggingface.errors import hub_errors
+from registry.stores.huggingface.errors import asking
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
 from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
 from registry.stores.interface import (
@@ -53,8 +60,8 @@ class HuggingFaceStore(Store):
         )
 
     def revisions(self, name: str) -> list[Published]:
-        with hub_errors(f"hf://{name}"):
-            refs = _api().list_repo_refs(check_name(name))
+        api = _api()
+        refs = asking(f"hf://{name}", lambda: api.list_repo_refs(check_name(name)))
         tags: dict[str, list[str]] = {}
         for ref in (*refs.branches, *refs.tags):
             tags.setdefault(ref.target_commit, []).append(ref.name)
@@ -135,8 +142,26 @@ class HuggingFaceStore(Store):
 
         upload = HuggingFaceUpload(constants.ENDPOINT, name, BRANCH, Transport(build_hf_headers()))
         message = f"Publish {manifest.digest.short} with qreg"
-        commit = upload.send(missing, deleted, parent.commit if parent else None, message, tally)
+        before = parent.commit if parent else None
+        try:
+            commit = upload.send(missing, deleted, before, message, tally)
+        except TransferError:
+            # The commit may have arrived though its answer did not; then a second try is refused,
+            # as its parent is not the newest any more.
+            arrived = self._arrived(name, manifest, before)
+            if arrived is None:
+                raise
+            return arrived
         return commit or HuggingFaceSnapshot(name, BRANCH).commit
+
+    def _arrived(self, name: str, manifest: Manifest, before: str | None) -> str | None:
+        """The newest commit, if it is a new one and holds what was to be committed."""
+        try:
+            found = HuggingFaceSnapshot(name, BRANCH)
+            same = found.commit != before and found.manifest.to_json() == manifest.to_json()
+        except QregError:
+            return None
+        return found.commit if same else None
 
     def _check(self, name: str, commit: str, manifest: Manifest) -> None:
         """The hub must list exactly what was published, under the same digest."""
@@ -150,9 +175,8 @@ class HuggingFaceStore(Store):
 
     def _require_repository(self, name: str, public: bool) -> None:
         api, what = _api(), f"hf://{name}"
-        with hub_errors(what):
-            api.create_repo(name, private=not public, exist_ok=True)
-            info: Any = api.model_info(name)
+        asking(what, lambda: api.create_repo(name, private=not public, exist_ok=True))
+        info: Any = asking(what, lambda: api.model_info(name))
         if not public and info.private is False:
             raise NotAllowedError(
                 f"{what} is public, and it was not asked to publish to the public",
@@ -168,13 +192,16 @@ class HuggingFaceStore(Store):
     def _tag(self, name: str, tag: str, commit: str) -> None:
         """Set a tag; one that is elsewhere is moved."""
         api = _api()
-        with hub_errors(f"the tag {tag} of hf://{name}"):
+
+        def move() -> None:
             refs = {ref.name: ref.target_commit for ref in api.list_repo_refs(name).tags}
             if refs.get(tag) == commit:
                 return
             if tag in refs:
                 api.delete_tag(name, tag=tag)
             api.create_tag(name, tag=tag, revision=commit, exist_ok=True)
+
+        asking(f"the tag {tag} of hf://{name}", move)
 
 
 def _is_there(one: Outgoing, entry: Entry | None) -> bool:
