@@ -62,8 +62,13 @@ class Resolved:
         return read_manifest(self.folder) or describe_folder(self.folder, observe=observe)
 
 
-def resolve(text: str, settings: Settings) -> Resolved:
+def resolve(text: str, settings: Settings, *, readable: bool = False) -> Resolved:
     """Find what a reference names.
+
+    Args:
+        text: a reference.
+        settings: where ORG/NAME is looked for.
+        readable: a place that lists ORG/NAME and whose manifest cannot be read is passed over.
 
     Raises:
         UsageError: the reference is malformed.
@@ -74,7 +79,7 @@ def resolve(text: str, settings: Settings) -> Resolved:
     if reference.scheme == "file":
         return _pinned(_resolve_path(reference), reference.digest)
     if not reference.scheme:
-        return _pinned(_search(reference, settings), reference.digest)
+        return _pinned(_search(reference, settings, readable), reference.digest)
     if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
         raise TransferError(
             f"{reference} is not on this machine, and qreg is offline",
@@ -105,10 +110,11 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     return Resolved.of_snapshot(snapshot)
 
 
-def _search(reference: Reference, settings: Settings) -> Resolved:
+def _search(reference: Reference, settings: Settings, readable: bool) -> Resolved:
     """Look for ORG/NAME in the configured places, in order.
 
     A place that cannot be asked does not hide that others have it; only what has it is believed.
+    Where a digest is pinned, neither does one that has something else, or something damaged.
     """
     told: list[QregError] = []
     for url in settings.sources:
@@ -117,14 +123,22 @@ def _search(reference: Reference, settings: Settings) -> Resolved:
         if url == "models:/" and settings.embedded_tracking and not settings.mlflow.exists():
             continue
         try:
-            return _resolve_in(url, reference, settings)
+            found = _pinned(_resolve_in(url, reference, settings), reference.digest)
+            if readable and found.snapshot is not None:
+                found.manifest()  # is kept by the snapshot
+            return found
         except (NotFoundError, TransferError, NotAllowedError, ToolError) as error:
             told.append(error)
         except IncompatibleError as error:  # a store that is not installed
             told.append(error)
-    first = told[0] if told else NotFoundError(f"No source to look for {reference} in")
+        except IntegrityError as error:
+            if reference.digest is None:
+                raise
+            told.append(error)
+    damaged = next((error for error in told if isinstance(error, IntegrityError)), None)
+    first = damaged or told[0] if told else NotFoundError(f"No source to look for {reference} in")
     unasked = [error for error in told if not isinstance(error, NotFoundError)]
-    if len(told) == 1:
+    if len(told) == 1 or damaged:
         raise first
     raise NotFoundError(
         f"{reference} is in none of {', '.join(settings.sources)}",

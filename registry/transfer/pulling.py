@@ -127,11 +127,11 @@ def find_here(text: str, settings: Settings) -> Resolved:
 
 def _resolve(text: str, settings: Settings, cache: Cache, observe: Observer) -> Resolved:
     if not settings.offline:
-        return resolve(text, settings)
+        return resolve(text, settings, readable=True)
     known = cache.recall(text)
     if known is not None:
         return Resolved.of_snapshot(known)
-    return resolve(text, settings)
+    return resolve(text, settings, readable=True)
 
 
 def _fetch(
