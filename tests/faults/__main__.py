@@ -58,7 +58,13 @@ def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Out
         yield from hostile_listings(name, folder)
 
 
-KINDS: dict[str, Kind] = {"kills": kills, "wires": wires, "disks": disks, "crowds": crowds, "listings": listings}
+KINDS: dict[str, Kind] = {
+    "kills": kills,
+    "wires": wires,
+    "disks": disks,
+    "crowds": crowds,
+    "listings": listings,
+}
 
 
 def main() -> int:

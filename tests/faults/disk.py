@@ -87,7 +87,10 @@ def small_disk(place: Place, folder: Path) -> Iterator[Outcome]:
 
 
 def _pulled(
-    sandbox: Sandbox, arguments: list[str], before: dict[str, str], env: dict[str, str] | None = None
+    sandbox: Sandbox,
+    arguments: list[str],
+    before: dict[str, str],
+    env: dict[str, str] | None = None,
 ) -> Iterator[str]:
     rerun = sandbox.run(*arguments, env=env)
     yield from checks.succeeded(rerun)

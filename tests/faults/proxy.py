@@ -147,9 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, fault: str, body: bytes) -> None:
         upstream = http.client.HTTPConnection(self.proxy.host, self.proxy.port, timeout=60)
         try:
-            upstream.putrequest(
-                self.command, self.path, skip_host=True, skip_accept_encoding=True
-            )
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for key, value in self.headers.items():
                 if key.lower() not in _HOP:
                     upstream.putheader(key, value)
