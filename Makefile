@@ -7,13 +7,14 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz check format bench locks clean
+.PHONY: help demo test test-fast fuzz faults check format bench locks clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
 	@echo "make test       all tests, with the real tools"
 	@echo "make test-fast  the tests that need no toolchain"
 	@echo "make fuzz       100,000 malformed artifacts, guided by coverage"
+	@echo "make faults     kill, break and fill: what transfers must survive"
 	@echo "make check      format, lint, strict types"
 	@echo "make format     format the code"
 	@echo "make bench      measure; results are printed"
@@ -42,6 +43,9 @@ test: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --runs $(RUNS)
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not e2e"

@@ -18,7 +18,6 @@ from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
 from tests.faults.wire import PULLING, broken_publications, broken_pulls
 
-
 Kind = Callable[[str, Path, argparse.Namespace], Iterator[Outcome]]
 
 

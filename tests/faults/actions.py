@@ -42,7 +42,8 @@ class Job:
         environment: added to this process's own.
         log: takes the output; what goes to stderr goes beside it, in `.err`.
         limits: `fsize`: bytes that a file may have; `impatient`: seconds that a socket waits at
-            most; `hurried`: seconds that a pause before another try takes at most; `blind`: free space is not looked at beforehand, as when others take it meanwhile.
+            most; `hurried`: seconds that a pause before another try takes at most;
+            `blind`: free space is not looked at beforehand, as when others take it meanwhile.
     """
 
     arguments: tuple[str, ...]

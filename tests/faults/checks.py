@@ -84,7 +84,7 @@ def pulled(folder: Path, source: Mapping[str, str]) -> Iterator[str]:
 
 
 def nothing_accepted(sandbox: Sandbox, folder: Path) -> Iterator[str]:
-    """Problems of a pull that failed: there is no folder, and nothing in the cache that is wrong."""
+    """Problems of a pull that failed: there is no folder, and the cache has nothing wrong."""
     if folder.exists():
         yield f"{folder} is there after a pull that failed"
     artifacts = sandbox.cache / "pulled" / "artifacts"

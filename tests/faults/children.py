@@ -1,4 +1,4 @@
-"""Processes that can be killed: forked from one that has imported all, so that they begin at once."""
+"""Processes that can be killed: forked from one that has imported all, so that they begin soon."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""The short version of `python -m tests.faults`: a few faults of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checks import Outcome
+from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
+from tests.faults.disk import limited_files, small_disk
+from tests.faults.hostile import LISTINGS, hostile_listings
+from tests.faults.kills import kill_publishers, kill_pullers
+from tests.faults.places import PLACES
+from tests.faults.wire import broken_publications, broken_pulls
+
+SEED = 2
+PULLS = {
+    "hf": [("listing", "500"), ("shard", "flip"), ("small file", "flip")],
+    "ms": [("shard", "cut"), ("manifest", "500")],
+    "moto": [("shard", "reset"), ("shard", "range")],
+}
+PUBLICATIONS = {
+    "hf": [("asking", "500"), ("commit", "lost")],
+    "ms": [("upload", "reset")],
+    "moto": [("manifest", "500")],
+}
+
+
+def _held(outcomes: Iterable[Outcome]) -> None:
+    tried = list(outcomes)
+    assert tried
+    broken = [f"{o.place}, {o.what}: {problem}" for o in tried for problem in o.problems]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_killed_at_any_moment(name: str, tmp_path: Path) -> None:
+    with PLACES[name](tmp_path) as place:
+        _held(kill_publishers(place, tmp_path / "publishers", 3, SEED))
+        _held(kill_pullers(place, tmp_path / "pullers", 3, SEED))
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_servers_that_fail(name: str, tmp_path: Path) -> None:
+    with PLACES[name](tmp_path) as place:
+        _held(broken_pulls(place, tmp_path / "pulls", PULLS[name]))
+        _held(broken_publications(place, tmp_path / "publications", PUBLICATIONS[name]))
+
+
+def test_full_disks(tmp_path: Path) -> None:
+    with PLACES["hf"](tmp_path) as place:
+        _held(limited_files(place, tmp_path / "limited"))
+        _held(small_disk(place, tmp_path / "small"))
+
+
+@pytest.mark.parametrize("name", ["file", "hf"])
+def test_many_at_once(name: str, tmp_path: Path) -> None:
+    with PLACES[name](tmp_path) as place:
+        if name != "file":
+            _held(pullers_and_a_cleaner(place, tmp_path / "pullers", 1))
+        _held(two_publishers(place, tmp_path / "publishers", 1))
+
+
+@pytest.mark.parametrize("scheme", ["hf", "ms"])
+def test_hostile_listings(scheme: str, tmp_path: Path) -> None:
+    short = [one for one in LISTINGS if len(one.names) < 100]
+    _held(hostile_listings(scheme, tmp_path, short[:: 3 if scheme == "ms" else 2]))
