@@ -27,7 +27,8 @@ def pullers_and_a_cleaner(place: Place, folder: Path, rounds: int) -> Iterator[O
         yield Outcome("pullers and cleaner", place.name, "without a fault", (done.said,))
         return
     for number in range(rounds):
-        output, problems = folder / "output", []
+        output = folder / "output"
+        problems: list[str] = []
         ending, cleanings = threading.Event(), list[Ended]()
         cleaner = threading.Thread(target=_clean, args=(sandbox, ending, cleanings))
         cleaner.start()

@@ -93,12 +93,18 @@ def broken_pulls(
         if done.code != 0:
             yield Outcome("broken pull", place.name, "without a fault", (done.said,))
             return
+    digest = sandbox.run("whole", second, NAME).json["resolves"]
     with proxy(place.server) as between:
         broken = place.behind(between.url)
         for target, fault in _chosen(PULLING[place.name], only):
             for times, sources in ((1, ()), (None, ()), (None, (second,))):
+                # Only a pin says that what another source has is what was meant.
+                name = f"{NAME}@{digest}" if sources and fault in _BAD_BYTES else NAME
+                reference = name if sources else place.reference(NAME)
+                rule = Rule(fault, target.method, target.path, target.least, times)
+                urls = (place.url, *sources)
                 problems = list(
-                    _pull(sandbox, broken, between, target, fault, times, sources, before)
+                    _pull(sandbox, broken, between, target, rule, urls, reference, before)
                 )
                 how = "once" if times else "always, a second source" if sources else "always"
                 what = f"{fault} of {target.name}, {how}"
@@ -110,18 +116,17 @@ def _pull(
     place: Place,
     between: Proxy,
     target: Target,
-    fault: str,
-    times: int | None,
+    rule: Rule,
     sources: tuple[str, ...],
+    reference: str,
     before: dict[str, str],
 ) -> Iterator[str]:
     output = sandbox.root / "output"
     shutil.rmtree(output, ignore_errors=True)
     shutil.rmtree(sandbox.cache, ignore_errors=True)
     shutil.rmtree(output.with_name(".output.qreg-received"), ignore_errors=True)
-    environment = {**place.environment, "QREG_SOURCES": ",".join((place.url, *sources))}
-    rule = Rule(fault, target.method, target.path, target.least, times)
-    reference = NAME if sources else place.reference(NAME)
+    environment = {**place.environment, "QREG_SOURCES": ",".join(sources)}
+    fault, times = rule.fault, rule.times
     arguments = ("pull", reference, "--output", output)
     with between.breaking(rule):
         ended = sandbox.run(*arguments, env=environment, limits=_QUICK)
@@ -135,7 +140,7 @@ def _pull(
     codes = (5, 7) if fault in _BAD_BYTES else (7,)
     # The bytes are what counts: other words about a file whose sha256 is right do no harm.
     harmless = fault == "longer" or (target.name == "manifest" and fault in _BAD_BYTES)
-    if sources or (times and fault not in _NO_SECOND_CHANCE):
+    if len(sources) > 1 or (times and fault not in _NO_SECOND_CHANCE):
         yield from checks.succeeded(ended)
     elif ended.code != 0 or (times is None and not harmless):
         yield from checks.failed(ended, *codes)
