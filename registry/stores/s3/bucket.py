@@ -20,7 +20,7 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
-from registry.transport import Patience
+from registry.transport import Patience, patiently
 
 _WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
 _MOST_PARTS = 10_000  # Amazon S3's limit
@@ -45,9 +45,14 @@ class Bucket:
 
     def get(self, key: str) -> bytes:
         """A small object."""
-        with self._errors(key):
-            content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
-        return content
+
+        def one() -> bytes:
+            # boto3 tries requests again, and not the reading of their bodies.
+            with self._errors(key):
+                content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            return content
+
+        return patiently(self.patience, one)
 
     def head(self, key: str) -> dict[str, Any] | None:
         """What is known of an object; None if there is none."""
@@ -198,6 +203,7 @@ class Bucket:
             ClientError,
             ConnectionError,
             HTTPClientError,
+            IncompleteReadError,
             NoCredentialsError,
             PartialCredentialsError,
         )
@@ -212,7 +218,7 @@ class Bucket:
                 f"No credentials for s3://{self.name}",
                 remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
             ) from error
-        except (ConnectionError, HTTPClientError) as error:
+        except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
             raise TransientError(
                 f"The connection for {what} failed: {type(error).__name__}",
                 remedy="Check AWS_ENDPOINT_URL_S3 and the network, then try again.",

@@ -43,6 +43,12 @@ class S3Snapshot(Snapshot):
 
     @cached_property
     def manifest(self) -> Manifest:
+        try:
+            return self._read_manifest()
+        except IntegrityError:
+            return self._read_manifest()  # it may have been damaged on its way
+
+    def _read_manifest(self) -> Manifest:
         manifest = Manifest.from_bytes(self._store.bucket.get(self._key(MANIFEST_FILE)))
         if manifest.digest != self._digest:
             raise IntegrityError(
