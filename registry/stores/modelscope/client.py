@@ -7,9 +7,9 @@ MODELSCOPE_API_TOKEN.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry.errors import (
     IncompatibleError,
@@ -18,10 +18,12 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
+from registry.transport import Patience, patiently
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
 
+T = TypeVar("T")
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
 
@@ -47,6 +49,16 @@ def headers(api: HubApi) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
 
 
+def asking(what: str, request: Callable[[], T]) -> T:
+    """The result of a request that does no harm when it arrives twice, tried again if it fails."""
+
+    def one() -> T:
+        with hub_errors(what):
+            return request()
+
+    return patiently(Patience.from_environment(), one)
+
+
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
     """Turn ModelScope's errors into ours; its texts hold whole answers, so only kinds are told."""
@@ -65,7 +77,14 @@ def hub_errors(what: str) -> Iterator[None]:
             f"ModelScope does not let you access {what}",
             remedy="Check MODELSCOPE_API_TOKEN, or `modelscope login`.",
         ) from error
-    except (errors.NetworkError, errors.ServerError, errors.RateLimitError) as error:
+    except (
+        errors.NetworkError,
+        errors.ServerError,
+        errors.RateLimitError,
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+    ) as error:
         raise TransientError(
             f"ModelScope does not answer for {what}: {type(error).__name__}",
             remedy="Check the network and MODELSCOPE_ENDPOINT, then try again.",

@@ -16,7 +16,14 @@ from urllib.parse import urlencode
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_kept
 from registry.clock import utc_now
-from registry.errors import IntegrityError, NotAllowedError, NotFoundError, QregError, UsageError
+from registry.errors import (
+    IntegrityError,
+    NotAllowedError,
+    NotFoundError,
+    QregError,
+    TransferError,
+    UsageError,
+)
 from registry.folder import Entry
 from registry.names import check_name, check_path, check_tags
 from registry.progress import Observer, ignore
@@ -33,9 +40,9 @@ from registry.stores.modelscope.client import (
     MODEL,
     PRIVATE,
     PUBLIC,
+    asking,
     connect,
     headers,
-    hub_errors,
 )
 from registry.stores.uploading import Tally, upload_all
 from registry.transport import Stream, Transport
@@ -85,12 +92,14 @@ class ModelScopeSnapshot(HubSnapshot):
         what = f"ms://{self.name}@{self.revision}"
         query = urlencode({"Revision": self.revision, "Recursive": "True"})
         url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo/files?{query}"
-        response = self._transport.request("GET", what, url)
-        with hub_errors(what):
-            rows = response.json()["Data"]["Files"] or []
+
+        def listing() -> tuple[Entry, ...]:
+            rows = self._transport.request("GET", what, url).json()["Data"]["Files"] or []
             if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
                 rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
             return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
+
+        return asking(what, listing)
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
@@ -121,8 +130,10 @@ class ModelScopeStore(Store):
         )
 
     def revisions(self, name: str) -> list[Published]:
-        with hub_errors(f"ms://{name}"):
-            branches, tags = self._api.legacy.list_revisions_detail(check_name(name), MODEL)
+        legacy = self._api.legacy
+        branches, tags = asking(
+            f"ms://{name}", lambda: legacy.list_revisions_detail(check_name(name), MODEL)
+        )
         found: dict[Digest, list[str]] = {}
         for row in (*branches, *tags):
             revision = str(row.get("Revision"))
@@ -205,8 +216,8 @@ class ModelScopeStore(Store):
         wanted, jobs = list(unique), []
         for begin in range(0, len(wanted), _BATCH):
             asked = [{"oid": o, "size": unique[o][0].size} for o in wanted[begin : begin + _BATCH]]
-            with hub_errors(f"the upload to ms://{name}"):
-                urls = self._api.legacy.validate_blobs(name, MODEL, asked)
+            validate = partial(self._api.legacy.validate_blobs, name, MODEL, asked)
+            urls = asking(f"the upload to ms://{name}", validate)
             for oid in wanted[begin : begin + _BATCH]:
                 entry, file = unique[oid]
                 told = tally.of(entry.path, entry.size)
@@ -226,10 +237,21 @@ class ModelScopeStore(Store):
         actions.sort(key=lambda action: action["path"] == MANIFEST_FILE)
         message = f"Publish {manifest.digest.short} with qreg"
         for begin in range(0, len(actions), _OPERATIONS):
-            with hub_errors(f"the commit to ms://{name}"):
-                self._api.legacy.create_commit(
-                    name, MODEL, actions[begin : begin + _OPERATIONS], message, BRANCH
-                )
+            part = actions[begin : begin + _OPERATIONS]
+            create = partial(self._api.legacy.create_commit, name, MODEL, part, message, BRANCH)
+            try:
+                asking(f"the commit to ms://{name}", create)
+            except TransferError:
+                # It may have arrived though its answer did not; then a second try is refused.
+                if begin + _OPERATIONS < len(actions) or not self._arrived(name, manifest):
+                    raise
+
+    def _arrived(self, name: str, manifest: Manifest) -> bool:
+        """Whether the newest revision is what was to be committed."""
+        try:
+            return ModelScopeSnapshot(name).manifest.to_json() == manifest.to_json()
+        except QregError:
+            return False
 
     def _require_repository(self, name: str, public: bool) -> None:
         """Make the repository; the library's own uploads would make it public."""
@@ -242,12 +264,16 @@ class ModelScopeStore(Store):
             "Visibility": PUBLIC if public else PRIVATE,
             "License": "Apache-2.0",
         }
-        with hub_errors(f"ms://{name}"):
+        legacy = self._api.legacy
+
+        def make() -> Any:
             try:
-                self._api.legacy.create_repo(MODEL, body)
+                legacy.create_repo(MODEL, body)
             except errors.AlreadyExistsError:
                 pass
-            found = self._api.legacy.get_repo_info(name, MODEL)
+            return legacy.get_repo_info(name, MODEL)
+
+        found = asking(f"ms://{name}", make)
         if not public and found.get("Visibility") == PUBLIC:
             raise NotAllowedError(
                 f"ms://{name} is public, and it was not asked to publish to the public",
@@ -256,11 +282,14 @@ class ModelScopeStore(Store):
 
     def _tag(self, name: str, tag: str, digest: Digest) -> None:
         """Set a tag; ModelScope's tags cannot be moved by its API."""
-        with hub_errors(f"the tag {tag} of ms://{name}"):
-            _, tags = self._api.legacy.list_revisions_detail(name, MODEL)
+        legacy = self._api.legacy
+
+        def make() -> None:
+            _, tags = legacy.list_revisions_detail(name, MODEL)
             if tag not in {row.get("Revision") for row in tags}:
-                self._api.legacy.create_tag(name, MODEL, tag, BRANCH)
-                return
+                legacy.create_tag(name, MODEL, tag, BRANCH)
+
+        asking(f"the tag {tag} of ms://{name}", make)
         if ModelScopeSnapshot(name, tag).digest != digest:
             raise UsageError(
                 f"ms://{name} has another revision under the tag {tag!r}",
