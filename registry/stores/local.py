@@ -17,7 +17,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest
@@ -66,13 +66,15 @@ class LocalStore(Store):
     def revisions(self, name: str) -> list[Published]:
         home = self._home(name)
         tags: dict[str, list[str]] = {}
-        for tag in sorted((home / ".tags").glob("*")):
-            if not tag.name.startswith("."):
-                tags.setdefault(tag.read_text().strip(), []).append(tag.name)
         found = []
+        for tag in sorted((home / ".tags").glob("*")):
+            with suppress(FileNotFoundError):  # removed meanwhile, as below
+                if not tag.name.startswith("."):
+                    tags.setdefault(tag.read_text().strip(), []).append(tag.name)
         for folder in _folders(home):
-            stat = (folder / MANIFEST_FILE).stat()
-            found.append((stat.st_mtime_ns, folder.name))
+            with suppress(FileNotFoundError):
+                stat = (folder / MANIFEST_FILE).stat()
+                found.append((stat.st_mtime_ns, folder.name))
         return [
             Published(name, Digest(hex_), tuple(tags.get(hex_, ())), iso(when / 1e9))
             for when, hex_ in sorted(found, reverse=True)
@@ -132,7 +134,7 @@ class LocalStore(Store):
             durable: force it to the disk; not needed for what can be had again.
 
         Raises:
-            FileNotFoundError: one of them is not.
+            FileNotFoundError: one of them is not, or the revision is removed at once.
         """
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
@@ -178,7 +180,10 @@ class LocalStore(Store):
         for tag in (*tags, LATEST):
             path = self._home(manifest.name) / ".tags" / tag
             write_atomically(path, f"{manifest.digest.hex}\n".encode())
-        return next(r for r in self.revisions(manifest.name) if r.digest == manifest.digest)
+        for revision in self.revisions(manifest.name):
+            if revision.digest == manifest.digest:
+                return revision
+        raise FileNotFoundError(f"{manifest.name} was removed from {self.url} as soon as it came")
 
     def _take(
         self,

@@ -94,9 +94,12 @@ class Cache:
         found = []
         for name in self.store.names():
             for revision in self.store.revisions(name):
-                snapshot = self.store.snapshot(name, digest=revision.digest)
-                size = snapshot.manifest.size
-                used = self._unused_for(revision.digest, snapshot.folder)
+                try:
+                    snapshot = self.store.snapshot(name, digest=revision.digest)
+                    size = snapshot.manifest.size
+                    used = self._unused_for(revision.digest, snapshot.folder)
+                except (NotFoundError, FileNotFoundError):
+                    continue  # pruned meanwhile
                 found.append(Cached(name, revision.digest, snapshot.folder, size, used))
         return sorted(found, key=lambda cached: cached.used)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
-from registry.errors import IncompatibleError, IntegrityError, TransferError
+from registry.errors import IncompatibleError, IntegrityError, NotFoundError, TransferError
 from registry.files import remove_tree, write_atomically
 from registry.folder import require_folder, sha256_file
 from registry.progress import Observer, Progress, ignore
@@ -148,7 +148,7 @@ def _fetch(
     further = alternatives(manifest.name, manifest.digest, settings, but=snapshot.reference)
     sources = Sources(snapshot, further)
     whole = len(files) == len(manifest.files)
-    cached = cache.find(manifest.name, manifest.digest)
+    cached = _verified_in_cache(manifest, cache, settings, observe)
     if cached is None and output is None:
         if whole:
             cached = _into_cache(manifest, sources, cache, settings, observe)
@@ -156,18 +156,36 @@ def _fetch(
             output = _selected_folder(settings, manifest, files)
             if output.is_dir():
                 return Pulled(output, manifest, snapshot.reference, files)
-    elif cached is not None:
-        check_files(cached.folder, manifest, settings, observe)
     if cached is not None:
         cache.touch(cached)
         cache.remember(text, manifest.name, manifest.digest)
         if output is None:
             return Pulled(cached.folder, manifest, snapshot.reference, files)
-        _copy(cached.folder, manifest, files, output, observe)
-    else:
-        assert output is not None
+        try:
+            _copy(cached.folder, manifest, files, output, observe)
+        except TransferError:
+            if cache.find(manifest.name, manifest.digest) is not None:
+                raise
+            cached = None  # pruned meanwhile
+    assert output is not None
+    if cached is None:
         _into_folder(manifest, files, sources, output, observe)
     return Pulled(output, manifest, snapshot.reference, files)
+
+
+def _verified_in_cache(
+    manifest: Manifest, cache: Cache, settings: Settings, observe: Observer
+) -> LocalSnapshot | None:
+    """An artifact that lies in the cache; None also if it is pruned while it is looked at."""
+    cached = cache.find(manifest.name, manifest.digest)
+    if cached is not None:
+        try:
+            check_files(cached.folder, cached.manifest, settings, observe)
+        except (IntegrityError, NotFoundError, OSError):
+            if cache.find(manifest.name, manifest.digest) is not None:
+                raise
+            return None
+    return cached
 
 
 def _into_cache(
@@ -183,15 +201,15 @@ def _into_cache(
             download(manifest.files, sources, store.blobs, observe=observe)
             try:
                 store.commit(manifest, durable=False)
+                snapshot = store.snapshot(manifest.name, digest=manifest.digest)
+                remember_verified(snapshot.folder, snapshot.manifest, settings)
                 break
-            except FileNotFoundError as error:
+            except (FileNotFoundError, NotFoundError) as error:
                 if round_ + 1 == _ROUNDS:
                     raise TransferError(
                         f"Files of {manifest.name} vanish from {store.root} while it is pulled",
                         remedy="Find out what removes files there; `qreg cache prune` waits.",
                     ) from error
-    snapshot = store.snapshot(manifest.name, digest=manifest.digest)
-    remember_verified(snapshot.folder, manifest, settings)
     return snapshot
 
 
