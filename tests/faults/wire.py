@@ -162,7 +162,8 @@ def broken_publications(
         for target, fault in _chosen(PUBLISHING[place.name], only):
             for times in (1, None):
                 number += 1
-                source = write_source(folder / f"source-{number}", number, _LIGHT)
+                # Not the contents that were pulled: a hub takes no content twice.
+                source = write_source(folder / f"source-{number}", 100 + number, _LIGHT)
                 rule = Rule(fault, target.method, target.path, target.least, times)
                 problems = list(_publish(sandbox, place, broken, between, rule, source, number))
                 shutil.rmtree(source)
