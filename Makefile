@@ -62,6 +62,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.metadata
+	$(BIN)/python -m benchmarks.transfer
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile

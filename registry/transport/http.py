@@ -7,13 +7,13 @@ sent there. Bodies are read without copies into the caller's buffer, and sent in
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from registry.errors import NotAllowedError, NotFoundError, QregError, TransferError, TransientError
+from registry.errors import QregError, TransferError, TransientError
+from registry.transport.errors import network_errors, raise_for_status
 from registry.transport.retry import Patience, patiently
 from registry.transport.stream import Stream
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 _CONNECT = 10.0  # seconds
 _PIECE = 2**20  # bytes that are handed to the socket at once
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
-PASSING = frozenset(
-    {408, 425, 429, 500, 502, 503, 504}
-)  # status of what may go well when tried again
 
 
 class Transport:
@@ -61,7 +58,7 @@ class Transport:
             NotFoundError, NotAllowedError, TransferError: will not.
         """
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
-        with _errors(what):
+        with network_errors(what):
             response = self._session.get(
                 url,
                 headers={**self.headers, **headers},
@@ -69,7 +66,7 @@ class Transport:
                 timeout=(_CONNECT, self.patience.stall),
             )
         with response:
-            _raise_for_status(what, response)
+            raise_for_status(what, response)
             _check_range(what, response, offset, length, size)
             yield _Body(what, response, length)
 
@@ -93,7 +90,7 @@ class Transport:
         """
 
         def one() -> requests.Response:
-            with _errors(what):
+            with network_errors(what):
                 response = self._session.request(
                     method,
                     url,
@@ -101,7 +98,7 @@ class Transport:
                     timeout=(_CONNECT, self.patience.stall),
                     **arguments,
                 )
-            _raise_for_status(what, response)
+            raise_for_status(what, response)
             return response
 
         return patiently(self.patience, one)
@@ -138,14 +135,14 @@ class Transport:
                 reader.seek(offset)
                 body = _Part(reader, length, told)
                 try:
-                    with _errors(what):
+                    with network_errors(what):
                         response = self._session.put(
                             url,
                             data=body,
                             headers={**(headers or {}), "Content-Length": str(length)},
                             timeout=(_CONNECT, max(self.patience.stall, 60.0)),
                         )
-                    _raise_for_status(what, response)
+                    raise_for_status(what, response)
                 except QregError:
                     body.undo()
                     raise
@@ -188,7 +185,7 @@ class _Body:
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._left:
             return 0
-        with _errors(self._what):
+        with network_errors(self._what):
             count: int = self._raw.readinto(buffer[: self._left])
         if not count and self._exact:
             raise TransientError(f"{self._what} ended {self._left} bytes early")
@@ -240,84 +237,3 @@ def _check_range(
             f"status {response.status_code}",
             remedy="A proxy may change requests; try without it.",
         )
-
-
-def _raise_for_status(what: str, response: requests.Response) -> None:
-    status = response.status_code
-    if status < 400:
-        return
-    told = response.headers.get("X-Error-Message", "")[:200]
-    detail = f"{what}: HTTP status {status}{f', {told}' if told else ''}"
-    response.close()
-    if status in PASSING:
-        raise TransientError(
-            f"Failed to transfer {detail}",
-            remedy="The server is overloaded or down; try again later.",
-            retry_after=_seconds(response.headers.get("Retry-After")),
-        )
-    if status in (401, 403):
-        raise NotAllowedError(
-            f"Not allowed to access {detail}", remedy="Check the token and its permissions."
-        )
-    if status in (404, 410):
-        raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
-    raise TransferError(f"Failed to transfer {detail}")
-
-
-def _seconds(value: str | None) -> float | None:
-    """Retry-After in seconds; the other form, a date, is left to the own pauses."""
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """Turn errors of requests and urllib3 into ours, without URLs, which may hold signatures."""
-    import http.client
-
-    import requests
-    import urllib3.exceptions
-
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
-        raise TransferError(
-            f"No secure connection for {what}: {_short(error)}",
-            remedy="Check the certificates: REQUESTS_CA_BUNDLE names your own.",
-        ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
-        raise TransferError(f"No usable address for {what}") from error
-    except (
-        requests.exceptions.RequestException,
-        urllib3.exceptions.HTTPError,
-        http.client.HTTPException,
-        TimeoutError,
-        ConnectionError,
-    ) as error:
-        if _is_unknown_host(error):
-            raise TransferError(
-                f"The host for {what} cannot be found",
-                remedy="Check the network and the endpoint.",
-            ) from error
-        raise TransientError(
-            f"The connection for {what} failed: {_short(error)}",
-            remedy="Check the network and the endpoint, then try again.",
-        ) from error
-
-
-def _is_unknown_host(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, socket.gaierror):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _short(error: BaseException) -> str:
-    """The innermost cause by its kind; texts of urllib3 hold whole URLs."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return f"{type(error).__name__} ({type(cause).__name__})"

@@ -91,7 +91,7 @@ def test_names_and_references(qreg: Run, settings: Settings, tmp_path: Path) -> 
         (3, "no revision", ["pull", f"org/m@{other}"]),
         (5, "is pinned", ["inspect", f"file://{tmp_path / 'm'}@{other}"]),
         (2, "Unknown scheme", ["plan", "ftp://org/m"]),
-        (6, "No store for 's3://'", ["publish", tmp_path / "m", "--name", "a/b", "--to", "s3://b"]),
+        (6, "No store for 'gs://'", ["publish", tmp_path / "m", "--name", "a/b", "--to", "gs://b"]),
         (2, "not a valid artifact name", ["publish", tmp_path / "m", "--name", "../up"]),
         (2, "not a valid tag", ["publish", tmp_path / "m", "--name", "a/b", "--tag", "a b"]),
         (2, "No such command", ["frobnicate"]),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from registry.errors import NotAllowedError, NotFoundError, TransferError, TransientError
 from registry.transport import Patience, patiently
-from registry.transport.http import PASSING
+from registry.transport.errors import PASSING
 
 T = TypeVar("T")
 

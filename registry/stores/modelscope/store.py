@@ -7,12 +7,10 @@ that a mixture of two commits is found out; a digest or a tag names a revision t
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_kept
 from registry.clock import utc_now
@@ -24,10 +22,8 @@ from registry.errors import (
     TransferError,
     UsageError,
 )
-from registry.folder import Entry
-from registry.names import check_name, check_path, check_tags
+from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
-from registry.stores.hub_snapshot import HubSnapshot
 from registry.stores.interface import (
     Published,
     Store,
@@ -44,74 +40,17 @@ from registry.stores.modelscope.client import (
     connect,
     headers,
 )
+from registry.stores.modelscope.snapshot import BRANCH, ModelScopeSnapshot
 from registry.stores.uploading import Tally, upload_all
-from registry.transport import Stream, Transport
+from registry.transport import Transport
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
 
-BRANCH = "master"
 _LARGE = 64 * 1024  # bytes; ModelScope's own clients keep larger files in LFS
 _LARGE_NAMES = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".model")
 _OPERATIONS = 1000  # in one commit; the hub takes 2,000
 _BATCH = 256
-_MOST_ROWS = 3000  # of one answer; `REPO_FILES_TRUNCATION_LIMIT` of its own library
-
-
-class ModelScopeSnapshot(HubSnapshot):
-    """One revision of a model on ModelScope.
-
-    Args:
-        name: ORG/NAME.
-        revision: branch or tag; the main branch if None.
-
-    Raises:
-        NotFoundError, NotAllowedError, TransferError: it cannot be listed.
-    """
-
-    def __init__(self, name: str, revision: str | None = None) -> None:
-        self.name, self.revision = name, revision or BRANCH
-        self._api = connect()
-        self._transport = Transport(headers(self._api))
-        self.patience = self._transport.patience
-        self._entries = self._list()
-
-    @property
-    def reference(self) -> str:
-        return f"ms://{self.name}@{self.revision}"
-
-    def entries(self) -> Sequence[Entry]:
-        return self._entries
-
-    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
-        query = urlencode({"Revision": self.revision, "FilePath": path})
-        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo?{query}"
-        return self._transport.stream(f"{path} of ms://{self.name}", url, offset, length)
-
-    def _list(self) -> tuple[Entry, ...]:
-        what = f"ms://{self.name}@{self.revision}"
-        query = urlencode({"Revision": self.revision, "Recursive": "True"})
-        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo/files?{query}"
-
-        def listing() -> tuple[Entry, ...]:
-            rows = self._transport.request("GET", what, url).json()["Data"]["Files"] or []
-            if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
-                rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
-            return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
-
-        return asking(what, listing)
-
-
-def _entry(row: Mapping[str, Any]) -> Entry:
-    path = str(row.get("Path") or row.get("Name") or "")
-    size, sha256 = row.get("Size"), row.get("Sha256") or None
-    try:
-        check_path(path)
-    except QregError as error:
-        return Entry(path, 0, problem=error.message)
-    if type(size) is not int or size < 0:
-        return Entry(path, 0, problem=f"ModelScope does not tell the size of {path}")
-    return Entry(path, size, sha256=str(sha256) if sha256 else None)
 
 
 class ModelScopeStore(Store):
@@ -199,15 +138,15 @@ class ModelScopeStore(Store):
                 actions.append(_action(one.path, one.size, one.sha256, where, update=update))
                 if one.path not in large:
                     tally.of(one.path, one.size)(one.size)
-            self._commit(name, actions, manifest)
-        found = ModelScopeSnapshot(name)
+            commit = self._commit(name, actions, manifest)
+        found = self._published(name, commit)
         if found.digest != manifest.digest:
             raise IntegrityError(
                 f"{found.reference} has {found.digest} after publishing {manifest.digest}",
                 remedy="Somebody else committed at the same time; publish again.",
             )
         for tag in (*tags, digest_tag(manifest.digest)):
-            self._tag(name, tag, manifest.digest)
+            self._tag(name, tag, manifest.digest, found.revision)
         return Published(name, manifest.digest, (*tags, BRANCH), utc_now())
 
     def _send(self, name: str, large: Mapping[str, Any], tally: Tally) -> None:
@@ -232,19 +171,25 @@ class ModelScopeStore(Store):
     def _put(self, path: str, url: str, file: Path, size: int, told: Any) -> None:
         self._transport.put_file(path, url, file, 0, size, headers=headers(self._api), told=told)
 
-    def _commit(self, name: str, actions: list[dict[str, Any]], manifest: Manifest) -> None:
-        """Commit; the manifest comes with the last files, where one commit cannot hold all."""
+    def _commit(self, name: str, actions: list[dict[str, Any]], manifest: Manifest) -> str:
+        """Commit; the manifest comes with the last files, where one commit cannot hold all.
+
+        Returns:
+            The last commit; empty if there was nothing to commit, or the hub does not tell.
+        """
+        made: Any = None
         actions.sort(key=lambda action: action["path"] == MANIFEST_FILE)
         message = f"Publish {manifest.digest.short} with qreg"
         for begin in range(0, len(actions), _OPERATIONS):
             part = actions[begin : begin + _OPERATIONS]
             create = partial(self._api.legacy.create_commit, name, MODEL, part, message, BRANCH)
             try:
-                asking(f"the commit to ms://{name}", create)
+                made = asking(f"the commit to ms://{name}", create)
             except TransferError:
                 # It may have arrived though its answer did not; then a second try is refused.
                 if begin + _OPERATIONS < len(actions) or not self._arrived(name, manifest):
                     raise
+        return str(made.get("commit_id") or "") if isinstance(made, dict) else ""
 
     def _arrived(self, name: str, manifest: Manifest) -> bool:
         """Whether the newest revision is what was to be committed."""
@@ -262,7 +207,7 @@ class ModelScopeStore(Store):
             "Path": org,
             "Name": repository,
             "Visibility": PUBLIC if public else PRIVATE,
-            "License": "Apache-2.0",
+            "License": "other",  # what is known of it is in the card
         }
         legacy = self._api.legacy
 
@@ -280,14 +225,21 @@ class ModelScopeStore(Store):
                 remedy="Say --public, or make the model private on the hub first.",
             )
 
-    def _tag(self, name: str, tag: str, digest: Digest) -> None:
+    def _published(self, name: str, commit: str) -> ModelScopeSnapshot:
+        """What was committed; by its commit, as others may have moved the branch already."""
+        try:
+            return ModelScopeSnapshot(name, commit or None)
+        except NotFoundError:  # the hub names no commits
+            return ModelScopeSnapshot(name)
+
+    def _tag(self, name: str, tag: str, digest: Digest, revision: str) -> None:
         """Set a tag; ModelScope's tags cannot be moved by its API."""
         legacy = self._api.legacy
 
         def make() -> None:
             _, tags = legacy.list_revisions_detail(name, MODEL)
             if tag not in {row.get("Revision") for row in tags}:
-                legacy.create_tag(name, MODEL, tag, BRANCH)
+                legacy.create_tag(name, MODEL, tag, revision)
 
         asking(f"the tag {tag} of ms://{name}", make)
         if ModelScopeSnapshot(name, tag).digest != digest:

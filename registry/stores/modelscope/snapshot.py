@@ -1,0 +1,74 @@
+"""One revision of a model on ModelScope, for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import urlencode
+
+from registry.errors import QregError
+from registry.folder import Entry
+from registry.names import check_path
+from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.modelscope.client import MODEL, asking, connect, headers
+from registry.transport import Stream, Transport
+
+BRANCH = "master"
+_MOST_ROWS = 3000  # of one answer; `REPO_FILES_TRUNCATION_LIMIT` of its own library
+
+
+class ModelScopeSnapshot(HubSnapshot):
+    """One revision of a model on ModelScope.
+
+    Args:
+        name: ORG/NAME.
+        revision: branch or tag; the main branch if None.
+
+    Raises:
+        NotFoundError, NotAllowedError, TransferError: it cannot be listed.
+    """
+
+    def __init__(self, name: str, revision: str | None = None) -> None:
+        self.name, self.revision = name, revision or BRANCH
+        self._api = connect()
+        self._transport = Transport(headers(self._api))
+        self.patience = self._transport.patience
+        self._entries = self._list()
+
+    @property
+    def reference(self) -> str:
+        return f"ms://{self.name}@{self.revision}"
+
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
+        query = urlencode({"Revision": self.revision, "FilePath": path})
+        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo?{query}"
+        return self._transport.stream(f"{path} of ms://{self.name}", url, offset, length)
+
+    def _list(self) -> tuple[Entry, ...]:
+        what = f"ms://{self.name}@{self.revision}"
+        query = urlencode({"Revision": self.revision, "Recursive": "True"})
+        url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo/files?{query}"
+
+        def listing() -> tuple[Entry, ...]:
+            rows = self._transport.request("GET", what, url).json()["Data"]["Files"] or []
+            if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
+                rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
+            return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
+
+        return asking(what, listing)
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    path = str(row.get("Path") or row.get("Name") or "")
+    size, sha256 = row.get("Size"), row.get("Sha256") or None
+    try:
+        check_path(path)
+    except QregError as error:
+        return Entry(path, 0, problem=error.message)
+    if type(size) is not int or size < 0:
+        return Entry(path, 0, problem=f"ModelScope does not tell the size of {path}")
+    return Entry(path, size, sha256=str(sha256) if sha256 else None)

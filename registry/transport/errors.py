@@ -1,0 +1,97 @@
+"""Failures of HTTP in terms of our errors: what may pass by itself, and what will not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from registry.errors import NotAllowedError, NotFoundError, TransferError, TransientError
+
+if TYPE_CHECKING:
+    import requests
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def raise_for_status(what: str, response: requests.Response) -> None:
+    """Raise what a status of 400 or more means; the answer is closed then."""
+    status = response.status_code
+    if status < 400:
+        return
+    told = response.headers.get("X-Error-Message", "")[:200]
+    detail = f"{what}: HTTP status {status}{f', {told}' if told else ''}"
+    response.close()
+    if status in PASSING:
+        raise TransientError(
+            f"Failed to transfer {detail}",
+            remedy="The server is overloaded or down; try again later.",
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+    if status in (401, 403):
+        raise NotAllowedError(
+            f"Not allowed to access {detail}", remedy="Check the token and its permissions."
+        )
+    if status in (404, 410):
+        raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
+    raise TransferError(f"Failed to transfer {detail}")
+
+
+def _seconds(value: str | None) -> float | None:
+    """Retry-After in seconds; the other form, a date, is left to the own pauses."""
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+@contextmanager
+def network_errors(what: str) -> Iterator[None]:
+    """Turn errors of requests and urllib3 into ours, without URLs, which may hold signatures."""
+    import http.client
+
+    import requests
+    import urllib3.exceptions
+
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise TransferError(
+            f"No secure connection for {what}: {_short(error)}",
+            remedy="Check the certificates: REQUESTS_CA_BUNDLE names your own.",
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise TransferError(f"No usable address for {what}") from error
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        if _is_unknown_host(error):
+            raise TransferError(
+                f"The host for {what} cannot be found",
+                remedy="Check the network and the endpoint.",
+            ) from error
+        raise TransientError(
+            f"The connection for {what} failed: {_short(error)}",
+            remedy="Check the network and the endpoint, then try again.",
+        ) from error
+
+
+def _is_unknown_host(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _short(error: BaseException) -> str:
+    """The innermost cause by its kind; texts of urllib3 hold whole URLs."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return f"{type(error).__name__} ({type(cause).__name__})"
