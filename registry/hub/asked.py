@@ -23,10 +23,24 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+MOST = 16 * 2**20  # bytes of a usual request
+MOST_COMMIT = 512 * 2**20  # bytes of a commit; large files come before it, by themselves
+
+
+async def body_of(request: Request, limit: int = MOST) -> bytes:
+    """A request's body, which is held in memory; a Refusal if it is longer than `limit` bytes."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > limit:
+            raise Refusal(413, f"The request is longer than {limit} bytes")
+    return bytes(content)
+
+
+async def json_body(request: Request, limit: int = MOST) -> dict[str, Any]:
     """The JSON object that a request holds; a Refusal for anything else."""
     try:
-        value = json.loads(await request.body() or b"{}")
+        value = json.loads(await body_of(request, limit) or b"{}")
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The request's body is no JSON") from error
     if not isinstance(value, dict):

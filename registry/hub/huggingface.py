@@ -13,7 +13,7 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.hub import huggingface_rows as rows
 from registry.hub.access import ANYONE
-from registry.hub.asked import json_body, repository_name
+from registry.hub.asked import body_of, json_body, repository_name
 from registry.hub.commits import Blob
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
@@ -110,7 +110,7 @@ class HuggingFaceReading:
         if kind.startswith("application/json"):
             wanted = [str(path) for path in (await json_body(request)).get("paths", [])]
         else:
-            wanted = parse_qs((await request.body()).decode(errors="replace")).get("paths", [])
+            wanted = parse_qs((await body_of(request)).decode(errors="replace")).get("paths", [])
         return await run_in_threadpool(self._paths, request, wanted)
 
     def _paths(self, request: Request, wanted: list[str]) -> Response:

@@ -12,7 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
-from registry.hub.asked import base_url, content_of, json_body, repository_name
+from registry.hub.asked import (
+    MOST_COMMIT,
+    base_url,
+    body_of,
+    content_of,
+    json_body,
+    repository_name,
+)
 from registry.hub.commits import Blob, is_large
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
@@ -20,8 +27,6 @@ from registry.hub.huggingface import NO_ENTRY, NO_REVISION, find_tree, revision_
 from registry.hub.repositories import MAIN, AlreadyThere
 from registry.hub.uploads import Uploads
 from registry.names import check_path
-
-_MOST_COMMIT = 512 * 2**20  # bytes of a commit's request; large files come before it
 
 
 class HuggingFaceWriting:
@@ -165,9 +170,9 @@ class HuggingFaceWriting:
         return await run_in_threadpool(plan)
 
     async def commit(self, request: Request) -> Response:
-        if int(request.headers.get("Content-Length", 0) or 0) > _MOST_COMMIT:
-            raise Refusal(413, "A commit this large takes its files through LFS")
-        body = await request.body()
+        # Before its body is held in memory.
+        await run_in_threadpool(self._guard.writing, request, repository_name(request))
+        body = await body_of(request, MOST_COMMIT)
         return await run_in_threadpool(self._commit, request, body)
 
     def _commit(self, request: Request, body: bytes) -> Response:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from registry.errors import NotFoundError
 from registry.hub.access import ANYONE
-from registry.hub.asked import base_url, content_of, json_body, repository_name
+from registry.hub.asked import MOST_COMMIT, base_url, content_of, json_body, repository_name
 from registry.hub.commits import Blob
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
@@ -175,7 +175,9 @@ class ModelScopeRoutes:
         return await run_in_threadpool(plan)
 
     async def commit(self, request: Request) -> Response:
-        body = await json_body(request)
+        # Before its body is held in memory.
+        await run_in_threadpool(self._guard.writing, request, repository_name(request))
+        body = await json_body(request, MOST_COMMIT)
 
         def make() -> Response:
             name = repository_name(request)

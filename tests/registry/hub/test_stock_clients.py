@@ -216,6 +216,20 @@ def test_what_is_not_the_content_announced_is_not_kept(hub: OwnHub, api: HfApi) 
     assert not list((hub.folder / "blobs").glob(f"{row['oid'][:2]}/{'0' * 64}"))
 
 
+def test_a_request_without_end_is_cut_off(hub: OwnHub) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b" " * 2**20
+
+    url = f"{hub.url}/api/repos/create"
+    try:
+        found = requests.post(url, data=endless(), timeout=30)
+        assert found.status_code == 413
+    except requests.ConnectionError:
+        pass  # refused while it was still sent
+    assert requests.get(f"{hub.url}/health", timeout=10).text == "ok\n"
+
+
 def test_large_files_in_parts(tmp_path: Path) -> None:
     content = os.urandom(1_000_003)
     with own_hub(tmp_path / "registry", "--part-size", "300000") as hub:

@@ -1,0 +1,100 @@
+"""`qreg cache` and `qreg hub`, and what pipelines read while bytes move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.checkpoints import write_quantized
+from tests.conftest import Run
+from tests.own_hub import OwnHub, own_hub
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnHub]:
+    with own_hub(tmp_path_factory.mktemp("hub") / "registry") as running:
+        yield running
+
+
+def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
+    env = hub.environment
+    model = write_quantized(tmp_path / "m")
+    published = qreg("publish", model, "--name", "org/cached", "--to", "hf://", "--json", env=env)
+    assert published.code == 0, published.err
+    assert qreg("cache", "list", "--json").json == []
+    pulled = qreg("pull", "hf://org/cached", "--json", env=env)
+    assert pulled.code == 0 and pulled.json["verified"]
+    events = [json.loads(line) for line in pulled.err.splitlines()]
+    moved = [e for e in events if e["event"] == "progress" and e["stage"] == "pulling"]
+    assert moved[-1]["done"] == moved[-1]["total"] == pulled.json["bytes"]
+    assert moved[-1]["unit"] == "bytes"
+    # Offline it is still there, by the same reference and by its digest.
+    digest = pulled.json["digest"]
+    for reference in ("hf://org/cached", f"org/cached@{digest}"):
+        again = qreg("pull", reference, "--offline", "--json")
+        assert again.code == 0 and again.json["folder"] == pulled.json["folder"], again.err
+    assert qreg("pull", "hf://org/other", "--offline").code == 7
+    rows = qreg("cache", "list", "--json").json
+    assert [(row["name"], row["digest"]) for row in rows] == [("org/cached", digest)]
+    assert qreg("cache", "verify").code == 0
+    # What was damaged is found, removed, and comes again.
+    shard = Path(pulled.json["folder"], "model.safetensors")
+    shard.chmod(0o644)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    found = qreg("cache", "verify", "--remove", "--json")
+    assert found.code == 5 and "model.safetensors" in found.error["details"]
+    repaired = qreg("pull", "hf://org/cached", "--json", env=env)
+    assert repaired.code == 0, repaired.err
+    assert qreg("verify", repaired.json["folder"]).code == 0
+    # Pruning spares what is in use and says what it would do.
+    assert qreg("cache", "prune", "--unused", "1d", "--json").json["removed"] == []
+    assert len(qreg("cache", "prune", "--all", "--dry-run", "--json").json["removed"]) == 1
+    pruned = qreg("cache", "prune", "--all", "--json").json
+    assert len(pruned["removed"]) == 1 and pruned["bytes"] >= pulled.json["bytes"]
+    assert qreg("cache", "list", "--json").json == []
+    assert qreg("cache", "prune", "--unused", "soon").code == 2
+
+
+def test_what_is_pulled_can_be_planned(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
+    env = hub.environment
+    model = write_quantized(tmp_path / "m")
+    assert qreg("publish", model, "--name", "org/plan", "--to", "hf://", env=env).code == 0
+    early = qreg("plan", "hf://org/plan", "--json", env=env)
+    assert early.code == 6 and "qreg pull hf://org/plan" in early.error["remedy"]
+    assert qreg("pull", "hf://org/plan", env=env).code == 0
+    planned = qreg("plan", "hf://org/plan", "--json", env=env)
+    assert planned.code == 0, planned.err
+    assert planned.json["digest"].startswith("sha256:")
+
+
+def test_tokens(qreg: Run, tmp_path: Path) -> None:
+    store = f"file://{tmp_path}/registry"
+    made = qreg("hub", "token", "create", "ci", "--scope", "write", "--store", store, "--json")
+    secret = made.json["token"]
+    assert qreg("hub", "token", "create", "ci", "--store", store).code == 2
+    listed = qreg("hub", "token", "list", "--store", store)
+    assert "ci" in listed.out and secret not in listed.out
+    assert secret not in (tmp_path / "registry/hub/tokens.json").read_text()
+    with own_hub(tmp_path / "registry") as hub:
+        headers = {"Authorization": f"Bearer {secret}"}
+        url = f"{hub.url}/api/whoami-v2"
+        assert requests.get(url, headers=headers, timeout=10).json()["name"] == "ci"
+        assert qreg("hub", "token", "revoke", "ci", "--store", store).code == 0
+        assert requests.get(url, headers=headers, timeout=10).status_code == 401
+    assert qreg("hub", "token", "revoke", "ci", "--store", store).code == 3
+
+
+def test_hubs_that_cannot_be(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
+    port = hub.url.rpartition(":")[2]
+    taken = qreg("hub", "serve", "--port", port, "--store", f"file://{tmp_path}/r", "--json")
+    assert taken.code == 2 and "cannot be listened on" in taken.error["message"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    foreign = qreg("hub", "serve", "--store", f"file://{tmp_path}/mine", "--json")
+    assert foreign.code == 2 and "neither empty nor a registry" in foreign.error["message"]
+    bucket = qreg("hub", "serve", "--store", "s3://bucket/prefix", "--json")
+    assert bucket.code == 6 and "cannot be served" in bucket.error["message"]
