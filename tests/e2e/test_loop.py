@@ -101,7 +101,11 @@ def test_the_demo_model_from_weights_to_answers(
     assert published["digest"] == result["digest"]
     pulled = qreg("pull", NAME, "--output", tmp_path / "pulled", "--json").json
     assert pulled["digest"] == result["digest"]
-    assert _contents(tmp_path / "pulled") == _contents(tmp_path / "q")
+    copied, made = _contents(tmp_path / "pulled"), _contents(tmp_path / "q")
+    assert copied.pop("README.md").startswith(b"---\n")  # the card, which the folder lacks
+    assert json.loads(copied.pop("qreg.json"))["digest"] == result["digest"]
+    del made["qreg.json"]
+    assert copied == made
     assert (
         qreg("inspect", "models:/demo--Qwen3-demo-W8A8@current", "--json").json["digest"]
         == (result["digest"])
