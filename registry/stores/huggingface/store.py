@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.artifact import Digest, Manifest, is_kept
+from registry.artifact import Manifest, is_kept
 from registry.clock import utc_now
 from registry.errors import (
     IntegrityError,
@@ -19,17 +19,16 @@ from registry.errors import (
     NotFoundError,
     QregError,
     TransferError,
-    UsageError,
 )
 from registry.folder import Entry
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
+from registry.stores.hub_store import HubStore
 from registry.stores.huggingface.errors import asking
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
 from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
 from registry.stores.interface import (
     Published,
-    Store,
     as_published,
     digest_tag,
     file_of,
@@ -44,20 +43,13 @@ if TYPE_CHECKING:
 BRANCH = "main"
 
 
-class HuggingFaceStore(Store):
+class HuggingFaceStore(HubStore):
     """The hub that HF_ENDPOINT names, with the token of `hf auth login` or HF_TOKEN."""
 
     url = "hf://"
 
-    @property
-    def exists(self) -> bool:
-        return True
-
-    def names(self) -> list[str]:
-        raise UsageError(
-            "The artifacts of a whole hub are not listed",
-            remedy="Name one: qreg inspect hf://ORG/NAME .",
-        )
+    def open(self, name: str, revision: str | None) -> HuggingFaceSnapshot:
+        return HuggingFaceSnapshot(name, revision)
 
     def revisions(self, name: str) -> list[Published]:
         api = _api()
@@ -74,26 +66,6 @@ class HuggingFaceStore(Store):
             shown = tuple(tag for tag in names if not tag.startswith("sha256-"))
             found.append(Published(name, digest, shown, ""))
         return found
-
-    def snapshot(
-        self, name: str, *, revision: str | None = None, digest: Digest | None = None
-    ) -> HuggingFaceSnapshot:
-        check_name(name)
-        if digest is None:
-            return HuggingFaceSnapshot(name, revision)
-        for where in (digest_tag(digest), revision):
-            try:
-                found = HuggingFaceSnapshot(name, where)
-            except NotFoundError:
-                if where is revision:
-                    raise
-                continue
-            if found.digest == digest:
-                return found
-        raise IntegrityError(
-            f"hf://{name} has no revision {digest}; its newest is {found.digest}",
-            remedy="It was replaced on the hub; look for a copy elsewhere, or check the pin.",
-        )
 
     def publish(
         self,

@@ -24,9 +24,9 @@ from registry.errors import (
 )
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
+from registry.stores.hub_store import HubStore
 from registry.stores.interface import (
     Published,
-    Store,
     as_published,
     digest_tag,
     file_of,
@@ -53,20 +53,13 @@ _OPERATIONS = 1000  # in one commit; the hub takes 2,000
 _BATCH = 256
 
 
-class ModelScopeStore(Store):
+class ModelScopeStore(HubStore):
     """The hub that MODELSCOPE_ENDPOINT names."""
 
     url = "ms://"
 
-    @property
-    def exists(self) -> bool:
-        return True
-
-    def names(self) -> list[str]:
-        raise UsageError(
-            "The artifacts of a whole hub are not listed",
-            remedy="Name one: qreg inspect ms://ORG/NAME .",
-        )
+    def open(self, name: str, revision: str | None) -> ModelScopeSnapshot:
+        return ModelScopeSnapshot(name, revision)
 
     def revisions(self, name: str) -> list[Published]:
         legacy = self._api.legacy
@@ -82,26 +75,6 @@ class ModelScopeStore(Store):
                 continue  # not an artifact
         shown = {d: tuple(r for r in rs if not r.startswith("sha256-")) for d, rs in found.items()}
         return [Published(name, digest, names, "") for digest, names in shown.items()]
-
-    def snapshot(
-        self, name: str, *, revision: str | None = None, digest: Digest | None = None
-    ) -> ModelScopeSnapshot:
-        check_name(name)
-        if digest is None:
-            return ModelScopeSnapshot(name, revision)
-        for where in (digest_tag(digest), revision):
-            try:
-                found = ModelScopeSnapshot(name, where)
-            except NotFoundError:
-                if where is revision:
-                    raise
-                continue
-            if found.digest == digest:
-                return found
-        raise IntegrityError(
-            f"ms://{name} has no revision {digest}; its newest is {found.digest}",
-            remedy="It was replaced on the hub; look for a copy elsewhere, or check the pin.",
-        )
 
     def publish(
         self,
