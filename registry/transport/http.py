@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from registry.errors import QregError, TransferError, TransientError
 from registry.transport.errors import network_errors, raise_for_status
@@ -165,7 +166,20 @@ def _new_session() -> requests.Session:
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, blocksize=_PIECE, **kwargs)
 
-    session = requests.Session()
+    class Session(requests.Session):
+        """Looks the environment's proxies and certificates up once a host: it takes as long as a
+        request."""
+
+        known: ClassVar[dict[str, Any]] = {}
+
+        def merge_environment_settings(self, url: Any, *arguments: Any) -> Any:
+            place = urlsplit(str(url))
+            key = f"{id(self)} {place.scheme}://{place.netloc} {arguments}"
+            if key not in self.known:
+                self.known[key] = super().merge_environment_settings(url, *arguments)
+            return self.known[key]
+
+    session = Session()
     # Else a .netrc would replace the credentials that the caller gives.
     session.auth = lambda request: request
     for scheme in ("http://", "https://"):

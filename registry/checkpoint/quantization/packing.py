@@ -12,6 +12,8 @@ from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
 _BITS = re.compile(r"W(?:FP)?([1-9]\d?)A|NF([1-9])")
 # v0 of ModelSlim packs these along rows or columns; W4A4_DYNAMIC has one value a byte.
 _ALWAYS_PACKED, _NEVER_PACKED = ("W4A16", "NF4"), ("W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC")
+# Schemes of one scale a channel or none, which large models have most of.
+_ONE_SCALE = frozenset({"FLOAT", "W8A8", "W8A8_DYNAMIC", "W8A8_MIX"})
 
 
 @lru_cache(maxsize=1024)
@@ -53,6 +55,8 @@ def measured_group_size(layers: Iterable[Layer], tensors: Mapping[str, Tensor]) 
     """
     sizes = set()
     for layer in layers:
+        if layer.scheme in _ONE_SCALE:
+            continue
         for part in ("weight_scale_second", "weight_scale"):
             scale = tensors.get(f"{layer.module}.{part}")
             if scale is not None and len(scale.shape) == 2 and scale.shape[1] > 1:

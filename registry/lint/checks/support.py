@@ -147,6 +147,7 @@ def group_size(subject: Subject) -> Iterator[Found]:
         x.module
         for x in subject.quantization.layers
         if x.scheme in _PER_CHANNEL
+        and (size or not x.scheme.startswith("W8A8"))  # most layers; never seen with groups
         and (scale := tensors.get(f"{x.module}.weight_scale"))
         and len(scale.shape) == 2
         and scale.shape[1] > 1

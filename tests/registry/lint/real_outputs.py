@@ -140,7 +140,7 @@ _V1: dict[str, Expected] = {
     "moe-w4a8": _moe("W8A8_DYNAMIC", "W4A8_DYNAMIC", "info model-quant-type"),
     "mindie-w8a8": _dense("W8A8", *_MINDIE),
     "mindie-w8a8-dynamic": _dense("W8A8_DYNAMIC", *_MINDIE),
-    "mindie-w4a4-mxfp4": _dense("W4A4_MXFP4", *_MINDIE, _950),
+    "mindie-w4a4-mxfp4": _dense("W4A4_MXFP4", *_MINDIE, _950, group_size=32),
     "w8a8-two-savers": _dense("W8A8", "error duplicate-tensor"),
     "ct-dynamic": _ct("W8A8_DYNAMIC"),
     "ct-static": _ct("W8A8_ASYM", _NOWHERE_CT, activations=False),
