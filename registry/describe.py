@@ -71,29 +71,27 @@ def compose(
     """Put a manifest together from facts; evidence counts only for the digest that it was for."""
     facts = read_facts(checkpoint)
     digest = payload_digest(files)
-    same = known is not None and known.digest == digest
+    same = known if known is not None and known.digest == digest else None
     return Manifest(
         name=name,
         digest=digest,
         files=files,
-        architecture=_kept(
-            known.architecture if known and same else {}, facts.architecture.to_json()
-        ),
-        quantization=_kept(
-            known.quantization if known and same else {}, facts.quantization.to_json()
-        ),
-        footprint=_kept(known.footprint if known and same else {}, facts.footprint),
+        # Fields that only a newer qreg knows are kept.
+        architecture={
+            **(same.architecture if same else {}),
+            **facts.architecture.to_json(),
+        },
+        quantization={
+            **(same.quantization if same else {}),
+            **facts.quantization.to_json(),
+        },
+        footprint={**(same.footprint if same else {}), **facts.footprint},
         provenance=provenance,
-        evidence=known.evidence if known and same else (),
-        created=known.created if known and same else utc_now(),
+        evidence=same.evidence if same else (),
+        created=same.created if same else utc_now(),
         extra=known.extra if known else {},
-        file_extra=known.file_extra if known and same else {},
+        file_extra=same.file_extra if same else {},
     )
-
-
-def _kept(known: Mapping[str, Any], derived: Mapping[str, Any]) -> dict[str, Any]:
-    """A section derived anew; fields of a manifest that only a newer qreg knows are kept."""
-    return {**known, **derived}
 
 
 def describe_source(source: Source, name: str) -> Manifest:

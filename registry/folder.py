@@ -148,6 +148,11 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def git_sha1(content: bytes) -> str:
+    """The hash that git gives a file's content, by which hubs know small files."""
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()  # noqa: S324
+
+
 def hash_files(
     folder: Path, paths: Iterable[str], observe: Observer = ignore, *, stage: str = "hashing"
 ) -> tuple[FileEntry, ...]:

@@ -13,7 +13,8 @@ from registry.artifact import (
 )
 from registry.checkpoint import Source
 from registry.errors import IncompatibleError, IntegrityError, UsageError
-from registry.folder import Entry
+from registry.folder import Entry, git_sha1
+from registry.names import folders_above
 
 # Hubs know the sha256 of large files; small ones are read, as there is no other way.
 MAX_MANIFEST = 256 * 2**20  # bytes
@@ -65,9 +66,7 @@ def check_listing(source: Source) -> None:
             )
         seen.add(entry.path)
     for path in seen:
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            above = "/".join(parts[:depth])
+        for above in folders_above(path):
             if above in seen or above == MANIFEST_FILE:  # which is written beside the files
                 raise IntegrityError(
                     f"{source.label} lists {path!r} below a file",
@@ -81,16 +80,11 @@ def _is_cheap(entry: Entry) -> bool:
 
 def _sha256(source: Source, entry: Entry) -> str:
     content = source.read(entry.path, 0, entry.size)
-    if entry.git_sha1 and _git_sha1(content) != entry.git_sha1:
+    if entry.git_sha1 and git_sha1(content) != entry.git_sha1:
         # Damaged on its way, most likely. A hub whose hashes are not git's is believed all the
         # same: the digest tells whether the files are those that are wanted.
         content = source.read(entry.path, 0, entry.size)
     return hashlib.sha256(content).hexdigest()
-
-
-def _git_sha1(content: bytes) -> str:
-    header = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(header + content).hexdigest()  # noqa: S324 - git's
 
 
 def carried_manifest(source: Source) -> Manifest | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from unicodedata import category
 
 from registry.errors import IntegrityError, UsageError
@@ -75,6 +75,13 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Text from outside, fit for one line."""
     return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """`a` and `a/b` of the POSIX path `a/b/c`."""
+    parts = path.split("/")
+    for depth in range(1, len(parts)):
+        yield "/".join(parts[:depth])
 
 
 def check_path(path: str) -> str:

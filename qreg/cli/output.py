@@ -71,7 +71,7 @@ class Output:
         if self.silent:
             yield lambda event: self._note_of(event)
         elif self.mode == JSON:
-            yield JsonObserver()
+            yield JsonObserver(self)
         elif sys.stderr.isatty():
             with new_bars(_console(sys.stderr)) as bars:
                 yield BarObserver(bars)

@@ -91,12 +91,13 @@ class LineObserver:
 class JsonObserver:
     """One JSON object a line, for pipelines: each stage's beginning, its pace, and notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._stage, self._began, self._shown = "", 0.0, 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
-            self._print({"event": "note", "warning": event.warning, "text": printable(event.text)})
+            self._output.note(event.text, warning=event.warning)
             return
         now = time.monotonic()
         if event.stage != self._stage:
@@ -105,10 +106,8 @@ class JsonObserver:
             return
         self._shown = now
         row = {"event": "progress", **vars(event), "seconds": round(now - self._began, 1)}
-        self._print({key: value for key, value in row.items() if value not in (None, "")})
-
-    def _print(self, row: dict[str, object]) -> None:
-        print(json.dumps(row), file=sys.stderr, flush=True)
+        shown = {key: value for key, value in row.items() if value not in (None, "")}
+        print(json.dumps(shown), file=sys.stderr, flush=True)
 
 
 def counted(event: Progress) -> str:
@@ -129,14 +128,13 @@ def amount(event: Progress) -> str:
     if event.done is None:
         return event.detail
     if event.unit == "bytes":
-        done = f"{size_text(event.done)}"
-        counted = f"{done} of {size_text(event.total)}" if event.total is not None else done
+        text = counted(event)
     else:
-        counted = f"{event.done:.0f}"
+        text = f"{event.done:.0f}"
         if event.total is not None:
-            counted += f" of {event.total:.0f}"
-        counted = f"{counted} {event.unit}".rstrip()
-    return f"{counted}  {event.detail}".rstrip()
+            text += f" of {event.total:.0f}"
+        text = f"{text} {event.unit}".rstrip()
+    return f"{text}  {event.detail}".rstrip()
 
 
 def time_left(event: Progress, elapsed: float) -> str:

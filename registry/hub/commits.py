@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from registry.errors import IntegrityError
-from registry.names import check_path
+from registry.folder import git_sha1
+from registry.names import check_path, folders_above
 
 _LARGE = 10 * 2**20  # bytes; Hugging Face keeps larger files in LFS
 _LARGE_NAMES = (
@@ -65,11 +66,6 @@ def pointer(blob: Blob) -> bytes:
     ).encode()
 
 
-def git_sha1(content: bytes) -> str:
-    """The hash that git gives a file."""
-    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()  # noqa: S324
-
-
 @dataclass(frozen=True)
 class Commit:
     """A tree of files, and where it came from.
@@ -123,7 +119,28 @@ def check_tree(files: Mapping[str, Blob]) -> None:
     """
     for path in files:
         check_path(path)
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in files:
-                raise IntegrityError(f"{path!r} lies below a file")
+        if any(above in files for above in folders_above(path)):
+            raise IntegrityError(f"{path!r} lies below a file")
+
+
+def listing(
+    files: Mapping[str, Blob], folder: str, *, recursive: bool
+) -> Iterator[tuple[str, Blob | None]]:
+    """What lies below a folder: files, and the folders in it, which have no blob.
+
+    Args:
+        files: of a commit.
+        folder: without slashes at its ends; empty for the whole tree.
+        recursive: also what lies deeper than in the folder itself.
+    """
+    below, told = f"{folder}/" if folder else "", set()
+    for path, blob in sorted(files.items()):
+        if not path.startswith(below):
+            continue
+        inner = path[len(below) :]
+        for number, above in enumerate(folders_above(inner)):
+            if (recursive or not number) and above not in told:
+                told.add(above)
+                yield below + above, None
+        if recursive or "/" not in inner:
+            yield path, blob

@@ -94,7 +94,7 @@ class HuggingFaceReading:
         _, files = find_tree(self._repositories, repository_name(request), revision_of(request))
         folder = request.path_params.get("folder", "").strip("/")
         recursive = request.query_params.get("recursive", "").lower() in ("true", "1")
-        listed = rows.rows(files, f"{folder}/" if folder else "", recursive=recursive)
+        listed = rows.rows(files, folder, recursive=recursive)
         if folder and not listed:
             raise Refusal(404, f"There is no folder {folder}", NO_ENTRY)
         cursor = request.query_params.get("cursor", "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from registry.hub.commits import Blob
+from registry.hub.commits import Blob, listing
 from registry.hub.records import Repository
 
 
@@ -39,20 +39,12 @@ def row(path: str, blob: Blob) -> dict[str, Any]:
     return found
 
 
-def rows(files: Mapping[str, Blob], below: str, *, recursive: bool) -> list[dict[str, Any]]:
+def rows(files: Mapping[str, Blob], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
     """A listing: all files below a folder, or its own files and the folders in it."""
-    found: dict[str, dict[str, Any]] = {}
-    for path, blob in sorted(files.items()):
-        if path.startswith(below):
-            inner = path[len(below) :].split("/")
-            for depth in range(1, len(inner)):
-                folder = below + "/".join(inner[:depth])
-                if recursive or depth == 1:
-                    made = {"type": "directory", "oid": "0" * 40, "size": 0, "path": folder}
-                    found.setdefault(folder, made)
-            if recursive or len(inner) == 1:
-                found[path] = row(path, blob)
-    return list(found.values())
+    return [
+        row(path, blob) if blob else {"type": "directory", "oid": "0" * 40, "size": 0, "path": path}
+        for path, blob in listing(files, folder, recursive=recursive)
+    ]
 
 
 def refs(kind: str, found: Mapping[str, str]) -> list[dict[str, str]]:

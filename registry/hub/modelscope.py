@@ -14,7 +14,7 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.hub.access import ANYONE
 from registry.hub.asked import MOST_COMMIT, base_url, content_of, json_body, repository_name
-from registry.hub.commits import Blob
+from registry.hub.commits import Blob, listing
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
@@ -119,20 +119,12 @@ class ModelScopeRoutes:
             repository_name(request), request.query_params.get("Revision", MASTER)
         )
         root = request.query_params.get("Root", "").strip("/")
-        below = f"{root}/" if root else ""
         recursive = request.query_params.get("Recursive", "").lower() in ("true", "1")
-        rows: dict[str, dict[str, Any]] = {}
-        for path, blob in sorted(files.items()):
-            if not path.startswith(below):
-                continue
-            inner = path[len(below) :].split("/")
-            for depth in range(1, len(inner)):
-                if recursive or depth == 1:
-                    folder = below + "/".join(inner[:depth])
-                    rows.setdefault(folder, _folder_row(folder, oid))
-            if recursive or len(inner) == 1:
-                rows[path] = _file_row(path, blob, oid)
-        return _ok({"Files": list(rows.values()), "IsVisual": 1})
+        rows = [
+            _file_row(path, blob, oid) if blob else _folder_row(path, oid)
+            for path, blob in listing(files, root, recursive=recursive)
+        ]
+        return _ok({"Files": rows, "IsVisual": 1})
 
     def read(self, request: Request) -> Response:
         name = repository_name(request)

@@ -105,12 +105,9 @@ class Cache:
 
     def discard(self, cached: Cached) -> None:
         """Remove an artifact together with its damaged contents."""
+        inside = {file.stat().st_ino for file in cached.folder.rglob("*") if file.is_file()}
         for path in self.store.blobs.all():
-            stat = path.stat()
-            inside = [f for f in cached.folder.rglob("*") if f.is_file()]
-            if any(
-                f.stat().st_ino == stat.st_ino for f in inside
-            ) and not self.store.blobs.is_sound(path.name):
+            if path.stat().st_ino in inside and not self.store.blobs.is_sound(path.name):
                 path.unlink()
         self.store.remove(cached.name, cached.digest)
 

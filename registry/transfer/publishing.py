@@ -12,12 +12,13 @@ from pathlib import Path
 from registry.artifact import FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint.facts import read_facts
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import CheckFailed, QregError, UsageError
 from registry.finding import ERROR
 from registry.folder import list_files, require_folder
-from registry.lint import lint
+from registry.lint import lint_facts
 from registry.names import check_alias, check_name, check_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
@@ -213,8 +214,9 @@ def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
     """Refuse what lint finds errors in; a damaged manifest has its own, better words."""
     if "all" in accept:
         return
-    open_checkpoint(folder)  # what is not even whole has an error of its own
-    _, findings = lint(LocalSource(folder), ignore=("manifest-stale", "json-damaged", *accept))
+    facts = read_facts(open_checkpoint(folder))  # what is not even whole has an error of its own
+    left_out = ("manifest-stale", "json-damaged", *accept)
+    findings = lint_facts(facts, LocalSource(folder), ignore=left_out)
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors:
         ids = sorted({finding.id for finding in errors})

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from registry.errors import QregError, TransferError, TransientError
@@ -170,11 +170,13 @@ def _new_session() -> requests.Session:
         """Looks the environment's proxies and certificates up once a host: it takes as long as a
         request."""
 
-        known: ClassVar[dict[str, Any]] = {}
+        def __init__(self) -> None:
+            super().__init__()
+            self.known: dict[str, Any] = {}
 
         def merge_environment_settings(self, url: Any, *arguments: Any) -> Any:
             place = urlsplit(str(url))
-            key = f"{id(self)} {place.scheme}://{place.netloc} {arguments}"
+            key = f"{place.scheme}://{place.netloc} {arguments}"
             if key not in self.known:
                 self.known[key] = super().merge_environment_settings(url, *arguments)
             return self.known[key]

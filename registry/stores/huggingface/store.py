@@ -6,7 +6,6 @@ branch has moved on. Files and manifest come in one commit, so that a reader see
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from registry.errors import (
     QregError,
     TransferError,
 )
-from registry.folder import Entry
+from registry.folder import Entry, git_sha1
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
 from registry.stores.hub_store import HubStore
@@ -184,9 +183,7 @@ def _is_there(one: Outgoing, entry: Entry | None) -> bool:
         return entry.sha256 == one.entry.sha256
     if not entry.git_sha1 or one.entry.size > 2**26:
         return False
-    content = one.file.read_bytes()
-    header = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(header + content).hexdigest() == entry.git_sha1  # noqa: S324 - git's
+    return git_sha1(one.file.read_bytes()) == entry.git_sha1
 
 
 def _tell_present(files: list[Outgoing], missing: list[Outgoing], tally: Tally) -> None:
