@@ -4,7 +4,8 @@
 
 The model is a twin: true names and shapes, holes in place of the weights. Both tools are started as
 users start them and ask the same server on loopback, in turn; medians of five runs. Exact is who
-tells the bytes that the shards' headers really give.
+tells the bytes that the shards' headers really give. hf-mem does no more than that, so it is held
+against the JSON document of `inspect`; people are shown the findings of lint, too.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def main() -> int:
                 "qreg inspect, over HTTP": [
                     sys.executable, "-m", "qreg", "inspect", f"hf://{name}", "--json",
                 ],
+                "… with lint": [sys.executable, "-m", "qreg", "inspect", f"hf://{name}"],
                 "hf-mem, over HTTP": [
                     sys.executable, "-m", "benchmarks.hf_mem_local", url, "--model-id", name,
                     "--json-output",
@@ -92,14 +94,15 @@ def _report(runs: dict[str, list[Run]], truth: int, read: int) -> int:
     print(f"{'':<26} {'median':>8} {'memory':>8} {'× hf-mem':>9}  exact")
     for what, found in runs.items():
         memory = max(run.memory for run in found) / 1e6
-        told = "here" not in what and _told(found[0].out)
+        told = found[0].out.startswith("{") and _told(found[0].out)
         exact = {True: "yes", False: f"no: {told}"}[told == truth] if told else ""
         ratio = peer / medians[what]
         print(f"{what:<26} {medians[what]:6.2f} s {memory:5.0f} MB {ratio:9.2f}  {exact}")
     figures = {
         "seconds here": medians["qreg inspect, here"],
-        "seconds over HTTP": medians["qreg inspect, over HTTP"],
-        "MB of memory": max(r.memory for w, f in runs.items() if "qreg" in w for r in f) / 1e6,
+        "seconds over HTTP": medians["… with lint"],
+        "MB of memory": max(r.memory for w, f in runs.items() if "hf-mem" not in w for r in f)
+        / 1e6,
         "MB read": read / 2**20,
     }
     slow = [f"{k}: {v:.2f} of {LIMITS[k]}" for k, v in figures.items() if v > LIMITS[k]]

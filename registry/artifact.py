@@ -144,6 +144,15 @@ class Manifest:
         """Bytes of all files."""
         return sum(entry.size for entry in self.files)
 
+    def changed(self, sizes: Mapping[str, int]) -> list[str]:
+        """Files of the payload that are not there, or not as large as they were described.
+
+        Args:
+            sizes: bytes by path, of what is there.
+        """
+        listed = {entry.path: entry.size for entry in self.files if is_payload(entry.path)}
+        return sorted(path for path, size in listed.items() if sizes.get(path) != size)
+
     def renamed(self, name: str) -> Manifest:
         """The same artifact under another name."""
         return replace(self, name=name)

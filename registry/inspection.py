@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from registry.artifact import SCHEMA_VERSION, Digest, Manifest, payload_digest
+from registry.checkpoint import Source
 from registry.checkpoint.facts import Facts, read_facts
 from registry.checkpoint.reading import open_checkpoint
 from registry.describe import describe_folder, read_manifest
@@ -25,16 +27,23 @@ class Inspection:
     Attributes:
         reference: finds it again.
         facts: derived from its headers and JSON files.
-        findings: what lint says.
+        source: its bytes.
+        target: what lint judges it by.
         manifest: the one that it carries or that was derived; None where files have no sha256.
         claimed: whether the digest is only what the folder's own qreg.json says.
     """
 
     reference: str
     facts: Facts
-    findings: tuple[Finding, ...]
+    source: Source
+    target: Target | None
     manifest: Manifest | None
     claimed: bool = False
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What lint says; judged when it is first asked for, as the manifest holds none of it."""
+        return lint_facts(self.facts, self.source, self.target)
 
     @property
     def name(self) -> str:
@@ -103,21 +112,24 @@ def inspect(
             remedy="Leave --digest out; hubs tell the digest themselves.",
         )
     facts = read_facts(open_checkpoint(resolved.source))
-    findings = lint_facts(facts, resolved.source, target)
+
+    def found(manifest: Manifest | None, claimed: bool = False) -> Inspection:
+        return Inspection(resolved.reference, facts, resolved.source, target, manifest, claimed)
+
     committed = resolved.snapshot is not None and resolved.snapshot.committed
     carried = resolved.snapshot.manifest if committed and resolved.snapshot else None
     if carried is None and resolved.folder is not None:
         if hashing:
             manifest = describe_folder(resolved.folder, observe=observe, follow_outside=True)
-            return Inspection(resolved.reference, facts, findings, manifest)
+            return found(manifest)
         carried = read_manifest(resolved.folder)
         claimed = carried is not None
-        if carried is not None and any(finding.id == "manifest-stale" for finding in findings):
-            carried = None  # it is of other files
-        return Inspection(resolved.reference, facts, findings, carried, claimed)
+        if carried is not None and carried.changed(facts.checkpoint.files):
+            carried = None
+        return found(carried, claimed)
     if carried is None:
         carried = _derived(resolved, facts)
-    return Inspection(resolved.reference, facts, findings, carried)
+    return found(carried)
 
 
 def _derived(resolved: Resolved, facts: Facts) -> Manifest | None:

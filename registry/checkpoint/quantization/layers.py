@@ -13,7 +13,6 @@ from registry.checkpoint.components import (
     Components,
     component_of,
     is_quantization_part,
-    module_of,
 )
 from registry.checkpoint.safetensors import Tensor
 
@@ -142,7 +141,7 @@ def _may_be_linear(tensor: Tensor) -> bool:
         # bitsandbytes stores 4-bit weights as one column, ModelSlim's NF4 and W8A8SC as vectors.
         vector = tensor.dtype in _BYTES or leaf == "compressed"
         matrix = len(tensor.shape) == 2 or (len(tensor.shape) == 1 and vector)
-        return matrix and TP_SLICES not in parent
+        return matrix and TP_SLICES not in tensor.name
     return (
         leaf in _FUSED
         and len(tensor.shape) in (3, 4)
@@ -154,4 +153,4 @@ def _may_be_linear(tensor: Tensor) -> bool:
 def layer_module(tensor: Tensor) -> str:
     """The module of a linear weight; for fused experts the tensor itself is named like one."""
     parent, _, leaf = tensor.name.rpartition(".")
-    return module_of(tensor.name) if leaf in _WEIGHTS else f"{parent}.{leaf.split('_blocks')[0]}"
+    return parent if leaf in _WEIGHTS else f"{parent}.{leaf.split('_blocks')[0]}"

@@ -82,6 +82,8 @@ def read_modelslim(
 
 def _type_of(tensor: Tensor, description: Mapping[str, Any]) -> str:
     kind = description.get(tensor.name)
+    if type(kind) is str:
+        return _shown(kind)
     if kind is None and tensor.name.endswith("weight_packed"):
         kind = description.get(tensor.name.removesuffix("_packed"))
     if kind is None:  # the engine's own layout fuses layers that the description names apart

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count, islice
 
-from registry.artifact import is_payload
 from registry.checkpoint.safetensors import BrokenShard, read_header
 from registry.finding import ERROR, WARNING
 from registry.lint.check import ASCEND, Found, check, some
@@ -149,10 +148,7 @@ def shards_incomplete(subject: Subject) -> Iterator[Found]:
     fix="qreg verify shows what differs; pull the artifact again, or publish it --describe-anew.",
 )
 def manifest_stale(subject: Subject) -> Iterator[Found]:
-    if subject.manifest is None:
-        return
-    listed = {e.path: e.size for e in subject.manifest.files if is_payload(e.path)}
-    changed = sorted(p for p, size in listed.items() if subject.files.get(p) != size)
+    changed = subject.manifest.changed(subject.files) if subject.manifest else []
     if changed:
         yield Found(f"{some(changed, 'files')} are not as large as qreg.json says", changed[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from registry.checkpoint.components import is_quantization_part, layer_of
+from registry.checkpoint.components import layer_of
 from registry.checkpoint.quantization.layers import FLOAT, Layer
 from registry.finding import ERROR
 from registry.lint.check import ASCEND, Found, check, some
@@ -107,7 +107,8 @@ def shape_contradicts(subject: Subject) -> Iterator[Found]:
     hidden = subject.architecture.hidden_size
     if not hidden or subject.architecture.family is None or subject.checkpoint.ranks:
         return
-    wrong = [x.module for x in subject.quantization.layers if not _fits(x, hidden)]
+    fits = _Fitting(hidden)
+    wrong = [x.module for x in subject.quantization.layers if not fits(x)]
     # Of a weight with a bitmask half the columns are stored (compressed-tensors' sparsity).
     wrong = [module for module in wrong if f"{module}.bitmask" not in subject.checkpoint.tensors]
     wrong += [t.name for t in subject.embeddings if t.shape[1:] != (hidden,)]
@@ -120,6 +121,23 @@ def shape_contradicts(subject: Subject) -> Iterator[Found]:
     if scales:
         shape = list(subject.checkpoint.tensors[scales[0]].shape)
         yield Found(f"{some(scales, 'scales')}: {shape} does not fit its weight", scales[0])
+
+
+class _Fitting:
+    """`_fits`, asked once for all layers that are alike: experts are thousands of a few kinds."""
+
+    def __init__(self, hidden: int) -> None:
+        self._hidden = hidden
+        self._known: dict[tuple[object, ...], bool] = {}
+
+    def __call__(self, layer: Layer) -> bool:
+        module, component, scheme, tensor, number = layer
+        leaf = module[module.rfind(".") + 1 :]
+        alike = (leaf, component, scheme, tensor.dtype, tensor.shape, number is None)
+        known = self._known.get(alike)
+        if known is None:
+            known = self._known[alike] = _fits(layer, self._hidden)
+        return known
 
 
 def _fits(layer: Layer, hidden: int) -> bool:
@@ -137,14 +155,14 @@ def _fits(layer: Layer, hidden: int) -> bool:
 
 def _odd_scale(layer: Layer, subject: Subject) -> str | None:
     """The scale of an unpacked 8-bit weight that has neither one row nor one for each channel."""
-    if layer.tensor.dtype != "I8" or not layer.scheme.startswith("W8") or layer.number is None:
+    weight = layer.tensor
+    if weight.dtype != "I8" or not layer.scheme.startswith("W8") or layer.number is None:
         return None
     name = f"{layer.module}.weight_scale"
     scale = subject.checkpoint.tensors.get(name)
-    if scale is None or not is_quantization_part(name) or len(layer.tensor.shape) != 2:
+    if scale is None or not scale.shape or len(weight.shape) != 2:
         return None
-    rows = layer.tensor.shape[0]
-    return None if scale.shape[:1] in ((), (1,), (rows,)) else name
+    return None if scale.shape[0] in (1, weight.shape[0]) else name
 
 
 CHECKS = (modules_missing, shape_contradicts)
