@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz faults check format bench locks clean
+.PHONY: help demo test test-fast fuzz faults check format bench locks release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
@@ -19,6 +19,7 @@ help:
 	@echo "make format     format the code"
 	@echo "make bench      measure; results are printed"
 	@echo "make locks      resolve the toolchains' lock files anew"
+	@echo "make release-table VERSION=0.23.0   read a release of vLLM Ascend into a table"
 	@echo "make clean      remove what was built here"
 
 # Debian ships Python without ensurepip: then the system's pip fills the environment.
@@ -66,6 +67,10 @@ bench: $(READY)
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile
+
+release-table: $(READY)
+	@test -n "$(VERSION)" || { echo "Say which: make release-table VERSION=0.23.0"; exit 1; }
+	$(BIN)/python -m serving.releases.generate $(VERSION)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
