@@ -63,6 +63,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.metadata
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.transfer
 
 locks: $(READY)

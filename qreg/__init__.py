@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from registry.reference import Reference
     from registry.resolve import resolve
     from registry.transfer import publish, pull, verify
-    from serving.facts import Wishes
     from serving.generate import generate
     from serving.launch import launch
     from serving.plan import Plan
     from serving.resolver import make_plan
     from serving.smoke import smoke
+    from serving.wishes import Wishes
     from toolchains import find_toolchain
     from toolchains.install import install_toolchain
 
@@ -59,7 +59,7 @@ _HOMES = {
     "Reference": "registry.reference",
     "Settings": "registry.config",
     "Target": "registry.lint",
-    "Wishes": "serving.facts",
+    "Wishes": "serving.wishes",
     "describe_folder": "registry.describe",
     "diff": "registry.diff",
     "find_toolchain": "toolchains",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from registry.errors import UsageError
 from serving.plan import USER, Flag
 
-_REASON = "given after -- "
+_REASON = "given after --"
 # Values that would show in the process list, in plans and in logs.
 _SECRETS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
 

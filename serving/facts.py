@@ -1,28 +1,37 @@
-"""What the rules may know of an artifact and of the user's wishes."""
+"""What the rules may know of an artifact."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from registry.artifact import Manifest
 from registry.checkpoint.architecture import Architecture
+from registry.checkpoint.outline import Kind, Outline
+from registry.checkpoint.quantization import quantization_config
 
 
 @dataclass(frozen=True)
 class ArtifactFacts:
-    """An artifact, from its manifest alone.
+    """An artifact, from its metadata alone.
 
     Attributes:
         name: ORG/NAME.
-        digest: of the payload.
-        folder: where it lies, or will lie, on this machine.
+        digest: of the payload; empty where no one has hashed it yet.
+        folder: where it lies, or will lie, on the machine that launches.
         architecture: from config.json.
         method: how it is quantized: `compressed-tensors`, `modelslim`, …, `none`.
         schemes: layers by scheme, for each layer kind.
         weight_bytes: of all tensors.
         chat_template: whether it has one.
+        kinds: all weights by kind; empty where only a manifest was read.
+        config: config.json; empty where only a manifest was read.
+        group_size: weights that share a scale; None without groups.
+        tensor_parallel: the TP size that its layout is bound to; None if any.
+        rotated: whether rotations are part of it.
+        shards: of its weights, and how many of their headers were read.
+        base: what it was quantized from, as its provenance says; empty if that is silent.
     """
 
     name: str
@@ -33,6 +42,14 @@ class ArtifactFacts:
     schemes: Mapping[str, Mapping[str, int]]
     weight_bytes: int
     chat_template: bool
+    kinds: tuple[Kind, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    group_size: int | None = None
+    tensor_parallel: int | None = None
+    rotated: bool = False
+    shards: int = 0
+    shards_read: int = 0
+    base: str = ""
 
     @classmethod
     def of(cls, manifest: Manifest, folder: str) -> ArtifactFacts:
@@ -41,6 +58,7 @@ class ArtifactFacts:
         architecture: dict[str, Any] = dict.fromkeys(known)
         architecture.update({k: v for k, v in manifest.architecture.items() if k in known})
         architecture["architectures"] = tuple(architecture["architectures"] or ())
+        architecture["layer_types"] = architecture["layer_types"] or {}
         return cls(
             name=manifest.name,
             digest=str(manifest.digest),
@@ -50,23 +68,84 @@ class ArtifactFacts:
             schemes=manifest.quantization.get("schemes", {}),
             weight_bytes=int(manifest.footprint.get("weights", 0)),
             chat_template=any("chat_template" in entry.path for entry in manifest.files),
+            base=base_of(manifest),
         )
 
+    @classmethod
+    def of_outline(
+        cls,
+        outline: Outline,
+        config: Mapping[str, Any],
+        files: Collection[str],
+        *,
+        name: str,
+        digest: str,
+        folder: str,
+        base: str = "",
+    ) -> ArtifactFacts:
+        """Collect the facts of a checkpoint that was outlined.
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the user asks of the launch.
+        Args:
+            outline: of its weights.
+            config: its config.json.
+            files: the paths of its files.
+            name: ORG/NAME.
+            digest: of the payload, or empty.
+            folder: where it lies, or will lie, on the machine that launches.
+            base: what it was quantized from, or empty.
+        """
+        return cls(
+            name=name,
+            digest=digest,
+            folder=folder,
+            architecture=outline.architecture,
+            method=outline.method,
+            schemes=outline.schemes,
+            weight_bytes=outline.weight_bytes,
+            chat_template=any("chat_template" in path for path in files),
+            kinds=outline.kinds,
+            config=config,
+            group_size=outline.group_size,
+            tensor_parallel=outline.tensor_parallel,
+            rotated=outline.rotated,
+            shards=outline.shards,
+            shards_read=outline.shards_read,
+            base=base,
+        )
 
-    Attributes:
-        host: address to listen on.
-        port: to listen on.
-        trust_remote_code: whether the model's own Python code may run.
-        arguments: the engine's own; they win over everything.
-        environment: variables of the user; those that a plan would set win over the plan's.
-    """
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """The language model's part of config.json."""
+        section = self.config.get("text_config")
+        return section if isinstance(section, Mapping) else self.config
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    trust_remote_code: bool = False
-    arguments: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def is_modelslim(self) -> bool:
+        return self.method == "modelslim"
+
+    @property
+    def left_over(self) -> str:
+        """The method of a `quantization_config` that a ModelSlim artifact should not have."""
+        if not self.is_modelslim:
+            return ""
+        found = quantization_config(self.config)
+        return str(found.get("quant_method") or "unknown") if found else ""
+
+    @property
+    def mtp_layers(self) -> int:
+        """MTP layers whose weights are really there."""
+        if not any(kind.component == "mtp" for kind in self.kinds):
+            return 0
+        return self.architecture.mtp_layers or 1
+
+    def has_scheme(self, *schemes: str) -> bool:
+        """Whether some layer has one of these schemes."""
+        return any(scheme in counts for counts in self.schemes.values() for scheme in schemes)
+
+
+def base_of(manifest: Manifest) -> str:
+    """The base model's name, as a manifest's provenance says; empty if it does not."""
+    base = manifest.provenance.get("base")
+    if isinstance(base, Mapping):
+        base = base.get("name") or base.get("reference")
+    return base if isinstance(base, str) else ""

@@ -19,7 +19,12 @@ from toolchains import find_toolchain, run_tool
 
 _WORKER = Path(__file__).parent / "workers" / "vllm_generate.py"
 # Arguments of the server that the LLM class does not have.
-_SERVER_ONLY = frozenset({"--host", "--port", "--served-model-name"})
+_SERVER_ONLY = frozenset(
+    {
+        "--host", "--port", "--served-model-name", "--tool-call-parser", "--headless",
+        "--enable-auto-tool-choice", "--data-parallel-size",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def generate(
 
 def llm_arguments(plan: Plan) -> dict[str, Any]:
     """The plan's flags as keyword arguments of vLLM's `LLM`."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"model": plan.folder}
     for flag in plan.flags:
         if flag.is_environment or flag.name in _SERVER_ONLY:
             continue

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from registry.finding import ERROR, Finding
 
 # Where a flag comes from.
 ARTIFACT, HARDWARE, RELEASE, USER, DEFAULT = "artifact", "hardware", "release", "user", "default"
+FAMILY = "family rule"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Flag:
         name: `--max-model-len`, or `VLLM_CPU_KVCACHE_SPACE` for an environment variable.
         value: as written on the command line; None for a switch.
         reason: why it is there, in a sentence.
-        source: one of artifact, hardware, release, user, default.
+        source: one of artifact, hardware, release, family rule, user, default.
         more: further values of an argument that takes several.
+        evidence: where the reason is known from: documents, issues, measurements.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Flag:
     reason: str
     source: str
     more: tuple[str, ...] = ()
+    evidence: str = ""
 
     @property
     def is_environment(self) -> bool:
@@ -48,17 +51,27 @@ class Flag:
 
     def to_json(self) -> dict[str, str | None]:
         value = self.value if self.value is None else " ".join([self.value, *self.more])
-        return {"name": self.name, "value": value, "reason": self.reason, "source": self.source}
+        return {
+            "name": self.name,
+            "value": value,
+            "reason": self.reason,
+            "source": self.source,
+            "evidence": self.evidence,
+        }
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on each device. `free` is what is left; negative where it does not fit."""
+    """Bytes on each device. `free` is what is left; negative where it does not fit.
+
+    `parts` are the weights by component, where they are known.
+    """
 
     capacity: int
     weights: int
     kv_cache: int
     overhead: int
+    parts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
@@ -81,6 +94,9 @@ class Plan:
         findings: errors first.
         chat: whether the artifact answers conversations, or only continues text.
         folder: the model's folder on the machine that launches.
+        parallel: how it is spread: `tensor`, `data`, `pipeline`, `expert` ranks.
+        node_flags: what the command of each node has besides, where there are several.
+        chip: kind of NPU, `A3`; empty elsewhere.
     """
 
     artifact: str
@@ -94,6 +110,9 @@ class Plan:
     findings: tuple[Finding, ...]
     chat: bool
     folder: str
+    parallel: Mapping[str, int] = field(default_factory=dict)
+    node_flags: tuple[tuple[Flag, ...], ...] = ()
+    chip: str = ""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -106,9 +125,22 @@ class Plan:
         return not self.errors
 
     @property
+    def nodes(self) -> int:
+        """Machines that it takes."""
+        return max(1, len(self.node_flags))
+
+    @property
     def argv(self) -> list[str]:
-        """The whole command."""
-        return [*self.command, *(word for flag in self.flags for word in flag.argv())]
+        """The whole command; the first node's where there are several."""
+        return self.argv_of(0)
+
+    def flags_of(self, node: int) -> tuple[Flag, ...]:
+        """All flags of one node, counted from 0."""
+        return (*self.flags, *(self.node_flags[node] if self.node_flags else ()))
+
+    def argv_of(self, node: int) -> list[str]:
+        """The whole command of one node, counted from 0."""
+        return [*self.command, *(word for flag in self.flags_of(node) for word in flag.argv())]
 
     @property
     def env(self) -> dict[str, str]:
@@ -119,6 +151,10 @@ class Plan:
         """The value of a flag, None if it is not there."""
         return next((flag.value for flag in self.flags if flag.name == name), None)
 
+    def flag(self, name: str) -> Flag | None:
+        """A flag or variable by its name, None if it is not there."""
+        return next((flag for flag in self.flags_of(0) if flag.name == name), None)
+
     def to_json(self) -> dict[str, Any]:
         content = {
             "artifact": self.artifact,
@@ -127,11 +163,19 @@ class Plan:
             "release": self.release,
             "engine": self.engine,
             "fits": self.fits,
-            "nodes": 1,
-            "argv": [self.argv],
+            "nodes": self.nodes,
+            "argv": [self.argv_of(node) for node in range(self.nodes)],
             "env": self.env,
             "flags": [flag.to_json() for flag in self.flags],
-            "memory": {**asdict(self.memory), "free": self.memory.free},
+            "parallel": dict(self.parallel),
+            "memory": {
+                "capacity": self.memory.capacity,
+                "weights": self.memory.weights,
+                "kv_cache": self.memory.kv_cache,
+                "overhead": self.memory.overhead,
+                "free": self.memory.free,
+            },
+            "components": dict(self.memory.parts),
             "findings": [asdict(finding) for finding in self.findings],
         }
         return {**content, "digest_of_plan": _digest(content)}

@@ -1,4 +1,4 @@
-"""From a reference to a plan: resolve, collect facts, apply the engine's rules and checks."""
+"""From a reference to a plan: collect facts, fit, apply the engine's rules and checks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from pathlib import Path
 
 from registry.config import Settings
 from registry.errors import NotFoundError
-from registry.finding import ERROR, WARNING, Finding
-from registry.progress import Observer, ignore
-from registry.transfer import find_here
-from serving.arguments import override, parse_arguments
-from serving.engines import Engine, open_engine
-from serving.facts import ArtifactFacts, Wishes
-from serving.hardware import Hardware
+from registry.finding import SEVERITIES, WARNING, Finding
+from serving.arguments import override
+from serving.collect import collect_facts
+from serving.engines import Engine, engine_for, open_engine
+from serving.engines.interface import Sighting
+from serving.facts import ArtifactFacts
+from serving.hardware import Hardware, detect, narrow, parse_hardware
+from serving.nearest import nearest
 from serving.plan import Plan
+from serving.releases import Release, latest, nearest_release, open_release
 from serving.rules.situation import Situation
+from serving.wishes import Wishes
 from toolchains import find_toolchain
-
-DEFAULT_ENGINE = "vllm-cpu"
 
 
 def make_plan(
@@ -25,23 +26,41 @@ def make_plan(
     wishes: Wishes,
     settings: Settings,
     *,
-    engine: str = DEFAULT_ENGINE,
-    observe: Observer = ignore,
+    engine: str | None = None,
+    hardware: str | None = None,
+    devices: str | None = None,
+    release: str | None = None,
 ) -> Plan:
-    """Plan the launch of a reference on this machine; nothing is moved or started.
+    """Plan the launch of a reference; nothing is moved or started.
+
+    Args:
+        text: a reference, on this machine or elsewhere.
+        wishes: of the user.
+        settings: where things are looked for.
+        engine: its name; by default the one for the hardware.
+        hardware: a profile's name; by default what this machine has.
+        devices: numbers of the devices to use, `0-7` or `0,2,4`; by default all.
+        release: of vLLM Ascend; by default the installed one, else the newest with a table.
 
     Raises:
         UsageError, NotFoundError, IntegrityError: the reference or the wishes are unsound.
     """
-    resolved = find_here(text, settings)
-    assert resolved.folder is not None
-    manifest = resolved.manifest(observe)
-    facts = ArtifactFacts.of(manifest, str(resolved.folder.absolute()))
-    chosen = open_engine(engine)
-    python, release, missing = _interpreter(chosen, settings)
-    return compose_plan(
-        facts, wishes, chosen, chosen.hardware(), python=python, release=release, extra=missing
+    seen = _sighting(hardware, devices, engine)
+    chosen = open_engine(engine or engine_for(seen.hardware))
+    facts = collect_facts(text, settings)
+    python, version, missing = _interpreter(chosen, settings)
+    table, doubts = _release(chosen, release, version)
+    plan = compose_plan(
+        facts,
+        wishes,
+        chosen,
+        seen.hardware,
+        python=python,
+        release=table.number if table else version,
+        table=table,
+        extra=(*seen.findings, *missing, *doubts),
     )
+    return nearest(plan, facts, wishes, chosen, seen.hardware, table, settings)
 
 
 def compose_plan(
@@ -52,26 +71,61 @@ def compose_plan(
     *,
     python: Path = Path("python3"),
     release: str = "",
+    table: Release | None = None,
     extra: tuple[Finding, ...] = (),
 ) -> Plan:
     """Apply an engine's rules and checks; pure."""
-    situation = Situation(facts, hardware, wishes, engine.fit(facts, hardware))
+    fit = engine.fit(facts, hardware, wishes, table)
+    situation = Situation(facts, hardware, wishes, fit, table)
     flags = [flag for rule in engine.rules for flag in rule(situation)]
-    findings = [finding for check in engine.checks for finding in check(situation)]
+    findings = list(fit.findings)
+    findings += [finding for check in engine.checks for finding in check(situation)]
     findings += extra
+    layout = fit.layout
     return Plan(
         artifact=facts.name,
         digest=facts.digest,
         hardware=hardware.name,
         engine=engine.name,
         release=release,
-        command=engine.command(python),
-        flags=override(flags, parse_arguments(wishes.arguments), wishes.environment),
-        memory=situation.fit.memory,
-        findings=tuple(sorted(findings, key=lambda finding: finding.severity != ERROR)),
+        command=engine.command(python, facts.folder),
+        flags=override(flags, wishes.flags, wishes.environment),
+        memory=fit.memory,
+        findings=tuple(sorted(findings, key=lambda found: SEVERITIES.index(found.severity))),
         chat=facts.chat_template,
         folder=facts.folder,
+        parallel={
+            "tensor": layout.tensor,
+            "data": layout.data,
+            "pipeline": layout.pipeline,
+            "expert": layout.expert_ranks if layout.experts else 1,
+        },
+        node_flags=engine.node_flags(situation),
+        chip=hardware.chip,
     )
+
+
+def _sighting(hardware: str | None, devices: str | None, engine: str | None) -> Sighting:
+    """The hardware that was named, or that of this machine."""
+    if hardware is not None:
+        return Sighting(parse_hardware(hardware, devices=devices or ""))
+    if engine is not None:
+        found = open_engine(engine).sight()
+    else:
+        here = detect()
+        found = Sighting(here.hardware, here.findings)
+    return Sighting(narrow(found.hardware, devices=devices or ""), found.findings)
+
+
+def _release(
+    engine: Engine, asked: str | None, installed: str
+) -> tuple[Release | None, tuple[Finding, ...]]:
+    """The table to plan by: of what was asked for, of what is installed, else the newest."""
+    if not engine.has_releases:
+        return None, ()
+    if asked is not None:
+        return open_release(asked), ()
+    return nearest_release(installed) if installed else (latest(), ())
 
 
 def _interpreter(engine: Engine, settings: Settings) -> tuple[Path, str, tuple[Finding, ...]]:

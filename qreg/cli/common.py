@@ -38,21 +38,6 @@ def command_options(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def engine_options(function: F) -> F:
-    """Add what every command that starts an engine takes: which one, and its own arguments."""
-    for decorate in (
-        click.option("--engine", default="vllm-cpu", show_default=True, help="What runs it."),
-        click.option(
-            "--trust-remote-code", is_flag=True, help="Let the model's own Python code run."
-        ),
-        click.argument(
-            "engine_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]..."
-        ),
-    ):
-        function = decorate(function)
-    return function
-
-
 def address_options(function: F) -> F:
     """Add where a server listens."""
     host = click.option(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options, engine_options
+from qreg.cli.common import command_options
 from qreg.cli.output import Output
+from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="0 decodes greedily.",
 )
-@engine_options
+@planning_options
 @command_options
 def command(
     output: Output,
@@ -42,25 +42,13 @@ def command(
     prompts: tuple[str, ...],
     max_tokens: int,
     temperature: float,
-    engine: str,
-    trust_remote_code: bool,
-    engine_arguments: tuple[str, ...],
+    planning: Planning,
 ) -> None:
     """Answer prompts with REFERENCE offline, through the engine's `LLM` class."""
-    from registry.transfer import bring_here, pull
-    from serving.facts import Wishes
     from serving.generate import generate
-    from serving.launch import require_launchable
-    from serving.resolver import make_plan
 
-    wishes = Wishes(
-        trust_remote_code=trust_remote_code, arguments=engine_arguments, environment=os.environ
-    )
     with output.progress() as observe:
-        exact = bring_here(reference, settings, observe)  # what is planned is what is verified
-        plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
-        require_launchable(plan)
-        pull(exact, settings, observe=observe)
+        plan = prepare(planning, reference, settings, observe)
         answers = generate(
             plan,
             list(prompts),

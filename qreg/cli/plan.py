@@ -2,93 +2,168 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import address_options, command_options, engine_options
+from qreg.cli.common import address_options, command_options
 from qreg.cli.output import Output, size_text
+from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from serving.plan import Plan
+    from serving.plan import Flag, Plan
+
+_FORMATS = ("shell", "docker", "compose", "kubernetes", "config", "python")
+_BAR = 50  # columns
+_LONGEST = 44  # columns of a flag with its value, before the reason
 
 
 @click.command("plan")
 @click.argument("reference")
-@engine_options
+@planning_options
 @address_options
-@click.option("--shell", is_flag=True, help="Print the launch as a shell script.")
+@click.option(
+    "--explain", metavar="FLAG", help="Tell all about one flag, and where it is known from."
+)
+@click.option("--as", "form", type=click.Choice(_FORMATS), help="Print the launch in this form.")
+@click.option("--shell", is_flag=True, help="The same as --as shell .")
 @command_options
 def command(
     output: Output,
     settings: Settings,
     reference: str,
-    engine: str,
+    planning: Planning,
     host: str,
     port: int,
-    trust_remote_code: bool,
+    explain: str | None,
+    form: str | None,
     shell: bool,
-    engine_arguments: tuple[str, ...],
 ) -> int:
-    """Show how REFERENCE would be served on this machine, with a reason for every flag.
+    """Show how REFERENCE would be served, with a reason for every flag, before anything is moved.
 
     Arguments after -- are the engine's own; they win over the plan's.
     """
     from registry.errors import IncompatibleError
-    from serving.facts import Wishes
-    from serving.resolver import make_plan
 
-    wishes = Wishes(host, port, trust_remote_code, engine_arguments, os.environ)
-    with output.progress() as observe:
-        plan = make_plan(reference, wishes, settings, engine=engine, observe=observe)
-    if shell:
-        from serving.render.shell import render_shell
+    plan = planning.plan(reference, settings, host=host, port=port)
+    form = form or ("shell" if shell else None)
+    if explain is not None:
+        flag = _named(plan, explain)
+        output.result(
+            flag.to_json(), lambda console: _explain(console, plan, flag), flag.value or flag.name
+        )
+    elif form is not None:
+        from serving.render import render
 
-        script = render_shell(plan)
-        show = lambda console: console.print(script, end="")  # noqa: E731
-        output.result({"script": script}, show, essential=script.rstrip())
+        text = render(plan, form)
+        show = lambda console: console.print(text, end="", soft_wrap=True)  # noqa: E731
+        output.result({"format": form, "text": text}, show, essential=text.rstrip())
     else:
         essential = shlex.join(plan.argv)
         output.result(plan.to_json(), lambda console: draw_plan(console, plan), essential)
+    for finding in plan.errors if form or explain else ():
+        output.note(f"{finding.message}. {finding.fix}", warning=True)
     return 0 if plan.fits else IncompatibleError.exit_code
+
+
+def _named(plan: Plan, name: str) -> Flag:
+    from registry.errors import NotFoundError
+
+    wanted = name if not name.startswith("-") or name.startswith("--") else f"-{name}"
+    for candidate in (wanted, f"--{wanted}"):
+        flag = plan.flag(candidate)
+        if flag is not None:
+            return flag
+    raise NotFoundError(
+        f"The plan has no flag {name}",
+        remedy=f"It has {', '.join(flag.name for flag in plan.flags_of(0))}.",
+    )
+
+
+def _explain(console: Console, plan: Plan, flag: Flag) -> None:
+    value = " ".join([flag.value or "", *flag.more]).strip()
+    console.print(f"{flag.name} {value}".rstrip(), style="bold")
+    console.print(f"why       {flag.reason}")
+    console.print(f"from      {flag.source}")
+    if flag.evidence:
+        console.print(f"evidence  {flag.evidence}")
+    console.print(f"for       {plan.artifact} on {plan.hardware} with {_engine(plan)}")
 
 
 def draw_plan(console: Console, plan: Plan) -> None:
     """The launch, each flag with its reason, and where the memory goes."""
-    from rich.table import Table
+    from rich.text import Text
 
-    title = f"{plan.engine} {plan.release}".strip()
-    console.print(f"plan  {plan.artifact} on {plan.hardware} with {title}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("flag", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("why")
-    table.add_column("from")
+    sizes = " × ".join(
+        f"{name} {plan.parallel[key]}"
+        for name, key in (("TP", "tensor"), ("DP", "data"), ("PP", "pipeline"), ("EP", "expert"))
+        if plan.parallel.get(key, 1) > 1
+    )
+    where = f"{plan.nodes} × {plan.hardware}" if plan.nodes > 1 else plan.hardware
+    console.print(
+        Text(f"{plan.artifact} on {where} with {_engine(plan)}{', ' + sizes if sizes else ''}"),
+        style="bold",
+    )
+    width = min(console.width, 160)
     for flag in plan.flags:
-        table.add_row(flag.name, " ".join([flag.value or "", *flag.more]), flag.reason, flag.source)
-    console.print(table)
+        if not flag.is_environment:
+            _draw_flag(console, flag, flag.name, width)
+    for node, own in enumerate(plan.node_flags):
+        words = shlex.join(word for flag in own for word in flag.argv())
+        console.print(Text(f"node {node}: {words}"), style="cyan")
+    for flag in plan.flags:
+        if flag.is_environment:
+            _draw_flag(console, flag, flag.name, width)
     draw_memory(console, plan)
     for finding in plan.findings:
-        mark = "error" if finding.severity == "error" else "warning"
-        console.print(f"{mark} {finding.message}. {finding.fix}")
+        style = {"error": "red", "warning": "yellow"}.get(finding.severity, "")
+        line = Text(f"{finding.severity} ", style=style)
+        console.print(line.append(f"{finding.message}. {finding.fix}", style="default"))
+
+
+def _draw_flag(console: Console, flag: Flag, name: str, width: int) -> None:
+    """One line: the flag with its value, and the reason; cut where the terminal ends."""
+    from rich.text import Text
+
+    joint = "=" if flag.is_environment else " "
+    value = " ".join([flag.value or "", *flag.more]).strip()
+    words = f"{name}{joint}{value}" if value else name
+    line = Text(f"{words:<{_LONGEST}} ")
+    line.stylize("bold" if flag.source != "user" else "bold green", 0, len(words))
+    room = width - len(line) - 1
+    reason = f"you: {flag.reason}" if flag.source == "user" else flag.reason
+    line.append(textwrap.shorten(reason, max(24, room), placeholder=" …"), style="dim")
+    console.print(line, no_wrap=width < 1000, overflow="ellipsis")
+
+
+def _engine(plan: Plan) -> str:
+    return f"{plan.engine} {plan.release}".strip()
 
 
 def draw_memory(console: Console, plan: Plan) -> None:
-    """One bar of 50 characters: weights, KV cache, overhead, free."""
+    """One bar of 50 characters for a device: weights by component, KV cache, overhead, free."""
     memory = plan.memory
-    parts = (
+    parts = [
         ("weights", memory.weights, "█"),
         ("KV cache", memory.kv_cache, "▓"),
         ("overhead", memory.overhead, "▒"),
         ("free", max(0, memory.free), "░"),
-    )
+    ]
     total = sum(size for _, size, _ in parts) or 1
-    bar = "".join(sign * max(bool(size), round(50 * size / total)) for _, size, sign in parts)
+    bar = "".join(sign * max(bool(size), round(_BAR * size / total)) for _, size, sign in parts)
     legend = "  ".join(f"{sign} {name} {size_text(size)}" for name, size, sign in parts)
-    console.print(f"memory {bar} of {size_text(memory.capacity)}")
+    console.print(f"memory {bar} of {size_text(memory.capacity)} a device")
     console.print(f"       {legend}")
+    most = _largest(memory.parts)
+    if len(most) > 1:
+        console.print("       █ " + ", ".join(f"{name} {size_text(size)}" for name, size in most))
+
+
+def _largest(parts: Any) -> list[tuple[str, int]]:
+    found = sorted(parts.items(), key=lambda item: -item[1])
+    return [(name, size) for name, size in found if size >= 2**20][:6]

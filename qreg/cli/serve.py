@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import address_options, command_options, engine_options
+from qreg.cli.common import address_options, command_options
 from qreg.cli.output import Output
+from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @click.argument("reference")
-@engine_options
+@planning_options
 @address_options
 @click.option(
     "--timeout",
@@ -33,33 +33,26 @@ def command(
     output: Output,
     settings: Settings,
     reference: str,
-    engine: str,
+    planning: Planning,
     host: str,
     port: int,
-    trust_remote_code: bool,
     timeout: float,
     smoke_only: bool,
-    engine_arguments: tuple[str, ...],
 ) -> None:
-    """Serve REFERENCE: verify it, launch the engine, wait until it answers, ask it once.
+    """Serve REFERENCE: plan, verify it, launch the engine, wait until it answers, ask it once.
+
+    What does not fit is refused before anything is moved.
 
     Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
     the server was ready that is a good end (exit code 0).
     """
-    from registry.transfer import bring_here, pull
-    from serving.facts import Wishes
-    from serving.launch import launch, require_launchable
-    from serving.resolver import make_plan
+    from serving.launch import launch
     from serving.smoke import smoke
 
-    wishes = Wishes(host, port, trust_remote_code, engine_arguments, os.environ)
     ready = False
     try:
         with output.progress() as observe:
-            exact = bring_here(reference, settings, observe)  # what is planned is what is verified
-            plan = make_plan(exact, wishes, settings, engine=engine, observe=observe)
-            require_launchable(plan)
-            pulled = pull(exact, settings, observe=observe)
+            plan = prepare(planning, reference, settings, observe, host=host, port=port)
         with contextlib.ExitStack() as running:
             with output.progress() as observe:
                 starting = launch(plan, settings, limit=timeout, observe=observe)
@@ -69,7 +62,7 @@ def command(
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
-                "digest": str(pulled.manifest.digest),
+                "digest": plan.digest,
                 "seconds_to_ready": round(server.seconds, 1),
                 "smoke": {"prompt": proof.prompt, "answer": proof.answer},
                 "log": str(server.log),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from registry.errors import NotFoundError
 from serving.engines.interface import Engine as Engine
+from serving.hardware import Hardware
 
 PLUGINS = "qreg.engines"
+ENGINES = {"cpu": "vllm-cpu", "npu": "vllm-ascend", "cuda": "vllm"}
+BUILT_IN = tuple(ENGINES.values())
 
 
 def open_engine(name: str) -> Engine:
@@ -14,6 +17,14 @@ def open_engine(name: str) -> Engine:
         from serving.engines.vllm_cpu import VllmCpu
 
         return VllmCpu()
+    if name == "vllm-ascend":
+        from serving.engines.vllm_ascend import VllmAscend
+
+        return VllmAscend()
+    if name == "vllm":
+        from serving.engines.vllm_cuda import VllmCuda
+
+        return VllmCuda()
     from importlib.metadata import entry_points
 
     for plugin in entry_points(group=PLUGINS, name=name):
@@ -21,6 +32,11 @@ def open_engine(name: str) -> Engine:
         return engine
     raise NotFoundError(
         f"There is no engine {name!r}",
-        remedy="This release serves with --engine vllm-cpu; others come in as plug-ins of the "
-        f"entry-point group {PLUGINS!r}.",
+        remedy=f"There are {', '.join(BUILT_IN)}; others come in as plug-ins of the entry-point "
+        f"group {PLUGINS!r}.",
     )
+
+
+def engine_for(hardware: Hardware) -> str:
+    """The name of the engine for some hardware."""
+    return ENGINES[hardware.kind]

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
+from registry.finding import Finding
 from registry.progress import Progress
 from serving.facts import ArtifactFacts
 from serving.fit import Fit
 from serving.hardware import Hardware
-from serving.rules.situation import Check, Rule
+from serving.plan import Flag
+from serving.releases import Release
+from serving.rules.situation import Check, Rule, Situation
+from serving.wishes import Wishes
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What was found of this machine, and what is odd about it."""
+
+    hardware: Hardware
+    findings: tuple[Finding, ...] = ()
 
 
 class Engine(ABC):
-    """What qreg must know of an engine to plan for it, start it and follow it."""
+    """What qreg must know of an engine to plan for it, start it and follow it.
+
+    Attributes:
+        name: as users say it.
+        toolchain: that it runs in.
+        has_releases: whether there are tables of its releases.
+    """
 
     name: str
     toolchain: str
+    has_releases: bool = False
 
     @abstractmethod
-    def hardware(self) -> Hardware:
-        """The hardware of this machine that the engine would use."""
+    def sight(self) -> Sighting:
+        """The hardware of this machine that the engine would use.
+
+        Raises:
+            IncompatibleError: there is none.
+        """
 
     @abstractmethod
-    def fit(self, facts: ArtifactFacts, hardware: Hardware) -> Fit:
-        """How an artifact fits it."""
+    def fit(
+        self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
+    ) -> Fit:
+        """How an artifact fits some hardware."""
 
     @property
     @abstractmethod
@@ -36,9 +62,13 @@ class Engine(ABC):
     def checks(self) -> tuple[Check, ...]:
         """What can forbid or comment a launch."""
 
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        """What each node's command has besides; empty where one node is enough."""
+        return ()
+
     @abstractmethod
-    def command(self, python: Path) -> tuple[str, ...]:
-        """The words before the flags that start the server."""
+    def command(self, python: Path, folder: str) -> tuple[str, ...]:
+        """The words before the flags that start the server for the model in `folder`."""
 
     @abstractmethod
     def read_line(self, line: str) -> Progress | None:

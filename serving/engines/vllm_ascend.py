@@ -1,0 +1,106 @@
+"""vLLM with its Ascend plugin, on NPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.progress import Progress
+from serving.engines.interface import Engine, Sighting
+from serving.engines.sighting import sight_of
+from serving.facts import ArtifactFacts
+from serving.fit import Fit
+from serving.fit.npu import Request, fit_devices
+from serving.hardware import Hardware
+from serving.plan import Flag
+from serving.releases import Release
+from serving.rules import ascend
+from serving.rules.ascend.parallel import nodes
+from serving.rules.ascend.speed import draft_of
+from serving.rules.families import family_says
+from serving.rules.situation import Check, Rule, Situation
+from serving.wishes import Wishes
+
+# Lines of the log that mark a step of the start, in their order (vLLM 0.11 to 0.23).
+_STEPS = (
+    ("non-default args", "importing the engine"),
+    ("Resolved architecture", "reading the model's config"),
+    ("Initializing a V1 LLM engine", "starting the engine core"),
+    ("Starting to load model", "loading weights"),
+    ("Loading weights took", "making the KV cache"),
+    ("Capturing", "capturing graphs"),
+    ("init engine", "opening the server"),
+    ("Application startup complete", "ready"),
+)
+_KNOWN_FAILURES = (
+    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
+    ("KV cache is needed", "Shorten the context: -- --max-model-len N ."),
+    ("NPU out of memory", "Shorten the context, use fewer sequences, or more devices."),
+    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
+    ("unrecognized arguments", "The installed release is another than the plan's: --release ."),
+    ("no attribute 'npu'", "torch_npu is not installed beside torch, or of another version."),
+    ("libascendcl", "CANN is not set up: source its set_env.sh before."),
+)
+
+
+class VllmAscend(Engine):
+    """Starts `vllm serve` with the Ascend plugin."""
+
+    name = "vllm-ascend"
+    toolchain = "vllm-ascend"
+    has_releases = True
+
+    def sight(self) -> Sighting:
+        return sight_of("npu", "NPUs")
+
+    def fit(
+        self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
+    ) -> Fit:
+        before = Situation(facts, hardware, wishes, Fit.unknown(), release)
+        said, stretch = draft_of(before), family_says(facts, "yarn")
+        own = wishes.table("--speculative-config")
+        tokens = said.value["tokens"] if said else 0
+        if own is not None:
+            number = own.get("num_speculative_tokens")
+            tokens = number if type(number) is int and number > 0 else 0
+        native = facts.architecture.max_positions
+        most = native
+        asked = wishes.number("--max-model-len")
+        if native and asked and asked > native:
+            own_rope = "rope" in (wishes.given("--hf-overrides") or "")
+            allowed = "VLLM_ALLOW_LONG_MAX_MODEL_LEN" in wishes.environment
+            most = asked if own_rope or allowed else native * (stretch.value if stretch else 1)
+        return fit_devices(
+            Request(
+                facts,
+                hardware,
+                wishes,
+                most,
+                speculative=tokens,
+                halved=hardware.chip == "310P",
+                experts=hardware.chip != "310P",
+            )
+        )
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return ascend.RULES
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return ascend.CHECKS
+
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        return nodes(situation)
+
+    def command(self, python: Path, folder: str) -> tuple[str, ...]:
+        # `--headless` exists in this command only, not in the API server's module.
+        return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)
+
+    def read_line(self, line: str) -> Progress | None:
+        for number, (sign, stage) in enumerate(_STEPS, 1):
+            if sign in line:
+                return Progress(stage, number, len(_STEPS), "steps")
+        return None
+
+    def explain(self, log_tail: str) -> str:
+        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")

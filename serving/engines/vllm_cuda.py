@@ -1,0 +1,62 @@
+"""vLLM on CUDA GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.progress import Progress
+from serving.engines.interface import Engine, Sighting
+from serving.engines.sighting import sight_of
+from serving.engines.vllm_cpu import read_step
+from serving.facts import ArtifactFacts
+from serving.fit import Fit
+from serving.fit.npu import Request, fit_devices
+from serving.hardware import Hardware
+from serving.releases import Release
+from serving.rules import cuda
+from serving.rules.families import family_says
+from serving.rules.situation import Check, Rule
+from serving.wishes import Wishes
+
+_KNOWN_FAILURES = (
+    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
+    ("KV cache is needed", "Shorten the context: -- --max-model-len N ."),
+    ("CUDA out of memory", "Shorten the context, use fewer sequences, or more GPUs."),
+    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
+    ("no kernel image is available", "This build of vLLM is not for this GPU; install another."),
+)
+
+
+class VllmCuda(Engine):
+    """Starts `vllm serve` on GPUs of NVIDIA."""
+
+    name = "vllm"
+    toolchain = "vllm"
+
+    def sight(self) -> Sighting:
+        return sight_of("cuda", "GPUs")
+
+    def fit(
+        self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
+    ) -> Fit:
+        said = family_says(facts, "draft")
+        tokens = said.value["tokens"] if said and facts.mtp_layers else 0
+        most = facts.architecture.max_positions
+        return fit_devices(Request(facts, hardware, wishes, most, speculative=tokens))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return cuda.RULES
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return cuda.CHECKS
+
+    def command(self, python: Path, folder: str) -> tuple[str, ...]:
+        return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)
+
+    def read_line(self, line: str) -> Progress | None:
+        return read_step(line)
+
+    def explain(self, log_tail: str) -> str:
+        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")

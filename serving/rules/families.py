@@ -1,0 +1,48 @@
+"""The table of families: what their models need beyond what their files say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from serving.facts import ArtifactFacts
+
+_TABLE = Path(__file__).parent / "families.yaml"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A value of the table, and where it is known from."""
+
+    value: Any
+    source: str
+
+
+def family_says(facts: ArtifactFacts, key: str) -> Said | None:
+    """What the table says of an artifact under a key; None if nothing."""
+    types = {facts.architecture.model_type, facts.text_config.get("model_type")}
+    names = f"{facts.name} {facts.base}"
+    for row in _rows():
+        if key not in row or types.isdisjoint(row["types"]):
+            continue
+        if "names" in row and not re.search(row["names"], names):
+            continue
+        return Said(row[key], row["source"])
+    return None
+
+
+def known_types() -> frozenset[str]:
+    """All model types that the table has rows for."""
+    return frozenset(kind for row in _rows() for kind in row["types"])
+
+
+@lru_cache(maxsize=1)
+def _rows() -> tuple[Mapping[str, Any], ...]:
+    import yaml
+
+    rows: list[Mapping[str, Any]] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+    return tuple(rows)
