@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from registry.config import Settings
-from registry.errors import NotFoundError
+from registry.errors import IncompatibleError, NotFoundError
 from registry.finding import SEVERITIES, WARNING, Finding
 from serving.arguments import override
 from serving.collect import collect_facts
@@ -49,6 +49,8 @@ def make_plan(
     chosen = open_engine(engine or engine_for(seen.hardware))
     facts = collect_facts(text, settings)
     python, version, missing = _interpreter(chosen, settings)
+    if hardware is not None:
+        missing = ()  # planned for elsewhere; what is installed here does not matter
     table, doubts = _release(chosen, release, version)
     plan = compose_plan(
         facts,
@@ -132,7 +134,7 @@ def _interpreter(engine: Engine, settings: Settings) -> tuple[Path, str, tuple[F
     """The engine's interpreter and release; a plan can be read without them, but not launched."""
     try:
         toolchain = find_toolchain(engine.toolchain, settings)
-    except NotFoundError as error:
+    except (NotFoundError, IncompatibleError) as error:
         missing = Finding("toolchain", WARNING, error.message, error.remedy)
         return Path("python3"), "", (missing,)
     return toolchain.python, toolchain.version, ()
