@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.twins import ARCHITECTURES
-from tests.twins.modules import Part, parts_of
+from tests.twins.modules import parts_of
+from tests.twins.parts import Part
 from tests.twins.schemes import SCHEMES, stored
 from tests.twins.write import write_sparse_shard
 

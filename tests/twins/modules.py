@@ -1,31 +1,16 @@
 """The parts of a model, from its config.json: names and shapes as its checkpoint has them.
 
-Names and shapes are those of transformers 5.17's modules and, for DeepSeek V3, Kimi and MiniMax,
-of the published checkpoints.
+Names and shapes are those of transformers 5.17's modules and, for DeepSeek, Kimi and MiniMax, of
+the published checkpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
 
-Config = Mapping[str, Any]
-
-
-class Part(NamedTuple):
-    """A linear layer (two dimensions, `linear`) or any other tensor.
-
-    Attributes:
-        name: of the linear layer without `.weight`; of the tensor otherwise.
-        shape: output and input channels; or the tensor's.
-        linear: whether a quantizer may quantize it.
-        dtype: as the float model stores it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    linear: bool = False
-    dtype: str = "BF16"
+from tests.twins import deepseek_v4
+from tests.twins.parts import Config, Part
+from tests.twins.parts import mlp as _mlp
 
 
 def parts_of(config: Config) -> Iterator[Part]:
@@ -38,6 +23,14 @@ def parts_of(config: Config) -> Iterator[Part]:
     prefix = _PREFIXES.get(config["model_type"], "")
     layers: Callable[[Config, str, int], Iterator[Part]] = _LAYERS[text["model_type"]]
     hidden, vocabulary = text["hidden_size"], text["vocab_size"]
+    if text["model_type"] == "deepseek_v4":  # no `model.` before its names
+        yield Part("embed.weight", (vocabulary, hidden))
+        for number in range(text["num_hidden_layers"]):
+            yield from layers(text, f"layers.{number}", number)
+        yield Part("norm.weight", (hidden,))
+        yield Part("head", (vocabulary, hidden), True)
+        yield from deepseek_v4.outside(text)
+        return
     body = "model.language_model" if prefix == "model.visual" else f"{prefix}model"
     head = "lm_head" if prefix == "model.visual" else f"{prefix}lm_head"
     yield Part(f"{body}.embed_tokens.weight", (vocabulary, hidden))
@@ -135,17 +128,6 @@ def _linear_attention(text: Config, name: str) -> Iterator[Part]:
     yield Part(f"{name}.out_proj", (hidden, value), True)
 
 
-def _mlp(
-    name: str, hidden: int, size: int, names: str = "gate_proj up_proj down_proj"
-) -> list[Part]:
-    gate, up, down = names.split()
-    return [
-        Part(f"{name}.{gate}", (size, hidden), True),
-        Part(f"{name}.{up}", (size, hidden), True),
-        Part(f"{name}.{down}", (hidden, size), True),
-    ]
-
-
 def _norms(text: Config, name: str) -> Iterator[Part]:
     yield Part(f"{name}.input_layernorm.weight", (text["hidden_size"],))
     yield Part(f"{name}.post_attention_layernorm.weight", (text["hidden_size"],))
@@ -237,6 +219,7 @@ def _vision(vision: Config) -> Iterator[Part]:
 _LAYERS: dict[str, Callable[[Config, str, int], Iterator[Part]]] = {
     "deepseek_v3": _deepseek,
     "deepseek_v32": _deepseek,
+    "deepseek_v4": deepseek_v4.layer,
     "kimi_k2": _deepseek,
     "glm_moe_dsa": _deepseek,
     "qwen2": _qwen,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.twins.modules import Part
+from tests.twins.parts import Part
 
 Stored = tuple[str, str, tuple[int, ...]]  # suffix, dtype, shape
 
@@ -64,14 +64,20 @@ def stored(part: Part, scheme: str) -> Iterator[Stored]:
         yield "weight_scale_inv", "F32", (-(-rows // 128), -(-columns // 128))
 
 
-def _is_special(part: Part) -> bool:
+_NEVER = (
+    "lm_head", ".gate", "_gate", "kv_b_proj", "weights_proj", "in_proj_a", "in_proj_b",
+    # DeepSeek V4, by msmodelslim's recipes for it
+    "wo_a", "wo_b", "compressor.wkv", "compressor.wgate", ".e_proj", ".h_proj",
+)  # fmt: skip
+
+
+def is_special(part: Part) -> bool:
     """What no recipe quantizes: head, router, gates, MTP, vision, and what MLA absorbs."""
     return (
-        part.name.endswith(
-            ("lm_head", ".gate", "_gate", "kv_b_proj", "weights_proj", "in_proj_a", "in_proj_b")
-        )
+        part.name.endswith(_NEVER)
+        or part.name == "head"
         or "visual" in part.name
-        or "mtp." in part.name
+        or ("mtp." in part.name and ".ffn." not in part.name and ".attn." not in part.name)
         or ".eh_proj" in part.name
         or "shared_head" in part.name
     )
@@ -79,13 +85,13 @@ def _is_special(part: Part) -> bool:
 
 def _mixture(part: Part) -> str:
     """Attention calibrated, everything else per token: the guide's W8A8 for MoE models."""
-    if _is_special(part):
+    if is_special(part):
         return "FLOAT"
     return "W8A8" if "_attn" in part.name else "W8A8_DYNAMIC"
 
 
 def _dynamic(part: Part) -> str:
-    return "FLOAT" if _is_special(part) else "W8A8_DYNAMIC"
+    return "FLOAT" if is_special(part) else "W8A8_DYNAMIC"
 
 
 def _w4a8(part: Part) -> str:
@@ -93,7 +99,7 @@ def _w4a8(part: Part) -> str:
 
 
 def _int8(part: Part) -> str:
-    return "FLOAT" if _is_special(part) else "INT8"
+    return "FLOAT" if is_special(part) else "INT8"
 
 
 def _fp8(part: Part) -> str:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from tests.lint_cases import Model, Stored
-from tests.twins.modules import Part
+from tests.twins.parts import Part
 from tests.twins.schemes import stored
 
 _V4: Mapping[str, Any] = {
