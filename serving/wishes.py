@@ -19,7 +19,8 @@ ROLES = (PREFILL, DECODE)
 # Short forms of vLLM's flags that matter here.
 _ALIASES = {"-tp": "--tensor-parallel-size", "-dp": "--data-parallel-size",
             "-pp": "--pipeline-parallel-size", "-q": "--quantization",
-            "-dcp": "--decode-context-parallel-size"}  # fmt: skip
+            "-dcp": "--decode-context-parallel-size",
+            "-pcp": "--prefill-context-parallel-size"}  # fmt: skip
 
 
 @dataclass(frozen=True)

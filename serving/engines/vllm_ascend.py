@@ -41,6 +41,10 @@ _KNOWN_FAILURES = (
     ("libascendcl", "CANN is not set up: source its set_env.sh before."),
 )
 
+# `_310p/attention/attention_mask.py` of 0.23: two masks of float16 that cover every pair of tokens,
+# and the length that they have if nothing is said.
+_MASK_310P, _POSITIONS_310P = 4, 16384
+
 
 class VllmAscend(Engine):
     """Starts `vllm serve` with the Ascend plugin."""
@@ -69,6 +73,7 @@ class VllmAscend(Engine):
             own_rope = "rope" in (wishes.given("--hf-overrides") or "")
             allowed = "VLLM_ALLOW_LONG_MAX_MODEL_LEN" in wishes.environment
             most = asked if own_rope or allowed else native * (stretch.value if stretch else 1)
+        on_310p = hardware.chip == "310P"
         return fit_devices(
             Request(
                 facts,
@@ -76,8 +81,10 @@ class VllmAscend(Engine):
                 wishes,
                 most,
                 speculative=tokens,
-                halved=hardware.chip == "310P",
-                experts=hardware.chip != "310P",
+                halved=on_310p,
+                mask=_MASK_310P if on_310p else 0,
+                usual_positions=_POSITIONS_310P if on_310p else None,
+                experts=not on_310p,
             )
         )
 

@@ -52,7 +52,8 @@ def cache_of(
         architecture: its facts.
         config: the language model's part of config.json, for states of linear attention.
         layout: how it is spread.
-        drafting: whether MTP layers are loaded; each has a cache of a full layer.
+        drafting: whether MTP layers are loaded. Each has a cache like the model's own layers; those
+            of DeepSeek V4 look at a window only (their compression ratio is 0).
         element: bytes of a stored element.
     """
     a = architecture
@@ -76,9 +77,11 @@ def cache_of(
             fixed += count * one * (a.sliding_window or 0)
         elif kind != "cross_attention":
             tokens += count * (one + _index(a, config))
-    if drafting:
-        tokens += (a.mtp_layers or 0) * one
-    share = layout.pipeline * layout.context
+    if drafting and "compress_ratios" in config:
+        fixed += (a.mtp_layers or 0) * one * (a.sliding_window or 0)
+    elif drafting:
+        tokens += (a.mtp_layers or 0) * (one + _index(a, config))
+    share = layout.pipeline * layout.context * layout.prefill
     return Cache(tokens / share, int(fixed / layout.pipeline))
 
 

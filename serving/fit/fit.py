@@ -18,7 +18,9 @@ class Layout:
         pipeline: stages, each with some of the layers.
         nodes: machines.
         experts: whether routed experts are spread over all tensor × data ranks of a stage.
-        context: ranks among which one sequence's KV cache is spread while decoding.
+        context: tensor parallel ranks among which one sequence's KV cache is spread.
+        prefill: further ranks among which a prompt is spread, each with all of attention's weights
+            (`--prefill-context-parallel-size`).
     """
 
     tensor: int = 1
@@ -27,21 +29,23 @@ class Layout:
     nodes: int = 1
     experts: bool = False
     context: int = 1
+    prefill: int = 1
 
     @property
     def devices(self) -> int:
         """Devices in all."""
-        return self.tensor * self.data * self.pipeline
+        return self.tensor * self.data * self.pipeline * self.prefill
 
     @property
     def expert_ranks(self) -> int:
         """Ranks that share the routed experts of a layer."""
-        return self.tensor * self.data if self.experts else self.tensor
+        return self.tensor * self.data * self.prefill if self.experts else self.tensor
 
     def __str__(self) -> str:
         parts = [f"TP {self.tensor}"]
         parts += [f"DP {self.data}"] if self.data > 1 else []
         parts += [f"PP {self.pipeline}"] if self.pipeline > 1 else []
+        parts += [f"PCP {self.prefill}"] if self.prefill > 1 else []
         return " × ".join(parts)
 
 

@@ -3,18 +3,18 @@
 The rule is the one that all 358 measurable deployments of vLLM Ascend's own tests satisfy: weights,
 the KV cache of one sequence of the longest context and the overhead are at most the utilization
 times the memory that torch sees. The overhead is 4 GiB, and twice HCCL's buffer where experts
-exchange tokens.
+exchange tokens; on 310P there is the attention mask besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from registry.checkpoint.outline import Kind
 from registry.finding import ERROR, Finding
 from serving.facts import ArtifactFacts
-from serving.fit.cache import Cache, cache_of
+from serving.fit.cache import cache_of
 from serving.fit.communication import hccl_buffer
 from serving.fit.cpu import GIB
 from serving.fit.fit import Fit, Layout
@@ -49,6 +49,9 @@ class Request:
         most_positions: tokens that the model can be made to take.
         speculative: tokens that MTP layers would draft at once; 0 without.
         halved: whether the KV cache has only half of its room, as on 310P.
+        mask: bytes of the attention mask for each token and each other one; 0 where it is of one
+            size.
+        usual_positions: tokens that are enough where the user asks for no more; None for all.
         experts: whether the engine spreads experts there.
     """
 
@@ -58,7 +61,17 @@ class Request:
     most_positions: int | None
     speculative: int = 0
     halved: bool = False
+    mask: int = 0
+    usual_positions: int | None = None
     experts: bool = True
+
+    @property
+    def cap(self) -> int | None:
+        """Tokens beyond which no context is tried."""
+        asked = self.wishes.number("--max-model-len")
+        if asked or not self.usual_positions or self.wishes.goal == CONTEXT:
+            return asked or self.most_positions
+        return min(self.usual_positions, self.most_positions or self.usual_positions)
 
 
 def fit_devices(request: Request) -> Fit:
@@ -94,11 +107,12 @@ def _layouts(request: Request) -> Iterator[Layout]:
     data = wishes.number("--data-parallel-size")
     pipeline = wishes.number("--pipeline-parallel-size")
     context = wishes.number("--decode-context-parallel-size") or 1
+    prefill = wishes.number("--prefill-context-parallel-size") or 1
     spread = moe and request.experts and wishes.given("--no-enable-expert-parallel") is None
-    there = hardware.devices * nodes
+    there = hardware.devices * nodes // prefill
 
     def layout(tp: int, dp: int, pp: int) -> Layout:
-        return Layout(tp, dp, pp, nodes, spread and tp * dp > 1, context)
+        return Layout(tp, dp, pp, nodes, spread and tp * dp * prefill > 1, context, prefill)
 
     if tensor or data or pipeline:
         chosen = [tensor] if tensor else _sizes(there // ((data or 1) * (pipeline or 1)), request)
@@ -151,20 +165,27 @@ def _evaluate(request: Request, layout: Layout, share: float) -> Fit:
     problems = list(violations(facts, layout, hardware))
     if asked and most and asked > most:
         problems.append(_too_long(facts, asked, most))
-    cap = asked or most
-    length = _longest(cache, room // 2 if request.halved else room, cap)
+    kept = 2 if request.halved else 1
+
+    def needed(tokens: int) -> int:
+        return (cache.bytes(tokens) * kept if cache else 0) + request.mask * tokens**2
+
+    length = _longest(needed, room, request.cap) if cache else request.cap
     least = asked or min(_SHORTEST, most or _SHORTEST)
     if length is not None and length < least:
-        needed = cache.bytes(least) * (2 if request.halved else 1) if cache else 0
-        problems.append(_too_small(facts, hardware, layout, weights, needed, overhead, usable))
+        masked = overhead + request.mask * least**2
+        space = needed(least) - request.mask * least**2
+        problems.append(_too_small(facts, hardware, layout, weights, space, masked, usable))
         length = least
-        room = needed
+        room = needed(least)
     elif room < 0:
         problems.append(_too_small(facts, hardware, layout, weights, GIB, overhead, usable))
         room = GIB
+    overhead += request.mask * (length or 0) ** 2
+    room -= request.mask * (length or 0) ** 2
     if cache and length and not seqs:
-        kept = room // 2 if request.halved else room
-        sequences = max(1, min(sequences, kept // max(1, cache.bytes(min(length, _TYPICAL)))))
+        typical = max(1, cache.bytes(min(length, _TYPICAL)))
+        sequences = max(1, min(sequences, room // kept // typical))
     memory = Memory(hardware.memory, weights, max(0, room), overhead, parts)
     shortened = bool(length and most and not asked and length < most)
     return Fit(
@@ -186,21 +207,31 @@ def _buffers(request: Request, layout: Layout, sequences: int) -> int:
     """Bytes of HCCL's two buffers where experts exchange tokens."""
     if request.hardware.kind != "npu" or layout.expert_ranks == 1 or not layout.experts:
         return 0
+    own = request.wishes.environment.get("HCCL_BUFFSIZE", "")
+    if own.isdigit():
+        return 2 * int(own) * _MIB
     a, decoding = request.facts.architecture, request.wishes.role != PREFILL
     size = hccl_buffer(a, layout, sequences if decoding else 1, request.speculative)
     return 2 * size * _MIB
 
 
-def _longest(cache: Cache | None, room: int, most: int | None) -> int | None:
-    """Tokens of the longest sequence that fits; None where the geometry is unknown."""
-    if cache is None:
+def _longest(needed: Callable[[int], int], room: int, most: int | None) -> int | None:
+    """Tokens of the longest sequence that fits, in whole steps; `most` if that fits.
+
+    Args:
+        needed: bytes that so many tokens take.
+        room: bytes that are there.
+        most: that the model takes; None where it is not said.
+    """
+    if needed(_STEP) <= 0:
+        return most  # takes no memory that grows
+    if most and needed(most) <= room:
         return most
-    if cache.per_token <= 0:
-        return most
-    tokens = int((room - cache.per_sequence) / cache.per_token)
-    if most and tokens >= most:
-        return most
-    return max(0, tokens // _STEP * _STEP)
+    low, high = 0, (most or 2**30) // _STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if needed(middle * _STEP) <= room else (low, middle - 1)
+    return low * _STEP
 
 
 def _best(fits: list[Fit], request: Request) -> Fit:

@@ -17,7 +17,7 @@ from serving.fit.fit import Layout
 
 _REPLICATED = re.compile(
     r"\.(q_a_proj|kv_a_proj_with_mqa|indexer|compressor|wq_a|wkv|gate|shared_expert_gate|router|"
-    r"e_score_correction_bias|tid2eid|eh_proj|fc)\.|norm|\.e_score_correction_bias$|hc_"
+    r"e_score_correction_bias|tid2eid|eh_proj|e_proj|h_proj|fc)\.|norm|\.e_score_correction_bias$|hc_"
 )
 _KEYS_VALUES = re.compile(r"\.(k_proj|v_proj)\.")
 _EXPERTS = re.compile(r"\.experts\.")

@@ -15,7 +15,9 @@ def context(s: Situation) -> Iterator[Flag]:
     longest, native = s.fit.max_model_len, s.facts.architecture.max_positions
     if not longest:
         return
-    if s.fit.shortened:
+    if s.fit.shortened and s.on_310p:
+        reason = f"of {native:,} tokens as many as are usual on 310P, or as there is room for"
+    elif s.fit.shortened:
         reason = f"cut from {native:,} tokens to what one sequence's KV cache has room for"
     elif native and longest > native:
         reason = f"more than config.json's {native:,} tokens, see --hf-overrides"
