@@ -152,6 +152,9 @@ def _sizes(most: int, request: Request) -> list[int]:
 def _evaluate(request: Request, layout: Layout, share: float) -> Fit:
     facts, wishes = request.facts, request.wishes
     a, hardware = facts.architecture, request.hardware
+    if layout.pipeline > 1 and wishes.role != PREFILL:
+        # "PP+MTP is only supported on PD-disaggregated P nodes" (vLLM Ascend 0.23, platform.py)
+        request = replace(request, speculative=0)
     parts = _weights(request, layout)
     weights = sum(parts.values())
     drafting = bool(request.speculative)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ class Worker:
 
 
 def check(cases: Sequence[Case] | Iterable[Case], *, log: Path | None = None) -> list[Verdict]:
-    """Try launches, in order; a worker a kind of NPU, one after the other.
+    """Try launches; a worker a kind of NPU, two at a time.
 
     Args:
         cases: launches; folders hold only JSON.
@@ -121,11 +122,17 @@ def check(cases: Sequence[Case] | Iterable[Case], *, log: Path | None = None) ->
     """
     wanted = list(cases)
     verdicts: dict[int, Verdict] = {}
-    for device in DEVICES:
+
+    def ask(device: str) -> dict[int, Verdict]:
         mine = [(number, case) for number, case in enumerate(wanted) if case.device == device]
-        if mine:
-            with Worker(device, log) as worker:
-                verdicts |= {number: worker.check(case) for number, case in mine}
+        if not mine:
+            return {}
+        with Worker(device, log) as worker:
+            return {number: worker.check(case) for number, case in mine}
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for found in pool.map(ask, DEVICES):
+            verdicts |= found
     unknown = [case.device for number, case in enumerate(wanted) if number not in verdicts]
     if unknown:
         raise ValueError(f"There is no device {unknown[0]!r}; known are {', '.join(DEVICES)}.")

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from registry.finding import ERROR, WARNING, Finding
 from serving.rules.families import family_says
 from serving.rules.situation import Situation
+from serving.wishes import PREFILL
 
 _MTP = "mtp"
 
@@ -111,6 +112,14 @@ def check_conflicts(s: Situation) -> Iterator[Finding]:
             ERROR,
             f"{facts.name} has no weights of MTP layers that {drafts} could draft with (#5794)",
             "Leave --speculative-config out, or take an artifact with its MTP layers.",
+            "--speculative-config",
+        )
+    if drafts.endswith(_MTP) and s.fit.layout.pipeline > 1 and wishes.role != PREFILL:
+        yield Finding(
+            "conflict",
+            ERROR,
+            f"{drafts} cannot draft across {s.fit.layout.pipeline} stages of a pipeline",
+            "Leave --speculative-config out, or use tensor and data parallelism alone.",
             "--speculative-config",
         )
     if wishes.given("--tool-call-parser") and not _allows_tools(s):
