@@ -20,6 +20,9 @@ _REPLICATED = re.compile(
     r"e_score_correction_bias|tid2eid|eh_proj|e_proj|h_proj|fc)\.|norm|\.e_score_correction_bias$|hc_"
 )
 _KEYS_VALUES = re.compile(r"\.(k_proj|v_proj)\.")
+# MTP layers have copies of the model's embedding and head, which the engine recognises and drops
+# (`_maybe_share_embeddings`, `_maybe_share_lm_head` in `spec_decode/llm_base_proposer.py`).
+_COPIES = re.compile(r"\.(embed_tokens|shared_head\.head|emb\.tok_emb)\.")
 _EXPERTS = re.compile(r"\.experts\.")
 
 
@@ -36,13 +39,18 @@ def weights_per_device(
     """
     sizes: Counter[str] = Counter()
     for kind in kinds:
-        if kind.component == "mtp" and not drafting:
+        if kind.component == "mtp" and (not drafting or _is_copy(kind, layout)):
             continue
         share = _divisor(kind, architecture, layout)
         in_layers = kind.component not in ("embedding", "lm_head", "vision")
         stages = layout.pipeline if in_layers else 1
         sizes[kind.component] += -(-kind.bytes // (share * stages))
     return dict(sizes.most_common())
+
+
+def _is_copy(kind: Kind, layout: Layout) -> bool:
+    """Whether a tensor of an MTP layer is shared with the model; over stages it cannot be."""
+    return layout.pipeline == 1 and _COPIES.search(kind.name) is not None
 
 
 def _divisor(kind: Kind, architecture: Architecture, layout: Layout) -> int:
