@@ -111,7 +111,7 @@ class TensorData:
         return to_float32(self.whole(name), self.tensors[name].dtype)
 
     def _read(self, tensor: Tensor, offset: int, array: Stored) -> None:
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = array.reshape(-1).view(np.uint8).data
         file, done = self._file(tensor.shard), 0
         while done < len(view):
             count = os.preadv(file, [view[done:]], offset + done)

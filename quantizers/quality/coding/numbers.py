@@ -29,8 +29,8 @@ def fp8_table(dtype: str) -> Floats:
     """The values of all 256 codes of a format of 8 bits, float32 [256]."""
     codes = np.arange(256)
     if dtype == "F8_E8M0":  # a power of two; 255 is NaN
-        powers: Floats = np.where(codes < 255, np.ldexp(1.0, codes - 127), np.nan)
-        return powers.astype(np.float32)
+        powers = np.where(codes < 255, np.ldexp(1.0, codes - 127), np.nan)
+        return np.asarray(powers, np.float32)
     exponent_bits, mantissa_bits, bias, fnuz = _FP8[dtype]
     sign = np.where(codes & 0x80, -1.0, 1.0)
     exponent = (codes & 0x7F) >> mantissa_bits
@@ -44,8 +44,8 @@ def fp8_table(dtype: str) -> Floats:
     else:
         top = 2**exponent_bits - 1
         special = np.where(mantissa == 0, sign * np.inf, np.nan)
-        table = np.where(exponent == top, special, table).astype(np.float32)
-    return table
+        table = np.where(exponent == top, special, table)
+    return np.asarray(table, np.float32)
 
 
 @cache
