@@ -80,7 +80,7 @@ def main() -> int:
             runs = {what: [] for what in commands}
             for _ in range(RUNS):
                 for what, argv in commands.items():
-                    runs[what].append(_run(argv, environment))
+                    runs[what].append(run_command(argv, environment))
     return _report(runs, truth, source.bytes_read)
 
 
@@ -114,7 +114,8 @@ def _told(out: str) -> int | None:
     return int(footprint["weights"] if footprint else document["memory"])
 
 
-def _run(argv: list[str], environment: dict[str, str]) -> Run:
+def run_command(argv: list[str], environment: dict[str, str]) -> Run:
+    """Run a command as a user would; ends the benchmark if it fails."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(argv, env=environment, stdout=out, stderr=subprocess.PIPE)
