@@ -65,6 +65,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.metadata
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.transfer
+	$(BIN)/python -m benchmarks.quality
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile

@@ -118,7 +118,7 @@ def _told(out: str) -> int | None:
 
 
 def run_command(argv: list[str], environment: dict[str, str]) -> Run:
-    """Run a command to its end; measured as a user sees it."""
+    """Run a command as a user would; ends the benchmark if it fails."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(argv, env=environment, stdout=out, stderr=subprocess.PIPE)

@@ -88,14 +88,7 @@ def track_inputs(
 
 
 def quality_of(perplexity: Perplexity | None) -> dict[str, float]:
-    if perplexity is None:
-        return {}
-    before, after = perplexity.values["float"], perplexity.values["quantized"]
-    return {
-        "perplexity_float": before,
-        "perplexity_quantized": after,
-        "perplexity_ratio": after / before,
-    }
+    return {} if perplexity is None else perplexity.figures()
 
 
 def track_result(

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from registry.checkpoint.architecture import Architecture
 from registry.inspection import Inspection
-
-# Colour-blind safe (Okabe and Ito 2008), repeated where there are more parts.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse;width:100%}td,th{padding:.25rem .75rem .25rem 0;text-align:left;
-vertical-align:top}th{color:#666;font-weight:500;white-space:nowrap}code{font-size:.9em;
-overflow-wrap:anywhere}.number{text-align:right;font-variant-numeric:tabular-nums}
-.error{color:#b00020;font-weight:600}.warning{color:#8a5a00;font-weight:600}.info{color:#00639b}
-.key{display:inline-block;width:.8em;height:.8em;margin-right:.5em}svg{width:100%;height:2.5rem}
-@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}th{color:#aaa}
-.error{color:#ff6b7d}.warning{color:#ffc34d}.info{color:#7cc7ff}}
-"""
+from registry.page import colour, page, table
 
 
 def facts_of(found: Inspection) -> dict[str, str]:
@@ -50,12 +37,7 @@ def html_report(found: Inspection) -> str:
     """One page of HTML with everything in it: no scripts, no links to load."""
     footprint = found.facts.footprint
     parts = [
-        "<!DOCTYPE html>",
-        f'<html lang="en"><meta charset="utf-8"><title>{escape(found.name)}</title>',
-        '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<style>{_STYLE}</style>",
-        f"<h1>{escape(found.name)}</h1>",
-        _table((key, escape(value)) for key, value in facts_of(found).items()),
+        table((key, escape(value)) for key, value in facts_of(found).items()),
         "<h2>Footprint</h2>",
         _stack(footprint["by_component"]),
         _footprint_table(footprint),
@@ -63,15 +45,14 @@ def html_report(found: Inspection) -> str:
         _stack(footprint["by_dtype"]),
         _legend(footprint["by_dtype"], footprint["parameters_by_dtype"]),
         "<h2>Schemes</h2>",
-        _table(
+        table(
             (kind, ", ".join(f"{escape(s)} × {n:,}" for s, n in counts.items()))
             for kind, counts in found.facts.quantization.schemes.items()
         ),
         "<h2>Findings</h2>",
         _findings(found),
-        "</html>",
     ]
-    return "\n".join(parts) + "\n"
+    return page(found.name, parts)
 
 
 def _model(architecture: Architecture) -> str:
@@ -155,18 +136,13 @@ def _section(provenance: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    body = "".join(f"<tr><th>{escape(key)}</th><td>{cell}</td></tr>" for key, cell in rows)
-    return f"<table>{body}</table>"
-
-
 def _stack(sizes: Mapping[str, int]) -> str:
     """One bar, its parts as wide as their share."""
     total, left, parts = sum(sizes.values()), 0.0, []
     for number, (name, size) in enumerate(sizes.items()):
         width = 1000 * size / total if total else 0
         parts.append(
-            f'<rect x="{left:.2f}" y="0" width="{width:.2f}" height="40" fill="{_colour(number)}">'
+            f'<rect x="{left:.2f}" y="0" width="{width:.2f}" height="40" fill="{colour(number)}">'
             f"<title>{escape(name)}: {_size(size)}</title></rect>"
         )
         left += width
@@ -181,7 +157,7 @@ def _footprint_table(footprint: Mapping[str, Any]) -> str:
 def _legend(sizes: Mapping[str, int], parameters: Mapping[str, int]) -> str:
     total = sum(sizes.values())
     rows = "".join(
-        f'<tr><td><span class="key" style="background:{_colour(number)}"></span>{escape(name)}</td>'
+        f'<tr><td><span class="key" style="background:{colour(number)}"></span>{escape(name)}</td>'
         f'<td class="number">{_size(size)}</td>'
         f'<td class="number">{100 * size / total if total else 0:.1f} %</td>'
         f'<td class="number">{parameters.get(name, 0):,}</td></tr>'
@@ -201,10 +177,6 @@ def _findings(found: Inspection) -> str:
         for finding in found.findings
     )
     return f"<table>{rows}</table>"
-
-
-def _colour(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
 
 
 def _size(size: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.error
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from registry.artifact import Digest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.errors import ToolError
+from registry.evidence import record_evidence
 from serving.launch import Server
 from serving.probe import post
 
@@ -82,8 +82,6 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
 def _record(server: Server, result: Smoke, settings: Settings) -> None:
     """Append to the evidence of the artifact's digest: one JSON object a line."""
     plan = server.plan
-    path = settings.data / "evidence" / f"{Digest.parse(plan.digest).hex}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = plan.to_json()
     entry = {
         "kind": "smoke",
@@ -96,5 +94,4 @@ def _record(server: Server, result: Smoke, settings: Settings) -> None:
         "seconds_to_ready": round(server.seconds, 1),
         **asdict(result),
     }
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    record_evidence(settings, Digest.parse(plan.digest), entry)

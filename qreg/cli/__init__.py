@@ -23,6 +23,8 @@ COMMANDS = {
     "inspect": ("inspect", "Show what an artifact is, from its metadata."),
     "lint": ("lint", "Find what is wrong with an artifact, and mend what is safe."),
     "diff": ("diff", "Show how two artifacts differ."),
+    "quality": ("quality", "Measure what quantization did to a model."),
+    "convert": ("convert", "Write an artifact in another quantizer's format, bit for bit."),
     "hub": ("hub", "Serve a registry to Hugging Face's and ModelScope's clients."),
     "cache": ("cache", "Look after what was pulled to this machine."),
     "plan": ("plan", "Show how an artifact would be served, and why so."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ import click
 from qreg.cli.output import HUMAN, JSON, QUIET, Output
 from registry.config import Settings
 from registry.config import load as load_settings
+from registry.errors import UsageError
 
 PORT = click.IntRange(1, 65535)
 _RANKS = click.IntRange(1, 4096)
@@ -77,6 +79,26 @@ def target_of(chip: str | None, tensor_parallel: int | None, data_parallel: int)
     from registry.lint.target import CHIPS, Target
 
     return Target(CHIPS[chip] if chip else None, tensor_parallel, data_parallel)
+
+
+def require_new_file(html: Path, folder: Path | None) -> None:
+    """Refuse a report that would replace a file or change an artifact, before any work.
+
+    Args:
+        html: where it shall be written.
+        folder: the artifact's, if it is on this machine.
+
+    Raises:
+        UsageError: it is there already, its folder is not, or it lies inside the artifact.
+    """
+    if html.exists():
+        raise UsageError(f"{html} exists already", remedy="Name a new file for the report.")
+    if not html.absolute().parent.is_dir():
+        raise UsageError(f"{html.parent} is no folder", remedy="Make it, or name another.")
+    if folder is not None and html.absolute().resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{html} lies inside the artifact", remedy="Name a file outside of what it describes."
+        )
 
 
 def _look_after(settings: Settings, output: Output) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import command_options, target_of, target_options
+from qreg.cli.common import command_options, require_new_file, target_of, target_options
 from qreg.cli.lint import show_findings
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
-from registry.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +48,7 @@ def command(
 
     resolved = resolve(reference, settings)
     if html is not None:
-        _require_new(html, resolved.folder)
+        require_new_file(html, resolved.folder)
     target = target_of(chip, tensor_parallel, data_parallel)
     with output.progress() as observe:
         found = inspect(resolved, target, hashing=digest, observe=observe)
@@ -64,17 +63,6 @@ def command(
         lambda console: _draw(console, found),
         essential=str(found.digest or "-"),
     )
-
-
-def _require_new(html: Path, folder: Path | None) -> None:
-    if html.exists():
-        raise UsageError(f"{html} exists already", remedy="Name a new file for the report.")
-    if not html.absolute().parent.is_dir():
-        raise UsageError(f"{html.parent} is no folder", remedy="Make it, or name another.")
-    if folder is not None and html.absolute().resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"{html} lies inside the artifact", remedy="Name a file outside of what it describes."
-        )
 
 
 def _draw(console: Console, found: Inspection) -> None:

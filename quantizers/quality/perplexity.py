@@ -1,33 +1,79 @@
-"""Perplexity of a model before and after, on the same text and windows."""
+"""What models predict on the same text and windows: perplexity, and divergence from the float one.
+
+Everything is computed in float32. A quantized model is simulated (see `simulation`): its weights
+dequantized, the inputs of its layers quantized as its format prescribes.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quantizers.llmcompressor import worker_env
+from quantizers.quality.simulation import simulate
+from registry.checkpoint import open_checkpoint
+from registry.checkpoint.facts import read_facts
 from registry.errors import ToolError
+from registry.files import remove_tree
 from registry.progress import Observer, Progress, ignore
 from toolchains import Toolchain, run_tool
 
 _WORKER = Path(__file__).parents[1] / "workers" / "perplexity.py"
 WINDOW = 256  # tokens; each window is judged by itself
 MAX_TOKENS = 16_384  # of the text; enough for the ratio to be stable, short enough for a CPU
+MAX_LOGITS = 2 * 2**30  # bytes on disk: 3,500 tokens of a vocabulary of 150,000
+FLOAT, QUANTIZED = "float", "quantized"
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """exp of the mean negative log likelihood a token.
+    """What models predict of a text.
 
     Attributes:
-        values: by the name given to each model.
+        values: exp of the mean negative log likelihood a token, by the name given to each model.
         tokens: how many were predicted.
+        divergences: Kullback-Leibler divergence of the next token's distribution, from the first
+            model to each other, nats a token.
+        agreements: the share of tokens of which both find the same one most likely.
+        compared: how many tokens divergence and agreement are of.
+        not_simulated: what is quantized in a model and left out here, such as its KV cache.
     """
 
     values: Mapping[str, float]
     tokens: int
+    divergences: Mapping[str, float] = field(default_factory=dict)
+    agreements: Mapping[str, float] = field(default_factory=dict)
+    compared: int = 0
+    not_simulated: tuple[str, ...] = ()
+
+    def figures(self) -> dict[str, float]:
+        """Those of the models `float` and `quantized`, by the names under which they are tracked.
+
+        perplexity_float, perplexity_quantized, perplexity_ratio, divergence (nats a token) and
+        agreement (a share).
+        """
+        before, after = self.values[FLOAT], self.values[QUANTIZED]
+        found = {
+            "perplexity_float": before,
+            "perplexity_quantized": after,
+            "perplexity_ratio": after / before,
+        }
+        if QUANTIZED in self.divergences:
+            found["divergence"] = self.divergences[QUANTIZED]
+            found["agreement"] = self.agreements[QUANTIZED]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, with what they are of."""
+        return {
+            **self.figures(),
+            "tokens": self.tokens,
+            "compared_tokens": self.compared,
+            "not_simulated": list(self.not_simulated),
+        }
 
 
 def measure_perplexity(
@@ -43,31 +89,61 @@ def measure_perplexity(
     """Measure several models on one text, one after the other.
 
     Args:
-        models: folders by name.
+        models: folders by name, in floating point or quantized by whichever tool; the first one is
+            what the others' predictions are compared with.
         text: a UTF-8 text; its first MAX_TOKENS tokens count.
-        toolchain: `llmcompressor`, which reads float and compressed-tensors models.
-        work: a folder for the job's files.
+        toolchain: `llmcompressor`, which loads models of many architectures.
+        work: a folder for the job's files: quantized models in float32, and logits.
         log: takes the worker's output.
         trust_remote_code: whether the models' own Python code may run.
         observe: is told the windows done.
 
     Raises:
+        IncompatibleError: a model's format cannot be simulated.
         ToolError: a model does not load, or its perplexity is not finite.
     """
     job, result = work / "perplexity.json", work / "perplexity-result.json"
-    job.write_text(
-        json.dumps(
-            {
-                "models": {name: str(path) for name, path in models.items()},
-                "text": str(text),
-                "window": WINDOW,
-                "max_tokens": MAX_TOKENS,
-                "trust_remote_code": trust_remote_code,
-                "result": str(result),
-            }
+    folders: dict[str, str] = {}
+    missing: list[str] = []
+    try:
+        for name, folder in models.items():
+            facts = read_facts(open_checkpoint(folder))
+            folders[name] = str(folder)
+            if facts.quantization.method != "none":
+                missing += simulate(facts, work / f"simulated-{name}", observe=observe)
+                folders[name] = str(work / f"simulated-{name}")
+        job.write_text(
+            json.dumps(
+                {
+                    "models": folders,
+                    "text": str(text),
+                    "window": WINDOW,
+                    "max_tokens": MAX_TOKENS,
+                    "max_bytes": MAX_LOGITS,
+                    "scratch": str(work / "logits"),
+                    "trust_remote_code": trust_remote_code,
+                    "result": str(result),
+                }
+            )
         )
+        values = _run(job, result, toolchain, work, log, observe)
+    finally:
+        for name in models:
+            remove_tree(work / f"simulated-{name}")
+        (work / "logits").unlink(missing_ok=True)
+    return Perplexity(
+        values["perplexity"],
+        values["tokens"],
+        values["divergence"],
+        values["agreement"],
+        values["compared"],
+        tuple(missing),
     )
 
+
+def _run(
+    job: Path, result: Path, toolchain: Toolchain, work: Path, log: Path, observe: Observer
+) -> dict[str, Any]:
     def on_line(line: str) -> None:
         if line.startswith("window "):
             _, name, done, _, total = line.split()
@@ -77,12 +153,12 @@ def measure_perplexity(
     argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
     finished = run_tool(argv, log=log, env=worker_env(), cwd=work, on_line=on_line)
     try:
-        values = json.loads(result.read_text())
+        values: dict[str, Any] = json.loads(result.read_text())
+        return values
     except (OSError, ValueError) as error:
         lines = log.read_text(errors="replace").splitlines()
         raise ToolError(
             f"Perplexity could not be measured (exit code {finished.code})",
-            remedy=f"The whole log is {log} ; leave the measurement out with --no-evaluate .",
+            remedy=f"The whole log is {log} ; the measurement can be left out.",
             details="\n".join(lines[-8:]),
         ) from error
-    return Perplexity(values["perplexity"], values["tokens"])

@@ -1,7 +1,13 @@
-"""Measures perplexity. Runs inside the llmcompressor toolchain: python perplexity.py JOB
+"""Measures what models predict. Runs inside the llmcompressor toolchain: python perplexity.py JOB
 
-JOB: {"models": {name: folder}, "text", "window", "max_tokens", "trust_remote_code", "result"}
-Reports `window NAME i of n` lines; writes {"perplexity": {name: value}, "tokens": n} to `result`.
+JOB: {"models": {name: folder}, "text", "window", "max_tokens", "max_bytes", "scratch",
+      "trust_remote_code", "result"}
+The first model is the reference; the logits of its first tokens are kept in the file `scratch`, up
+to `max_bytes`, and the others' are held against them. All is computed in float32. A folder with a
+`simulation.json` (quantizers/quality/simulation.py) has its layers' inputs quantized by its rules.
+
+Reports `window NAME i of n` lines; writes {"perplexity": {name: value}, "tokens": n, "divergence":
+{name: nats a token}, "agreement": {name: share}, "compared": n} to `result`.
 """
 
 import json
@@ -10,63 +16,159 @@ import sys
 from pathlib import Path
 
 import torch
-from compressed_tensors.compressors import ModelCompressor
-from compressed_tensors.quantization import apply_quantization_config
-from llmcompressor.modeling.moe.linearize import get_non_linearized_moes, linearize_moe
+from llmcompressor.modeling.moe.linearize import linearize_moe
 from safetensors.torch import load_file
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    CompressedTensorsConfig,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+FP8_LARGEST, FP4_LARGEST = 448.0, 6.0
+FP4_VALUES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+FP4_BOUNDS = (FP4_VALUES[1:] + FP4_VALUES[:-1]) / 2
+MX_LARGEST_EXPONENT = {8: 8, 4: 2}  # of E4M3 and E2M1
 
 
 def load(folder, trust):
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
-    if getattr(config, "quantization_config", None) is not None:
-        with torch.device("meta"):
-            bare = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        if get_non_linearized_moes(bare):
-            return load_with_separate_experts(folder, config, trust)
-    return AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=trust)
-
-
-def load_with_separate_experts(folder, config, trust):
-    """Quantized experts are stored one by one; transformers' own classes hold them fused."""
-    compressor = ModelCompressor.from_compression_config(
-        CompressedTensorsConfig.from_dict(config.quantization_config)
-    )
-    del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust, dtype=config.dtype)
-    linearize_moe(model)
-    apply_quantization_config(model, compressor.quantization_config)
-    compressor.compress_model(model)
-    weights = {}
-    for shard in sorted(Path(folder).glob("*.safetensors")):
-        weights.update(load_file(shard))
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    if set(missing) - tied or unexpected:
-        raise SystemExit(f"{folder}: missing {missing[:5]}, unexpected {unexpected[:5]}")
-    compressor.decompress_model(model)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=trust
+    ).eval()
+    rules = Path(folder, "simulation.json")
+    if rules.is_file():
+        inputs = json.loads(rules.read_text())["inputs"]
+        modules = dict(model.named_modules())
+        if any(name not in modules for name in inputs):  # experts that transformers holds fused
+            linearize_moe(model)
+            modules = dict(model.named_modules())
+        missing = [name for name in inputs if name not in modules]
+        if missing:
+            raise SystemExit(f"{folder}: the model has no modules {missing[:5]}")
+        for name, rule in inputs.items():
+            modules[name].register_forward_pre_hook(quantizing(rule))
+        for shard in Path(folder, "biases").glob("*.safetensors"):
+            for name, bias in load_file(shard).items():
+                add_bias(modules[name.removesuffix(".bias")], bias.float())
     return model
 
 
+def add_bias(module, bias):
+    own = getattr(module, "bias", None)
+    if own is not None:
+        own.data.copy_(bias)
+    else:
+        module.register_forward_hook(lambda _module, _inputs, output: output + bias)
+
+
+def quantizing(rule):
+    return lambda _module, inputs: (fake_quantize(inputs[0], rule), *inputs[1:])
+
+
+def fake_quantize(x, rule):
+    kind = rule["kind"]
+    if kind == "int":
+        return integers(x, rule)
+    if kind == "fp8":
+        return floats8(x, rule)
+    if kind == "nvfp4":
+        return nvfp4(x, rule["scale"])
+    if "outer" in rule:
+        blocks = in_groups(x, rule["outer"])
+        scale = largest(blocks) / FP4_LARGEST
+        return (mx(blocks / scale, rule["bits"]) * scale).reshape(x.shape)
+    return mx(x, rule["bits"])
+
+
+def integers(x, rule):
+    top = 2 ** (rule["bits"] - 1) - 1
+    if "scale" in rule:
+        codes = torch.clamp(torch.round(x / rule["scale"]) + rule["offset"], -top - 1, top)
+        return (codes - rule["offset"]) * rule["scale"]
+    scale = largest(x) / top
+    return torch.clamp(torch.round(x / scale), -top - 1, top) * scale
+
+
+def floats8(x, rule):
+    if "scale" in rule:
+        return to_fp8(x / rule["scale"]) * rule["scale"]
+    blocks = in_groups(x, rule["group"]) if "group" in rule else x
+    scale = largest(blocks) / FP8_LARGEST
+    return (to_fp8(blocks / scale) * scale).reshape(x.shape)
+
+
+def mx(x, bits):
+    blocks = in_groups(x, 32)
+    exponent = torch.floor(torch.log2(largest(blocks))) - MX_LARGEST_EXPONENT[bits]
+    scale = torch.exp2(exponent.clamp(min=-127))
+    codes = to_fp8(blocks / scale) if bits == 8 else to_fp4(blocks / scale)
+    return (codes * scale).reshape(x.shape)
+
+
+def nvfp4(x, top):
+    blocks = in_groups(x, 16)
+    scale = to_fp8(largest(blocks) / FP4_LARGEST * top).clamp(min=2.0**-9) / top
+    return (to_fp4(blocks / scale) * scale).reshape(x.shape)
+
+
+def in_groups(x, size):
+    if x.shape[-1] % size:
+        raise SystemExit(f"{x.shape[-1]} inputs cannot be cut into groups of {size}")
+    return x.unflatten(-1, (-1, size))
+
+
+def largest(x):
+    return x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+
+
+def to_fp8(x):
+    return x.clamp(-FP8_LARGEST, FP8_LARGEST).to(torch.float8_e4m3fn).float()
+
+
+def to_fp4(x):
+    return FP4_VALUES[torch.bucketize(x.abs(), FP4_BOUNDS)] * torch.sign(x)
+
+
+class Reference:
+    """The logits of the first model, for the first tokens."""
+
+    def __init__(self, path, limit):
+        self.path, self.limit, self.rows = path, limit, None
+
+    def begin(self, tokens, vocabulary):
+        count = max(1, min(tokens, self.limit // (4 * vocabulary)))
+        size = count * vocabulary
+        stored = torch.from_file(self.path, shared=True, size=size, dtype=torch.float32)
+        self.rows = stored.view(count, vocabulary)
+
+
 @torch.inference_mode()
-def perplexity(name, model, rows):
-    total, count = 0.0, 0
+def measure(name, model, rows, reference):
+    """Mean loss, tokens; divergence from the reference, agreement with it, tokens compared."""
+    first = reference.rows is None
+    loss = divergence = agreement = 0.0
+    count = compared = 0
     for index, row in enumerate(rows):
         logits = model(input_ids=row[None]).logits[0, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits, row[1:], reduction="sum")
-        total, count = total + losses.item(), count + len(row) - 1
+        loss += torch.nn.functional.cross_entropy(logits, row[1:], reduction="sum").item()
+        if first and reference.rows is None:
+            reference.begin(len(rows) * logits.shape[0], logits.shape[1])
+        kept = reference.rows[count : count + len(logits)]
+        if first:
+            kept.copy_(logits[: len(kept)])
+        elif len(kept):
+            if kept.shape[1] != logits.shape[1]:
+                raise SystemExit(f"{name} predicts {logits.shape[1]} tokens, not {kept.shape[1]}")
+            expected = torch.log_softmax(kept, -1)
+            found = torch.log_softmax(logits[: len(kept)], -1)
+            each = (expected.exp() * (expected - found)).double().sum(-1)
+            divergence += each.sum().item()
+            agreement += (kept.argmax(-1) == logits[: len(kept)].argmax(-1)).sum().item()
+            compared += len(kept)
+        count += len(logits)
         print(f"window {name} {index + 1} of {len(rows)}", flush=True)
-    return math.exp(total / count), count
+    return loss / count, count, divergence, agreement, compared
 
 
 def main(job):
     text = Path(job["text"]).read_text(encoding="utf-8")
-    results, tokens = {}, 0
+    reference = Reference(job["scratch"], job["max_bytes"])
+    result = {"perplexity": {}, "divergence": {}, "agreement": {}, "tokens": 0, "compared": 0}
     for name, folder in job["models"].items():
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=job["trust_remote_code"]
@@ -74,13 +176,20 @@ def main(job):
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         ids = torch.tensor(ids[: job["max_tokens"]])
         window = min(job["window"], len(ids))
+        if window < 2:
+            raise SystemExit("the text has less than two tokens")
         rows = ids[: len(ids) // window * window].view(-1, window)
-        model = load(folder, job["trust_remote_code"]).eval()
-        results[name], tokens = perplexity(name, model, rows)
-        if not math.isfinite(results[name]):
-            raise SystemExit(f"the perplexity of {name} is {results[name]}")
+        model = load(folder, job["trust_remote_code"])
+        loss, count, divergence, agreement, compared = measure(name, model, rows, reference)
+        if not math.isfinite(loss) or not math.isfinite(divergence):
+            raise SystemExit(f"the loss of {name} is {loss}, its divergence {divergence}")
+        result["perplexity"][name], result["tokens"] = math.exp(loss), count
+        if compared:
+            result["divergence"][name] = divergence / compared
+            result["agreement"][name] = agreement / compared
+            result["compared"] = compared
         del model
-    Path(job["result"]).write_text(json.dumps({"perplexity": results, "tokens": tokens}))
+    Path(job["result"]).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from registry.checkpoint.facts import read_facts
 from registry.checkpoint.reading import CONFIG, read_checkpoint
 from registry.config import Settings
 from registry.describe import compose, read_manifest
-from registry.errors import IncompatibleError, TransferError, UsageError
+from registry.errors import IncompatibleError, UsageError
+from registry.files import copy_file, require_room
 from registry.folder import list_files
 from registry.lint.checks.config import TOKENIZERS
 from registry.lint.run import lint_facts
@@ -28,7 +28,6 @@ from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved, resolve
 from registry.staging import require_fresh, staged_folder
 
-_CHUNK = 8 * 2**20
 _MAX_SIDE_FILE = 64 * 2**20  # bytes; no tokenizer is larger
 _TOKENIZER_FILES = (
     *TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -100,7 +99,7 @@ def mend(
             else "`qreg lint` says what to do about the rest.",
         )
     files = list_files(folder, follow_outside=True)
-    _require_room(output, sum(files.values()))
+    require_room(output, sum(files.values()), "A mended copy")
     with staged_folder(output) as staging:
         before, after = _copy(folder, staging, files, edits, observe)
         for path, content in additions.items():
@@ -145,7 +144,7 @@ def _edits(folder: Path, found: set[str]) -> dict[str, bytes]:
 
 def _additions(base: Source, folder: Path, found: set[str]) -> dict[str, bytes]:
     """Files of the base that the artifact lacks and a finding asks for."""
-    _require_relation(base, folder)
+    require_relation(base, folder)
     present = list_files(folder, follow_outside=True)
     wanted = [pattern for check in found & _FROM_BASE.keys() for pattern in _FROM_BASE[check]]
     available = read_checkpoint(base).files
@@ -159,10 +158,17 @@ def _additions(base: Source, folder: Path, found: set[str]) -> dict[str, bytes]:
     }
 
 
-def _require_relation(base: Source, folder: Path) -> None:
-    """A tokenizer of another model loads without a word and answers in riddles."""
+def require_relation(base: Source, artifact: Path | Source) -> None:
+    """Raise IncompatibleError if an artifact cannot have been made from a base.
+
+    A tokenizer of another model loads without a word and answers in riddles.
+
+    Args:
+        base: the model that it is said to be made from.
+        artifact: the quantized one.
+    """
     theirs = read_architecture(read_checkpoint(base).config)
-    ours = read_architecture(read_checkpoint(folder).config)
+    ours = read_architecture(read_checkpoint(artifact).config)
     for what, a, b in (
         ("model type", theirs.model_type, ours.model_type),
         ("vocabulary", theirs.vocab_size, ours.vocab_size),
@@ -204,7 +210,7 @@ def _copy(
         def tell(copied: int, path: str = path, begun: int = begun) -> None:
             observe(Progress("copying", begun + copied, total, "bytes", path))
 
-        sha256 = _copy_file(source / path, target / path, tell)
+        sha256 = copy_file(source / path, target / path, tell)
         done += size
         before.append(FileEntry(path, size, sha256))
         if path in edits:
@@ -214,29 +220,6 @@ def _copy(
     return before, after
 
 
-def _copy_file(source: Path, target: Path, tell: Callable[[int], None]) -> str:
-    """Copy one file, readable for all; return the sha256 of its content."""
-    digest, copied = hashlib.sha256(), 0
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-            copied += len(chunk)
-            tell(copied)
-    target.chmod(0o644)
-    return digest.hexdigest()
-
-
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o644)
-
-
-def _require_room(output: Path, needed: int) -> None:
-    existing = next(parent for parent in output.absolute().parents if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed:
-        raise TransferError(
-            f"A mended copy takes {needed:,} bytes, {existing} has {free:,} free",
-            remedy="Name a folder on a larger disk.",
-        )

@@ -94,6 +94,14 @@ def scheme_name(weights: Mapping[str, Any], activations: Mapping[str, Any]) -> s
     return base + ("_DYNAMIC" if activations.get("dynamic") and strategy != "block" else "")
 
 
+def groups_by_scheme(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The groups of a quantization_config by the scheme that they give their layers."""
+    return {
+        printable(scheme_name(_args(g, "weights"), _args(g, "input_activations"))): g
+        for g in _groups(config)
+    }
+
+
 def targets_of(config: Mapping[str, Any]) -> tuple[Patterns, Patterns]:
     """What a quantization_config claims to quantize, and what it leaves out."""
     targets = [t for group in _groups(config) for t in _texts(group.get("targets"))]
