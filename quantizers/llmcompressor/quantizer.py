@@ -1,27 +1,27 @@
-"""LLM-Compressor as a quantizer (llmcompressor 0.14)."""
+"""LLM-Compressor as a quantizer: its `oneshot`, and its model-free path."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from pathlib import Path
 
-from quantizers.coverage import uncovered_layers
-from quantizers.interface import Command, Job, Needs, Quantizer
-from quantizers.recipe import Recipe
+from quantizers.bars import read_bar
+from quantizers.coverage import linear_modules
+from quantizers.failures import KnownFailure
+from quantizers.interface import Command, FindToolchain, Intent, Job, Needs, Options, Quantizer
+from quantizers.llmcompressor.environment import worker_env
+from quantizers.llmcompressor.recipe import TOOL, group_size, parse_stages, schemes_of
+from quantizers.recipe import Recipe, find_recipe, read_text
 from registry.checkpoint import Checkpoint
+from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.quantization.layers import is_linear_weight
-from registry.progress import Progress
+from registry.errors import UsageError
+from registry.progress import Note, Progress
 from toolchains import Toolchain
 
-_WORKER = Path(__file__).parent / "workers" / "llmcompressor_oneshot.py"
+_WORKER = Path(__file__).parents[1] / "workers" / "llmcompressor_oneshot.py"
 # Importing torch, transformers and LLM-Compressor, measured with llmcompressor 0.14.0.1.
 _IMPORT_MEMORY = int(1.2 * 2**30)
-_BAR = re.compile(
-    r"^(?:\((?P<k>\d+)/(?P<n>\d+)\): )?(?P<stage>[^|]*?):?\s*"
-    r"\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \["
-)
 _STAGES = {
     "Loading weights": "loading the model",
     "Loading checkpoint shards": "loading the model",
@@ -36,26 +36,37 @@ _STAGES = {
     "Dispatching model": "finishing",
     "Linearizing experts": "separating experts",
 }
-_KNOWN_FAILURES = (
-    ("has not been linearized", "Use a recipe with targets: [Linear]; qreg linearizes experts."),
-    ("No space left on device", "Free disk space or choose another --output, then run again."),
-    (
-        "trust_remote_code=True",
-        "The model brings Python code of its own: read it, then add --trust-remote-code .",
-    ),
-    (
-        "does not recognize this architecture",
-        "This release of LLM-Compressor's transformers does not know the model type; use an "
-        "environment of yours that does: qreg toolchain use llmcompressor --python PATH .",
-    ),
-)
 
 
 class LLMCompressor(Quantizer):
     """Runs `llmcompressor.oneshot` in its toolchain."""
 
-    name = "llmcompressor"
-    toolchain = "llmcompressor"
+    name = TOOL
+    toolchain = TOOL
+    failures = (
+        KnownFailure(
+            r"has not been linearized",
+            "experts that are one tensor were not taken apart",
+            "Use a recipe with targets: [Linear]; qreg linearizes experts.",
+        ),
+    )
+
+    def load_recipe(self, text: str, options: Options, toolchain: FindToolchain) -> Recipe:
+        path = find_recipe(text, TOOL)
+        return parse_stages(read_text(path), path.stem, str(path))
+
+    def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
+        if options.script or options.arguments:
+            raise UsageError(
+                "LLM-Compressor runs no scripts of its own",
+                remedy="--script is for --tool modelslim; give a recipe.",
+            )
+        if options.device.startswith("npu"):
+            raise UsageError(
+                "LLM-Compressor does not run on NPUs",
+                remedy="Leave out --device: it uses a GPU where there is one, and the CPU else.",
+            )
+        return []
 
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:
         """The model stays in memory; the quantized copies of its layers are made beside it.
@@ -83,11 +94,11 @@ class LLMCompressor(Quantizer):
                 {
                     "source": str(job.source),
                     "output": str(job.output),
-                    "stages": job.recipe.stages,
+                    "stages": job.recipe.body,
                     "calibration": str(job.calibration) if job.calibration else None,
                     "samples": calibration.samples if calibration else 0,
                     "max_tokens": calibration.max_tokens if calibration else 0,
-                    "trust_remote_code": job.trust_remote_code,
+                    "trust_remote_code": job.options.trust_remote_code,
                     "seed": 42,
                 }
             )
@@ -95,28 +106,13 @@ class LLMCompressor(Quantizer):
         return Command([str(toolchain.python), "-I", str(_WORKER), str(description)], worker_env())
 
     def read_line(self, line: str) -> Progress | None:
-        match = _BAR.match(line)
-        if not match:
-            return None
-        named = match["stage"].strip()
-        stage = _STAGES.get(named, named or "working")
-        if match["k"]:
-            stage = f"{stage}, block {match['k']} of {match['n']}"
-        return Progress(stage, int(match["done"]), int(match["total"]), "steps")
+        return read_bar(line, _STAGES)
 
-    def uncovered(self, source: Checkpoint, output: Checkpoint, recipe: Recipe) -> list[str]:
-        return uncovered_layers(source, output, recipe.quantized())
-
-    def explain(self, log_tail: str) -> str:
-        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")
-
-
-def worker_env() -> dict[str, str]:
-    """The environment of Python workers in the toolchain: no telemetry, no hub, no surprises."""
-    return {
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
-    }
+    def intent(self, source: Checkpoint, recipe: Recipe) -> Intent:
+        components = dict(linear_modules(source, read_architecture(source.config).layers))
+        return Intent(
+            method="compressed-tensors",
+            layers=schemes_of(recipe, components),
+            components=components,
+            group_size=group_size(recipe),
+        )
