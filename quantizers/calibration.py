@@ -72,19 +72,26 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
             "folder or name of a data set.",
         )
     path = Path(given).absolute()
-    if path.is_dir():
-        files = hash_files(path, list_files(path))
-        if not files:
-            raise UsageError(f"The calibration folder {path} is empty", remedy=_LINE)
-        return CalibrationSet(path.name, path, str(payload_digest(files)), None)
-    if path.is_file():
-        return CalibrationSet(path.name, path, f"sha256:{sha256_file(path)}", check_lines(path))
+    if path.exists():
+        return CalibrationSet(
+            path.name, path, digest_of(path), None if path.is_dir() else check_lines(path)
+        )
     text = str(given)
     if _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
         return CalibrationSet(text, None, "", None)
     raise NotFoundError(
         f"There is no calibration file {given}", remedy="Give the path of a JSONL file."
     )
+
+
+def digest_of(path: Path) -> str:
+    """`sha256:…` of a set: of a file's bytes, or over all files of a folder."""
+    if not path.is_dir():
+        return f"sha256:{sha256_file(path)}"
+    files = hash_files(path, list_files(path))
+    if not files:
+        raise UsageError(f"The calibration folder {path} is empty", remedy=_LINE)
+    return str(payload_digest(files))
 
 
 def check_lines(path: Path) -> int:

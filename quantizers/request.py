@@ -33,6 +33,7 @@ class QuantizationRequest:
         toolchain: another toolchain than the tool's usual one for this model.
         options: what else the tool takes.
         tags: for the MLflow run, beside qreg's own.
+        environment: variables for the tool, over those that qreg sets.
     """
 
     source: str
@@ -48,6 +49,7 @@ class QuantizationRequest:
     toolchain: str = ""
     options: Options = field(default_factory=Options)
     tags: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

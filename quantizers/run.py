@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +33,24 @@ from toolchains import Finished, find_toolchain, run_tool
 _OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
 
 
+Judge = Callable[[Path, Manifest, TrackedRun], None]
+
+
 def quantize(
-    request: QuantizationRequest, settings: Settings, observe: Observer = ignore
+    request: QuantizationRequest,
+    settings: Settings,
+    observe: Observer = ignore,
+    *,
+    judge: Judge | None = None,
 ) -> QuantizationResult:
     """Quantize a model inside a tracked run.
+
+    Args:
+        request: what is asked for.
+        settings: where things are kept.
+        observe: is told how it goes.
+        judge: looks at the folder, its manifest and the run once all is done, before the folder
+            goes to its place and the run ends; what it raises fails both.
 
     Raises:
         UsageError, NotFoundError, IntegrityError, IncompatibleError: before anything heavy starts,
@@ -72,6 +87,8 @@ def quantize(
                     )
                     manifest, perplexity = _carry_out(prepared, settings, job, run, log, observe)
                     track_result(run, prepared, manifest, perplexity, partial)
+                    if judge is not None:
+                        judge(partial, manifest, run)
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -108,6 +125,7 @@ def _carry_out(
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
     source_digest = payload_digest(source_files)
     command = prepared.quantizer.command(job, prepared.toolchain)
+    command = replace(command, env={**command.env, **prepared.request.environment})
     inputs = inputs_of(prepared, str(source_digest), command)
     track_inputs(run, prepared, inputs, job.work)
     began = utc_now()

@@ -5,14 +5,13 @@ numpy alone is needed. Memory is bounded by one piece, 16 MiB and what is comput
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+from quantizers.tensor_bytes import Placed, placed_tensors
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.safetensors import DTYPE_BITS, Tensor
 from registry.progress import Observer, Progress
 
-_PIECE = 2**24  # bytes read at once; a multiple of every element's size
 # Leaves that are scales, of which zero, negative ones and none are no use (ModelSlim 26.1,
 # compressed-tensors 0.19).
 _SCALES = frozenset(
@@ -33,40 +32,16 @@ def unsound_tensors(checkpoint: Checkpoint, observe: Observer) -> list[str]:
     Returns:
         `NAME: what is wrong`, in the order of the shards.
     """
-    assert checkpoint.folder is not None
-    tensors = checkpoint.tensors.values()
-    total = sum(tensor.size for tensor in tensors)
+    total = checkpoint.weight_bytes
     done, found = 0, []
-    for shard, offset, tensor in _in_order(checkpoint):
-        if _is_looked_at(tensor):
-            with (checkpoint.folder / shard).open("rb") as file:
-                file.seek(offset)
-                problem = _problem(tensor, file)
-            if problem:
-                found.append(f"{tensor.name}: {problem}")
+    for placed in placed_tensors(checkpoint):
+        tensor = placed.tensor
+        problem = _problem(placed) if _is_looked_at(tensor) else ""
+        if problem:
+            found.append(f"{tensor.name}: {problem}")
         done += tensor.size
         observe(Progress("looking at the numbers", done, total, "bytes", tensor.name))
     return found
-
-
-def _in_order(checkpoint: Checkpoint) -> Iterator[tuple[str, int, Tensor]]:
-    """Shard, offset in it and tensor, as they lie."""
-    from registry.checkpoint.safetensors import read_header
-
-    assert checkpoint.folder is not None
-    for shard in checkpoint.shards:
-        path = checkpoint.folder / shard
-        with path.open("rb") as file:
-
-            def read(offset: int, length: int) -> bytes:
-                file.seek(offset)
-                return file.read(length)
-
-            header = read_header(shard, path.stat().st_size, read)
-        offset = header.size
-        for tensor in header.tensors:
-            yield shard, offset, tensor
-            offset += tensor.size
 
 
 def _is_scale(tensor: Tensor) -> bool:
@@ -79,19 +54,16 @@ def _is_looked_at(tensor: Tensor) -> bool:
     return tensor.elements > 0 and (floats or (_is_scale(tensor) and tensor.dtype == "I64"))
 
 
-def _problem(tensor: Tensor, file: Any) -> str:
-    left, scale = tensor.size, _is_scale(tensor)
-    while left > 0:
-        piece = file.read(min(_PIECE, left))
-        if not piece:
-            return "its bytes are missing"
-        left -= len(piece)
-        finite, positive = _look(piece, tensor.dtype, scale)
+def _problem(placed: Placed) -> str:
+    scale, seen = _is_scale(placed.tensor), 0
+    for piece in placed.pieces():
+        seen += len(piece)
+        finite, positive = _look(piece, placed.tensor.dtype, scale)
         if not finite:
             return "holds infinities or what is no number"
         if not positive:
             return "holds scales that are not positive"
-    return ""
+    return "" if seen == placed.tensor.size else "its bytes are missing"
 
 
 def _look(piece: bytes, dtype: str, scale: bool) -> tuple[bool, bool]:
