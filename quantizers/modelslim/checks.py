@@ -35,3 +35,19 @@ def check_practice(recipe: Recipe, checkpoint: Checkpoint, device: Device) -> No
             f"{recipe.name} smooths with iter_smooth, which fails on bfloat16 models on a CPU",
             remedy="Use flex_smooth_quant in its place, as the recipe w8a8-smooth does.",
         )
+
+
+def calibration_warning(recipe: Recipe, checkpoint: Checkpoint) -> str:
+    """What makes calibration see other activations than the model has; empty if nothing does.
+
+    transformers 5 writes `rope_parameters`; 4.57 reads `rope_theta` alone, and takes its own
+    default where that is missing.
+    """
+    config = checkpoint.text_config
+    if recipe.calibration is None or "rope_parameters" not in config or "rope_theta" in config:
+        return ""
+    return (
+        "config.json gives RoPE's base in rope_parameters alone, which transformers before 5 does "
+        "not read: calibration may see other activations. Add rope_theta to config.json, or use a "
+        "toolchain with transformers 5"
+    )

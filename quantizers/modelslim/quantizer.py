@@ -12,7 +12,7 @@ from quantizers.failures import KnownFailure
 from quantizers.interface import Command, FindToolchain, Intent, Job, Needs, Options, Quantizer
 from quantizers.llmcompressor.environment import worker_env
 from quantizers.modelslim.calibration import write_calibration
-from quantizers.modelslim.checks import check_practice
+from quantizers.modelslim.checks import calibration_warning, check_practice
 from quantizers.modelslim.devices import check_device, default_device, read_device
 from quantizers.modelslim.families import kind_of_model
 from quantizers.modelslim.paths import check_writable_paths, source_for_modelslim
@@ -79,7 +79,8 @@ class ModelSlim(Quantizer):
     def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
         device = read_device(options.device or default_device())
         check_device(device)
-        notes = []
+        warning = calibration_warning(recipe, checkpoint)
+        notes = [Note(warning, warning=True)] if warning else []
         if not is_script(recipe):
             check_practice(recipe, checkpoint, device)
             if not options.model_type and kind_of_model(checkpoint.config.get("model_type")) == (

@@ -67,7 +67,7 @@ FAILURES = (
         "Move or link the folder to a path of those characters only.",
     ),
     KnownFailure(
-        r"InvalidDatasetError|Failed to load dataset",
+        r"InvalidDatasetError|Failed to load dataset|The path \S+\.jsonl? doesn't exist",
         "ModelSlim cannot read the calibration set",
         'Give --calibration FILE.jsonl with a line {"text": "…"} a sample.',
     ),
