@@ -14,6 +14,9 @@ from registry.checkpoint import Checkpoint
 from registry.progress import Note, Progress
 from toolchains import Toolchain
 
+# A file in a job's `work` in which the tool may say what it used of a calibration set:
+# {"samples", "tokens", "sha256" over the texts}.
+USED = "calibration-used.json"
 FindToolchain = Callable[[], Toolchain]
 
 
@@ -63,10 +66,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job takes, in bytes."""
+    """What a job takes.
+
+    Attributes:
+        memory, disk: in bytes.
+        otherwise: what else a user can do where there is too little memory; empty if nothing.
+    """
 
     memory: int
     disk: int
+    otherwise: str = ""
 
 
 @dataclass(frozen=True)

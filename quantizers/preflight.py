@@ -85,7 +85,7 @@ def check_resources(needs: Needs, output: Path) -> None:
     """The machine has the memory and the disk; raises IncompatibleError with what is missing."""
     memory, disk = available_memory(), available_disk(output)
     for what, need, have, remedy in (
-        ("memory", needs.memory, memory, "Use a machine with more memory, or end other programs."),
+        ("memory", needs.memory, memory, _more_memory(needs)),
         (
             f"disk space below {_existing(output)}",
             needs.disk,
@@ -99,6 +99,10 @@ def check_resources(needs: Needs, output: Path) -> None:
                 f"{have / 2**30:.1f} GiB are free",
                 remedy=remedy,
             )
+
+
+def _more_memory(needs: Needs) -> str:
+    return f"Use a machine with more memory, or end other programs. {needs.otherwise}".strip()
 
 
 def available_memory() -> int:

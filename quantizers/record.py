@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quantizers.interface import Command
+from quantizers.interface import USED, Command
 from quantizers.quality.perplexity import Perplexity
 from quantizers.request import Prepared, QuantizationRequest
 from registry.artifact import MANIFEST_FILE, Manifest
@@ -66,6 +66,14 @@ def options_of(request: QuantizationRequest) -> dict[str, Any]:
         "target": target.chip and target.chip.name,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
+    """What went in, with what the tool says it used of the calibration set."""
+    path, calibration = work / USED, inputs.get("calibration")
+    if not path.is_file() or not isinstance(calibration, dict):
+        return inputs
+    return {**inputs, "calibration": {**calibration, "used": json.loads(path.read_text())}}
 
 
 def track_inputs(

@@ -15,7 +15,14 @@ from quantizers.interface import Command, Job
 from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
-from quantizers.record import inputs_of, opening_tags, quality_of, track_inputs, track_result
+from quantizers.record import (
+    inputs_of,
+    opening_tags,
+    quality_of,
+    track_inputs,
+    track_result,
+    with_used,
+)
 from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
 from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
@@ -145,7 +152,7 @@ def _carry_out(
     )
     perplexity = _evaluate(prepared, settings, job, log, observe)
     provenance = {
-        **inputs,
+        **with_used(inputs, job.work),
         "started": began,
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,

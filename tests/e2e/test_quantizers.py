@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from quantizers.comparison import tensor_changes
+from registry.checkpoint import open_checkpoint
 from registry.config import Settings
+from registry.progress import ignore
 from registry.tracking.client import connect
 from tests.conftest import USER, Run
 from tests.quantized import TEXTS, float_model, quantized
@@ -154,3 +157,41 @@ def test_adopting_what_was_made_elsewhere(qreg: Run, settings: Settings, tmp_pat
     assert refused.code == 6 and "only claimed" in refused.error["message"]
     other = qreg("adopt", folder, "--base", float_model("dense", USER), "--name", "t/o", "--json")
     assert other.code == 6 and "cannot come from" in other.error["message"]
+
+
+def test_shard_by_shard_is_the_same_as_in_one_go(qreg: Run, tmp_path: Path) -> None:
+    source = float_model("moe", USER)
+    for recipe, folder in (("w8a8-dynamic", "whole"), ("model-free-w8a8-dynamic", "shards")):
+        ran = qreg(
+            *("quantize", source, "--recipe", recipe, "--name", f"t/{folder}", "--no-evaluate"),
+            *("--output", tmp_path / folder, "--json"),
+        )
+        assert ran.code == 0, ran.err
+    left, right = (open_checkpoint(tmp_path / name) for name in ("whole", "shards"))
+    alike, changes = tensor_changes(left, right, ignore)
+    assert changes == [] and alike == len(left.tensors)
+    manifest = json.loads((tmp_path / "shards" / "qreg.json").read_text())
+    assert manifest["quantization"]["schemes"]["moe"] == {"W8A8_DYNAMIC": 2 * 8 * 3}
+
+
+def test_static_scales_from_a_folder_of_a_data_set(qreg: Run, tmp_path: Path) -> None:
+    data = tmp_path / "texts"
+    data.mkdir()
+    rows = [json.dumps({"text": text}) for text in TEXTS]
+    (data / "train.jsonl").write_text("\n".join(rows))
+    ran = qreg(
+        *("quantize", float_model("dense", USER), "--recipe", "w8a8-static", "--no-evaluate"),
+        *("--calibration", data, "--name", "t/s", "--output", tmp_path / "q", "--json"),
+    )
+    assert ran.code == 0, ran.err + ran.out
+    manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
+    assert manifest["quantization"]["scheme"] == "W8A8"
+    calibration = manifest["provenance"]["calibration"]
+    assert calibration["used"]["samples"] == len(TEXTS)
+    assert calibration["digest"].startswith("sha256:")
+    (data / "train.jsonl").write_text(json.dumps({"prompt": "x"}))
+    wrong = qreg(
+        *("quantize", float_model("dense", USER), "--recipe", "w8a8-static", "--no-evaluate"),
+        *("--calibration", data, "--name", "t/s", "--output", tmp_path / "r", "--json"),
+    )
+    assert wrong.code == 8 and "has no texts that qreg finds" in wrong.error["message"]
