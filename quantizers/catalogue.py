@@ -14,6 +14,10 @@ def open_quantizer(name: str) -> Quantizer:
         from quantizers.llmcompressor import LLMCompressor
 
         return LLMCompressor()
+    if name == "modelslim":
+        from quantizers.modelslim import ModelSlim
+
+        return ModelSlim()
     from importlib.metadata import entry_points
 
     for plugin in entry_points(group=PLUGINS, name=name):
@@ -21,6 +25,6 @@ def open_quantizer(name: str) -> Quantizer:
         return quantizer
     raise NotFoundError(
         f"There is no quantizer {name!r}",
-        remedy="This release quantizes with --tool llmcompressor; others come in as plug-ins of "
-        f"the entry-point group {PLUGINS!r}.",
+        remedy="This release quantizes with --tool llmcompressor and --tool modelslim; others come "
+        f"in as plug-ins of the entry-point group {PLUGINS!r}.",
     )

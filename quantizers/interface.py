@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from quantizers.calibration import CalibrationSet
+from quantizers.failures import SHARED, KnownFailure, recognise
 from quantizers.recipe import Recipe
 from registry.checkpoint import Checkpoint
-from registry.progress import Progress
+from registry.progress import Note, Progress
 from toolchains import Toolchain
+
+# A file in a job's `work` in which the tool may say what it used of a calibration set:
+# {"samples", "tokens", "sha256" over the texts}.
+USED = "calibration-used.json"
+FindToolchain = Callable[[], Toolchain]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user asks of a tool beside recipe and source.
+
+    Attributes:
+        device: `cpu`, `npu`, or `npu:0,1`; empty for the tool's usual one.
+        model_type: the tool's own name of the model's kind; empty to derive it.
+        trust_remote_code: whether the model's own Python code may run.
+        script: a script of the user's that does the work, or None.
+        arguments: for that script, as they are.
+    """
+
+    device: str = ""
+    model_type: str = ""
+    trust_remote_code: bool = False
+    script: Path | None = None
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -21,25 +47,35 @@ class Job:
         source: the model's folder; only read.
         output: an empty folder to write to.
         recipe: what to do.
-        calibration: a JSONL file with a text a line, or None.
+        calibration: a JSONL file with a text a line, a folder or name of a data set, or None.
         work: a folder for the job's own files.
-        trust_remote_code: whether the model's own Python code may run.
+        checkpoint: the source's metadata.
+        anti_dataset: a JSONL file for smoothing, where the tool takes one of its own.
+        options: the rest.
     """
 
     source: Path
     output: Path
     recipe: Recipe
-    calibration: Path | None
+    calibration: Path | str | None
     work: Path
-    trust_remote_code: bool = False
+    checkpoint: Checkpoint
+    anti_dataset: Path | None = None
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job takes, in bytes."""
+    """What a job takes.
+
+    Attributes:
+        memory, disk: in bytes.
+        otherwise: what else a user can do where there is too little memory; empty if nothing.
+    """
 
     memory: int
     disk: int
+    otherwise: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,11 +86,64 @@ class Command:
     env: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Intent:
+    """What a recipe does to one model.
+
+    Attributes:
+        method: of the result, `modelslim` or `compressed-tensors`.
+        layers: the scheme of each linear layer that is to be quantized, by module; an empty scheme
+            where the recipe alone does not tell.
+        components: what each of them is a part of, `attention`, `experts`, …
+        computations: schemes of what is quantized beside weights, such as `{"kv_cache": "C8"}`.
+        group_size: weights that share a scale; None without groups.
+        spare: how many of the layers the tool may leave float by its own choice.
+    """
+
+    method: str
+    layers: Mapping[str, str]
+    components: Mapping[str, str]
+    computations: Mapping[str, str] = field(default_factory=dict)
+    group_size: int | None = None
+    spare: int = 0
+
+
 class Quantizer(ABC):
     """A tool that quantizes. One instance follows one job."""
 
     name: str
     toolchain: str
+    failures: tuple[KnownFailure, ...] = ()
+
+    def toolchain_for(self, checkpoint: Checkpoint, options: Options) -> str:
+        """The toolchain that a model needs."""
+        return self.toolchain
+
+    @abstractmethod
+    def load_recipe(self, text: str, options: Options, toolchain: FindToolchain) -> Recipe:
+        """Read a shipped recipe by name, or a user's file by path.
+
+        Args:
+            text: what the user wrote.
+            options: may name a script, which then is the recipe.
+            toolchain: finds the toolchain, for recipes that come with the tool.
+
+        Raises:
+            NotFoundError: neither a recipe nor a file.
+            UsageError: not a recipe, or one for another tool.
+        """
+
+    def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
+        """Look for what would fail hours later; returns what the user should know.
+
+        Raises:
+            UsageError, IncompatibleError: it would fail.
+        """
+        return []
+
+    def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
+        """A calibration set that comes with the tool, for the record; None if it has none."""
+        return None
 
     @abstractmethod
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:
@@ -62,16 +151,28 @@ class Quantizer(ABC):
 
     @abstractmethod
     def command(self, job: Job, toolchain: Toolchain) -> Command:
-        """What to run in the toolchain."""
+        """What to run in the toolchain; writes the job's files to its `work`."""
 
     @abstractmethod
     def read_line(self, line: str) -> Progress | None:
         """What a line of the tool's output says of its progress; None for other lines."""
 
-    @abstractmethod
-    def uncovered(self, source: Checkpoint, output: Checkpoint, recipe: Recipe) -> list[str]:
-        """Layers that the recipe names and that are not quantized in the output."""
+    def warning(self, line: str) -> str:
+        """What a line of the tool's output warns of that a user should see; empty for others."""
+        return ""
+
+    def succeeded(self, log: str) -> bool:
+        """Whether the log says that the work was done, for tools that say so."""
+        return True
+
+    def finish(self, job: Job) -> None:
+        """Take traces of this machine, such as paths of its temporary files, out of the output."""
+        return
 
     @abstractmethod
-    def explain(self, log_tail: str) -> str:
-        """What to do about a failure, from the end of the log; empty if it is not a known one."""
+    def intent(self, source: Checkpoint, recipe: Recipe) -> Intent:
+        """The layers that a recipe quantizes in a model, from the source's headers."""
+
+    def explain(self, log: str) -> KnownFailure | None:
+        """What a failure was, from the log; None if it is not a known one."""
+        return recognise(log, (*self.failures, *SHARED))

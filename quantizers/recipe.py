@@ -5,15 +5,17 @@
     tool: llmcompressor
     description: what it does, when to use it
     calibration: null, or {samples, max_tokens}
-    stages: the tool's own recipe, as it documents it
+    stages: …     LLM-Compressor's own recipe, as it documents it
+    practice: …   or ModelSlim's practice, `apiversion`, `metadata` and `spec`
 
-A file with LLM-Compressor's own layout (`…_stage: {…_modifiers: …}`) is accepted as it is.
+A file in a tool's own layout is accepted as it is. What is common to all tools is read here, what
+is a tool's own in its module.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,13 @@ class Calibration:
 
     Attributes:
         samples: how many lines of the set are used at the most.
-        max_tokens: of each sample; longer ones are cut.
+        max_tokens: of each sample; longer ones are cut where the tool can.
+        default: a set that comes with the tool, used where the user names none; empty if none.
     """
 
     samples: int
     max_tokens: int
+    default: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,61 +50,90 @@ class Recipe:
         title: one line for people.
         tool: the quantizer that carries it out.
         calibration: None for a data-free recipe.
-        stages: in the tool's own layout.
+        body: in the tool's own layout.
         text: the file's content, as it was.
+        experts: whether it is meant for models with experts only.
     """
 
     name: str
     title: str
     tool: str
     calibration: Calibration | None
-    stages: Mapping[str, Any]
+    body: Mapping[str, Any]
     text: str
+    experts: bool = False
 
     @property
     def digest(self) -> str:
         """sha256 of the file's content, 64 hexadecimal digits."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def modifiers(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The modifiers of all stages, in order, with their arguments."""
-        for stage in self.stages.values():
-            for group in stage.values() if isinstance(stage, Mapping) else ():
-                for name, arguments in group.items() if isinstance(group, Mapping) else ():
-                    yield name, arguments if isinstance(arguments, Mapping) else {}
 
-    def quantized(self) -> Iterator[Mapping[str, Any]]:
-        """The arguments of the modifiers that quantize: those with a scheme."""
-        for _, arguments in self.modifiers():
-            if "scheme" in arguments or "config_groups" in arguments:
-                yield arguments
+def shipped(tool: str) -> list[str]:
+    """Names of the recipes for a tool that come with qreg."""
+    return sorted(path.stem for path in (FOLDER / tool).glob("*.yaml"))
 
 
-def shipped() -> list[str]:
-    """Names of the recipes that come with qreg."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+def find_recipe(text: str, tool: str) -> Path:
+    """The file of a shipped recipe, by name, or of the user's, by path; raises NotFoundError."""
+    path = FOLDER / tool / f"{text}.yaml"
+    if "/" not in text and path.is_file():
+        return path
+    path = Path(text)
+    if not path.is_file():
+        raise NotFoundError(
+            f"There is no recipe {text!r} for {tool}",
+            remedy=f"Shipped ones are {', '.join(shipped(tool))}; or give the path of a file.",
+        )
+    return path
 
 
-def load_recipe(text: str, tool: str) -> Recipe:
-    """Read a shipped recipe by name, or a user's file by path.
+def read_text(path: Path) -> str:
+    """The content of a recipe's file; raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy=LAYOUT) from error
+
+
+def parse_yaml(content: str, label: str) -> dict[str, Any]:
+    """The mapping that a recipe's file holds; raises UsageError."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        where = str(error).replace('"<unicode string>"', label)
+        raise UsageError(f"{label} is not YAML: {where}", remedy=LAYOUT) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{label} is not a recipe: it is not a mapping", remedy=LAYOUT)
+    return value
+
+
+def compose_recipe(
+    value: Mapping[str, Any], body: Mapping[str, Any], *, tool: str, name: str, text: str
+) -> Recipe:
+    """A recipe from its common fields and its tool's own part.
+
+    Args:
+        value: the file's mapping.
+        body: the tool's own part.
+        tool: that it is for.
+        name: where the file gives none.
+        text: the file's content.
 
     Raises:
-        NotFoundError: neither a recipe nor a file.
-        UsageError: not a recipe, or one for another tool.
+        UsageError: it is for another tool, or a field is malformed.
     """
-    path = FOLDER / f"{text}.yaml"
-    if "/" in text or not path.is_file():
-        path = Path(text)
-        if not path.is_file():
-            raise NotFoundError(
-                f"There is no recipe {text!r}",
-                remedy=f"Shipped recipes are {', '.join(shipped())}; or give the path of a file.",
-            )
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", remedy=_LAYOUT) from error
-    recipe = parse_recipe(content, path.stem, str(path))
+    recipe = Recipe(
+        name=check_tag(str(value.get("name", name))),
+        title=str(value.get("title", "")),
+        tool=str(value.get("tool", tool)),
+        calibration=_calibration(value["calibration"], name) if value.get("calibration") else None,
+        body=body,
+        text=text,
+        experts=value.get("experts") == "required",
+    )
     if recipe.tool != tool:
         raise UsageError(
             f"Recipe {recipe.name} is for {recipe.tool}, not for {tool}",
@@ -109,49 +142,12 @@ def load_recipe(text: str, tool: str) -> Recipe:
     return recipe
 
 
-def parse_recipe(content: str, name: str, label: str) -> Recipe:
-    """Check a recipe's content; raises UsageError with what is wrong."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        where = str(error).replace('"<unicode string>"', label)
-        raise UsageError(f"{label} is not YAML: {where}", remedy=_LAYOUT) from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{label} is not a recipe: it is not a mapping", remedy=_LAYOUT)
-    if "stages" not in value and any(str(key).endswith("_stage") for key in value):
-        value = {"name": name, "tool": "llmcompressor", "stages": value}
-    stages, calibration = value.get("stages"), value.get("calibration")
-    if not isinstance(stages, dict) or not stages:
-        raise UsageError(f"{label} is not a recipe: it has no stages", remedy=_LAYOUT)
-    for stage in stages.values():
-        for group in stage if isinstance(stage, dict) else ("",):
-            if not str(group).endswith("_modifiers"):
-                # LLM-Compressor skips it in silence and ends well, with nothing quantized.
-                raise UsageError(
-                    f"{label}: a stage holds groups named …_modifiers, not {group!r}",
-                    remedy=_LAYOUT,
-                )
-    recipe = Recipe(
-        name=check_tag(str(value.get("name", name))),
-        title=str(value.get("title", "")),
-        tool=str(value.get("tool", "llmcompressor")),
-        calibration=_calibration(calibration, label) if calibration else None,
-        stages=stages,
-        text=content,
-    )
-    if not any(recipe.quantized()):
-        raise UsageError(
-            f"{label} quantizes nothing: no modifier in its stages has a scheme", remedy=_LAYOUT
-        )
-    return recipe
-
-
 def _calibration(value: Any, label: str) -> Calibration:
     try:
-        found = Calibration(int(value["samples"]), int(value["max_tokens"]))
-    except (TypeError, KeyError, ValueError) as error:
+        found = Calibration(
+            int(value["samples"]), int(value["max_tokens"]), str(value.get("default", ""))
+        )
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UsageError(
             f"The calibration of {label} is not {{samples: N, max_tokens: N}}"
         ) from error
@@ -160,7 +156,7 @@ def _calibration(value: Any, label: str) -> Calibration:
     return found
 
 
-_LAYOUT = (
-    "A recipe is a mapping with name, tool, calibration and stages; see the files in "
+LAYOUT = (
+    "A recipe is a mapping with name, tool, calibration and the tool's own part; see the files in "
     f"{FOLDER} for examples."
 )

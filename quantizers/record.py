@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quantizers.interface import Command
+from quantizers.interface import USED, Command
 from quantizers.quality.perplexity import Perplexity
-from quantizers.request import Prepared
+from quantizers.request import Prepared, QuantizationRequest
 from registry.artifact import MANIFEST_FILE, Manifest
-from registry.folder import sha256_file
 from registry.tracking.run import TrackedRun
 
 _LIBRARIES = (
@@ -27,13 +26,14 @@ def opening_tags(prepared: Prepared) -> dict[str, str]:
         "qreg.base": prepared.base,
         "qreg.tool": prepared.quantizer.name,
         "qreg.recipe": prepared.recipe.name,
+        **prepared.request.tags,
     }
 
 
 def inputs_of(prepared: Prepared, source_digest: str, command: Command) -> dict[str, Any]:
     """What goes in, for the manifest's provenance."""
     request, toolchain = prepared.request, prepared.toolchain
-    calibration = request.calibration
+    sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
     return {
         "base": {"name": prepared.base, "digest": source_digest, "reference": request.source},
         "tool": {"name": prepared.quantizer.name, "version": toolchain.version},
@@ -47,17 +47,39 @@ def inputs_of(prepared: Prepared, source_digest: str, command: Command) -> dict[
             "digest": f"sha256:{prepared.recipe.digest}",
             "text": prepared.recipe.text,
         },
-        "calibration": calibration
-        and {"file": calibration.name, "digest": f"sha256:{sha256_file(calibration)}"},
+        **{key: found.to_json() for key, found in sets.items() if found},
+        "options": options_of(request),
         "command": list(command.argv),
         "environment": dict(command.env),
     }
 
 
+def options_of(request: QuantizationRequest) -> dict[str, Any]:
+    """What was asked beside recipe and source, where it is not the usual."""
+    options, target = request.options, request.target
+    found = {
+        "device": options.device,
+        "model_type": options.model_type,
+        "trust_remote_code": options.trust_remote_code,
+        "script": options.script and options.script.name,
+        "arguments": list(options.arguments),
+        "target": target.chip and target.chip.name,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
+    """What went in, with what the tool says it used of the calibration set."""
+    path, calibration = work / USED, inputs.get("calibration")
+    if not path.is_file() or not isinstance(calibration, dict):
+        return inputs
+    return {**inputs, "calibration": {**calibration, "used": json.loads(path.read_text())}}
+
+
 def track_inputs(
     run: TrackedRun, prepared: Prepared, inputs: Mapping[str, Any], work: Path
 ) -> None:
-    calibration = inputs["calibration"] or {}
+    calibration = inputs.get("calibration") or {}
     run.params(
         {
             "source": inputs["base"]["reference"],
@@ -76,14 +98,15 @@ def track_inputs(
     if calibration:
         run.dataset(
             name=calibration["file"],
-            digest=calibration["digest"].removeprefix("sha256:"),
-            source=str(prepared.request.calibration),
+            digest=(calibration["digest"] or calibration["file"]).removeprefix("sha256:"),
+            source=str(prepared.request.calibration or calibration["file"]),
             context="calibration",
         )
-    recipe = work / f"{prepared.recipe.name}.yaml"
+    suffix = ".py" if prepared.request.options.script else ".yaml"
+    recipe = work / f"{prepared.recipe.name}{suffix}"
     recipe.write_text(prepared.recipe.text, encoding="utf-8")
     run.artifact(recipe, "recipe")
-    for job in work.glob("job.json"):
+    for job in (*work.glob("job.json"), *work.glob("practice.yaml")):
         run.artifact(job, "recipe")
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantizers.interface import Quantizer
+from quantizers.calibration import CalibrationSet
+from quantizers.interface import Intent, Options, Quantizer
 from quantizers.quality.perplexity import Perplexity
 from quantizers.recipe import Recipe
 from registry.artifact import Manifest
 from registry.checkpoint import Checkpoint
+from registry.lint.target import Target
 from toolchains import Toolchain
 
 
@@ -21,12 +23,17 @@ class QuantizationRequest:
         source: a folder or a reference to a float model.
         name: ORG/NAME of the result.
         tool: which quantizer.
-        recipe: a shipped recipe's name or a file's path.
+        recipe: a shipped recipe's name, a file's path, or for ModelSlim `practice:ID`.
         output: a new or empty folder; default: one below the data folder.
-        calibration: a JSONL file.
+        calibration: a JSONL file, or the folder or name of a data set.
+        anti_dataset: a JSONL file that ModelSlim's older API smooths with.
         evaluate: whether perplexity is measured.
         evaluation_text: a UTF-8 file; default: docstrings that ship with Python.
-        trust_remote_code: whether the model's own Python code may run.
+        target: the NPU that the result shall run on, as `registry.lint` takes it.
+        toolchain: another toolchain than the tool's usual one for this model.
+        options: what else the tool takes.
+        tags: for the MLflow run, beside qreg's own.
+        environment: variables for the tool, over those that qreg sets.
     """
 
     source: str
@@ -34,10 +41,15 @@ class QuantizationRequest:
     tool: str = "llmcompressor"
     recipe: str = "w8a8-dynamic"
     output: Path | None = None
-    calibration: Path | None = None
+    calibration: Path | str | None = None
+    anti_dataset: Path | None = None
     evaluate: bool = True
     evaluation_text: Path | None = None
-    trust_remote_code: bool = False
+    target: Target = field(default_factory=Target)
+    toolchain: str = ""
+    options: Options = field(default_factory=Options)
+    tags: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,12 @@ class QuantizationResult:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request with everything found that it names."""
+    """A request with everything found that it names.
+
+    Attributes:
+        intent: what the recipe does to this model.
+        calibration, anti_dataset: the user's sets, or the one that comes with the tool.
+    """
 
     request: QuantizationRequest
     quantizer: Quantizer
@@ -77,3 +94,6 @@ class Prepared:
     base: str
     checkpoint: Checkpoint
     output: Path
+    intent: Intent
+    calibration: CalibrationSet | None
+    anti_dataset: CalibrationSet | None

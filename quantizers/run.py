@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from quantizers.catalogue import open_quantizer
+from quantizers.checks import check_output
 from quantizers.interface import Command, Job
-from quantizers.preflight import check_evaluation_text, check_job
+from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
-from quantizers.recipe import load_recipe
-from quantizers.record import inputs_of, opening_tags, quality_of, track_inputs, track_result
+from quantizers.record import (
+    inputs_of,
+    opening_tags,
+    quality_of,
+    track_inputs,
+    track_result,
+    with_used,
+)
 from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
 from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
-from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
-from registry.errors import IncompatibleError, ToolError
+from registry.errors import NotFoundError, ToolError
 from registry.folder import hash_files, list_files
-from registry.names import check_name
 from registry.progress import Note, Observer, Progress, ignore
-from registry.resolve import resolve
 from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
@@ -34,10 +40,24 @@ from toolchains import Finished, find_toolchain, run_tool
 _OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
 
 
+Judge = Callable[[Path, Manifest, TrackedRun], None]
+
+
 def quantize(
-    request: QuantizationRequest, settings: Settings, observe: Observer = ignore
+    request: QuantizationRequest,
+    settings: Settings,
+    observe: Observer = ignore,
+    *,
+    judge: Judge | None = None,
 ) -> QuantizationResult:
     """Quantize a model inside a tracked run.
+
+    Args:
+        request: what is asked for.
+        settings: where things are kept.
+        observe: is told how it goes.
+        judge: looks at the folder, its manifest and the run once all is done, before the folder
+            goes to its place and the run ends; what it raises fails both.
 
     Raises:
         UsageError, NotFoundError, IntegrityError, IncompatibleError: before anything heavy starts,
@@ -46,7 +66,7 @@ def quantize(
             and nothing is left in the output.
     """
     started = time.monotonic()
-    prepared = _prepare(request, settings)
+    prepared = prepare(request, settings, observe)
     if not any(path.startswith("tokenizer") for path in prepared.checkpoint.files):
         observe(Note(f"{prepared.source} has no tokenizer: engines need one", warning=True))
     work = Path(tempfile.mkdtemp(prefix="qreg-quantize-"))
@@ -66,12 +86,16 @@ def quantize(
                         source=prepared.source,
                         output=partial,
                         recipe=prepared.recipe,
-                        calibration=request.calibration and request.calibration.absolute(),
+                        calibration=_given(prepared),
                         work=work,
-                        trust_remote_code=request.trust_remote_code,
+                        checkpoint=prepared.checkpoint,
+                        anti_dataset=request.anti_dataset and request.anti_dataset.absolute(),
+                        options=request.options,
                     )
-                    manifest, perplexity = _carry_out(prepared, job, run, log, observe)
+                    manifest, perplexity = _carry_out(prepared, settings, job, run, log, observe)
                     track_result(run, prepared, manifest, perplexity, partial)
+                    if judge is not None:
+                        judge(partial, manifest, run)
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -90,51 +114,45 @@ def quantize(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _prepare(request: QuantizationRequest, settings: Settings) -> Prepared:
-    check_name(request.name)
-    quantizer = open_quantizer(request.tool)
-    recipe = load_recipe(request.recipe, request.tool)
-    resolved = resolve(request.source, settings)
-    if resolved.folder is None:
-        raise IncompatibleError(
-            f"{resolved.reference} is not on this machine",
-            remedy="Pull it first, and quantize the folder.",
-        )
-    output = request.output or (
-        settings.outputs / request.name / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    )
-    source, output = resolved.folder.absolute(), output.absolute().resolve()
-    checkpoint = check_job(quantizer, source, output, recipe, request.calibration)
-    check_evaluation_text(request.evaluation_text)
-    toolchain = find_toolchain(quantizer.toolchain, settings)
-    base = resolved.snapshot.manifest.name if resolved.snapshot else source.resolve().name
-    return Prepared(request, quantizer, recipe, toolchain, source, base, checkpoint, output)
+def _given(prepared: Prepared) -> Path | str | None:
+    """The user's calibration set as the tool shall see it; None for one of the tool's own."""
+    found = prepared.calibration
+    return (found.where or found.name) if found and found.own else None
 
 
 def _carry_out(
-    prepared: Prepared, job: Job, run: TrackedRun, log: Path, observe: Observer
+    prepared: Prepared,
+    settings: Settings,
+    job: Job,
+    run: TrackedRun,
+    log: Path,
+    observe: Observer,
 ) -> tuple[Manifest, Perplexity | None]:
     source_paths = list_files(prepared.source, follow_outside=True)
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
     source_digest = payload_digest(source_files)
     command = prepared.quantizer.command(job, prepared.toolchain)
+    command = replace(command, env={**command.env, **prepared.request.environment})
     inputs = inputs_of(prepared, str(source_digest), command)
     track_inputs(run, prepared, inputs, job.work)
     began = utc_now()
     finished = _run(prepared, command, job, log, observe)
-    complete_side_files(prepared.source, job.output)
-    output = _checked_output(prepared, job, finished, log)
+    prepared.quantizer.finish(job)
+    completed = complete_side_files(prepared.source, job.output)
+    if completed:
+        observe(Note(f"{prepared.quantizer.name} left out {', '.join(completed)}: copied"))
+    facts = check_output(prepared, job, str(log), observe)
     run.metrics(
         {
             "time/tool_seconds": finished.seconds,
             "memory/peak_rss_bytes": finished.peak_rss,
             "size/before_bytes": prepared.checkpoint.weight_bytes,
-            "size/after_bytes": output.weight_bytes,
+            "size/after_bytes": facts.checkpoint.weight_bytes,
         }
     )
-    perplexity = _evaluate(prepared, job, log, observe)
+    perplexity = _evaluate(prepared, settings, job, log, observe)
     provenance = {
-        **inputs,
+        **with_used(inputs, job.work),
         "started": began,
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
@@ -143,49 +161,73 @@ def _carry_out(
         "quality": quality_of(perplexity),
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
-    manifest = compose(output, files, name=prepared.request.name, provenance=provenance)
+    manifest = compose(facts.checkpoint, files, name=prepared.request.name, provenance=provenance)
     (job.output / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest, perplexity
 
 
 def _run(prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer) -> Finished:
+    warned: set[str] = set()
+    looked, written = 0.0, 0
+
     def on_line(line: str) -> None:
+        nonlocal looked, written
+        warning = prepared.quantizer.warning(line)
+        if warning and warning not in warned:
+            warned.add(warning)
+            observe(Note(warning, warning=True))
         progress = prepared.quantizer.read_line(line)
-        if progress is not None:
-            observe(progress)
+        if progress is None:
+            return
+        if time.monotonic() - looked > 1:
+            looked, written = time.monotonic(), _bytes_below(job.output)
+        observe(replace(progress, written=written or None))
 
     observe(Progress(f"starting {prepared.quantizer.name} {prepared.toolchain.version}"))
     finished = run_tool(command.argv, log=log, env=command.env, cwd=job.work, on_line=on_line)
-    if finished.code != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        reason = f"signal {-finished.code}" if finished.code < 0 else f"exit code {finished.code}"
-        raise ToolError(
-            f"{prepared.quantizer.name} failed ({reason})",
-            remedy=_OUT_OF_MEMORY
-            if finished.code == -9
-            else prepared.quantizer.explain(tail) or f"The whole log is {log} .",
-            details=tail,
-        )
-    return finished
+    text = log.read_text(errors="replace")
+    if finished.code == 0 and prepared.quantizer.succeeded(text):
+        return finished
+    raise _failure(prepared, finished, text, log)
 
 
-def _checked_output(prepared: Prepared, job: Job, finished: Finished, log: Path) -> Checkpoint:
-    """Read what the tool made; its exit code alone proves nothing."""
-    output = open_checkpoint(job.output)
-    missed = prepared.quantizer.uncovered(prepared.checkpoint, output, prepared.recipe)
-    if missed:
-        raise ToolError(
-            f"{prepared.quantizer.name} ended with exit code {finished.code}, but left "
-            f"{len(missed)} layers that recipe {prepared.recipe.name} names as they were",
-            remedy="Name the layers in the recipe's ignore list if they are meant to stay float; "
-            f"otherwise the tool does not support them: see its log, {log} .",
-            details="\n".join(missed[:20]),
-        )
-    return output
+def _failure(prepared: Prepared, finished: Finished, text: str, log: Path) -> ToolError:
+    """A tool's failure in words: what is known of it, else the end of its log."""
+    tail = "\n".join([line for line in text.splitlines() if "\r" not in line][-15:])
+    if finished.code == 0:
+        reason = "exit code 0, but its log does not say that it was done"
+    elif finished.code < 0:
+        reason = f"signal {-finished.code}"
+    else:
+        reason = f"exit code {finished.code}"
+    message = f"{prepared.quantizer.name} failed ({reason})"
+    where = f"The whole log is {log} ."
+    if finished.code == -9:
+        return ToolError(message, remedy=f"{_OUT_OF_MEMORY} {where}", details=tail)
+    known = prepared.quantizer.explain(text)
+    if known is None:
+        return ToolError(message, remedy=where, details=tail)
+    return ToolError(f"{message}: {known.what}", remedy=f"{known.remedy} {where}", details=tail)
 
 
-def _evaluate(prepared: Prepared, job: Job, log: Path, observe: Observer) -> Perplexity | None:
-    if not prepared.request.evaluate:
+def _bytes_below(folder: Path) -> int:
+    """What a tool has written so far; files that vanish meanwhile do not count."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _evaluate(
+    prepared: Prepared,
+    settings: Settings,
+    job: Job,
+    log: Path,
+    observe: Observer,
+) -> Perplexity | None:
+    # LLM-Compressor's environment reads compressed-tensors, and no ModelSlim artifact.
+    if not prepared.request.evaluate or prepared.intent.method != "compressed-tensors":
         return None
     text = prepared.request.evaluation_text
     if text is None:
@@ -195,13 +237,13 @@ def _evaluate(prepared: Prepared, job: Job, log: Path, observe: Observer) -> Per
         return measure_perplexity(
             {"float": prepared.source, "quantized": job.output},
             text.absolute(),
-            prepared.toolchain,
+            find_toolchain("llmcompressor", settings),
             work=job.work,
             log=log,
-            trust_remote_code=job.trust_remote_code,
+            trust_remote_code=job.options.trust_remote_code,
             observe=observe,
         )
-    except ToolError as error:
+    except (ToolError, NotFoundError) as error:
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None

@@ -22,17 +22,24 @@ def complete_side_files(source: Path, output: Path) -> list[str]:
     Returns:
         The paths that were copied.
     """
+    copied = missing_side_files(source, output)
+    for path in copied:
+        (output / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, output / path)
+    for path in list_files(output):
+        (output / path).chmod(0o644)
+    return copied
+
+
+def missing_side_files(source: Path, output: Path) -> list[str]:
+    """The small files of a source that are not in an output and belong there, sorted."""
     present = list_files(output)
-    copied = []
+    missing = []
     for path, size in list_files(source, follow_outside=True).items():
         name = path.rpartition("/")[2]
         wanted = name.endswith(_SUFFIXES) or name.startswith("LICENSE")
         index = name.endswith(".index.json") or name.startswith("quant_model_description")
         if path in present or not wanted or index or name in _OF_THE_WEIGHTS or size > _LARGEST:
             continue
-        (output / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, output / path)
-        copied.append(path)
-    for path in list_files(output):
-        (output / path).chmod(0o644)
-    return copied
+        missing.append(path)
+    return sorted(missing)

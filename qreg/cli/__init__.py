@@ -16,6 +16,8 @@ from qreg.cli.signals import terminate_as_interruption
 # Name: (module, one line for `qreg --help`). The line stands here so that help imports no command.
 COMMANDS = {
     "quantize": ("quantize", "Quantize a model inside a tracked MLflow run."),
+    "reproduce": ("reproduce", "Run a recorded quantization again and compare."),
+    "adopt": ("adopt", "Take in a folder that was quantized elsewhere."),
     "publish": ("publish", "Publish an artifact under its digest."),
     "pull": ("pull", "Bring an artifact here, every byte verified."),
     "verify": ("verify", "Check every file of an artifact against its manifest."),

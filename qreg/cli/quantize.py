@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import command_options, target_of, target_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
@@ -17,20 +17,61 @@ if TYPE_CHECKING:
 
 @click.command("quantize")
 @click.argument("source")
-@click.option("--tool", default="llmcompressor", show_default=True, help="The quantizer.")
+@click.option(
+    "--tool",
+    default="llmcompressor",
+    show_default=True,
+    help="The quantizer: llmcompressor, modelslim, or a plug-in's.",
+)
 @click.option(
     "--recipe",
     default="w8a8-dynamic",
     show_default=True,
-    help="A shipped recipe (w8a8-dynamic, w8a8-smooth) or the path of a YAML file.",
+    help="A shipped recipe, the path of a YAML file (ours, or the tool's own layout), or for "
+    "ModelSlim practice:ID, one that comes with it. See --recipes.",
+)
+@click.option(
+    "--recipes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: _list_recipes(context) if wanted else None,
+    help="List the shipped recipes and exit.",
 )
 @click.option("--name", required=True, help="ORG/NAME of the result.")
 @click.option("--output", "folder", type=click.Path(path_type=Path), help="A new folder for it.")
 @click.option(
     "--calibration",
-    type=click.Path(path_type=Path),
-    help='A JSONL file, a line {"text": "…"} or {"messages": […]} a sample.',
+    help='A JSONL file, a line {"text": "…"} or {"messages": […]} a sample; for LLM-Compressor '
+    "also the folder or name of a data set. ModelSlim falls back to its own.",
 )
+@click.option(
+    "--anti-dataset",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="ModelSlim's scripts and v0 practices: a JSONL file to smooth outliers with.",
+)
+@click.option(
+    "--device",
+    default="",
+    help="ModelSlim: cpu, npu or npu:0,1,…; by default the NPU if there is one.",
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    help="ModelSlim: a script of its repository in place of a recipe, such as "
+    "example/Qwen3-MOE/quant_qwen_moe_w8a8.py; its own options follow after --.",
+)
+@click.option(
+    "--model-type",
+    default="",
+    help="ModelSlim: its name for the kind of model; by default from config.json.",
+)
+@click.option(
+    "--toolchain",
+    default="",
+    help="Another toolchain than the one that the tool takes for this model.",
+)
+@target_options
 @click.option("--evaluate/--no-evaluate", default=True, help="Measure perplexity before and after.")
 @click.option(
     "--evaluation-text",
@@ -38,22 +79,40 @@ if TYPE_CHECKING:
     help="The text to measure on; default: docstrings that ship with Python.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
 @command_options
 def command(
     output: Output,
     settings: Settings,
+    *,
     source: str,
     tool: str,
     recipe: str,
     name: str,
     folder: Path | None,
-    calibration: Path | None,
+    calibration: str | None,
+    anti_dataset: Path | None,
+    device: str,
+    script: Path | None,
+    model_type: str,
+    toolchain: str,
+    chip: str | None,
+    tensor_parallel: int | None,
+    data_parallel: int,
     evaluate: bool,
     evaluation_text: Path | None,
     trust_remote_code: bool,
+    arguments: tuple[str, ...],
 ) -> None:
-    """Quantize the float model SOURCE (a folder or a reference) inside a tracked MLflow run."""
+    """Quantize the float model SOURCE (a folder or a reference) inside a tracked MLflow run.
+
+    \b
+    qreg quantize ./Qwen3-8B --name org/Qwen3-8B-W8A8
+    qreg quantize ./Qwen3-30B-A3B --tool modelslim --recipe w8a8-moe --device npu:0,1 \\
+        --target A3 --name org/Qwen3-30B-A3B-W8A8
+    """
     from quantizers import QuantizationRequest, quantize
+    from quantizers.interface import Options
 
     request = QuantizationRequest(
         source=source,
@@ -62,13 +121,27 @@ def command(
         recipe=recipe,
         output=folder,
         calibration=calibration,
+        anti_dataset=anti_dataset,
         evaluate=evaluate,
         evaluation_text=evaluation_text,
-        trust_remote_code=trust_remote_code,
+        target=target_of(chip, tensor_parallel, data_parallel),
+        toolchain=toolchain,
+        options=Options(device, model_type, trust_remote_code, script, arguments),
     )
     with output.progress() as observe:
         result = quantize(request, settings, observe)
     _show(output, result)
+
+
+def _list_recipes(context: click.Context) -> None:
+    from quantizers.recipe import FOLDER, parse_yaml, read_text, shipped
+
+    for tool in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
+        click.echo(f"{tool}:")
+        for name in shipped(tool):
+            path = FOLDER / tool / f"{name}.yaml"
+            click.echo(f"  {name:<18} {parse_yaml(read_text(path), str(path))['title']}")
+    context.exit()
 
 
 def _show(output: Output, result: QuantizationResult) -> None:

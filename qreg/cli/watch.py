@@ -106,6 +106,8 @@ class JsonObserver:
             return
         self._shown = now
         row = {"event": "progress", **vars(event), "seconds": round(now - self._began, 1)}
+        left = seconds_left(event, now - self._began)
+        row |= {"seconds_left": left and round(left, 1)}
         shown = {key: value for key, value in row.items() if value not in (None, "")}
         print(json.dumps(shown), file=sys.stderr, flush=True)
 
@@ -125,6 +127,11 @@ def pace(event: Progress, elapsed: float) -> str:
 
 def amount(event: Progress) -> str:
     """`12 of 96 packages numpy`, `1.2 of 3.4 GiB model.safetensors`, or the detail alone."""
+    written = "" if not event.written else f", {size_text(event.written)} written"
+    return f"{_counted_or_detail(event)}{written}".removeprefix(", ")
+
+
+def _counted_or_detail(event: Progress) -> str:
     if event.done is None:
         return event.detail
     if event.unit == "bytes":
@@ -139,9 +146,15 @@ def amount(event: Progress) -> str:
 
 def time_left(event: Progress, elapsed: float) -> str:
     """`, 40 s left`, from the pace so far; empty where nothing can be said."""
+    left = seconds_left(event, elapsed)
+    return "" if left is None else f", {left:.0f} s left"
+
+
+def seconds_left(event: Progress, elapsed: float) -> float | None:
+    """Seconds that the stage still takes at its pace so far; None where nothing can be said."""
     if not event.done or not event.total or elapsed < 1:
-        return ""
-    return f", {elapsed * (event.total - event.done) / event.done:.0f} s left"
+        return None
+    return elapsed * (event.total - event.done) / event.done
 
 
 def new_bars(console: Console) -> Bars:

@@ -3,6 +3,7 @@
 JOB is the JSON file that `quantizers.llmcompressor` writes. All output is for the log.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -14,19 +15,51 @@ from llmcompressor.modeling.moe.linearize import linearize_moe
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def calibration_set(path, tokenizer, samples, max_tokens):
+def samples_of(job):
+    """Texts and chats of a JSONL file, or rows of a data set in a folder or on a hub."""
+    source = job["calibration"]
+    if Path(source).is_file():
+        with open(source, encoding="utf-8") as file:
+            for line in file:
+                if line.strip():
+                    value = json.loads(line)
+                    yield value if isinstance(value, dict) else {"text": value}
+        return
+    from datasets import DatasetDict, load_dataset, load_from_disk
+
+    saved = (
+        Path(source, "dataset_info.json").is_file() or Path(source, "dataset_dict.json").is_file()
+    )
+    found = load_from_disk(source) if saved else load_dataset(source)
+    if isinstance(found, dict | DatasetDict):
+        found = found["train"] if "train" in found else next(iter(found.values()))
+    yield from found
+
+
+def calibration_set(job, tokenizer):
     from datasets import Dataset
 
     texts = []
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.strip() and len(texts) < samples:
-                value = json.loads(line)
-                if isinstance(value, dict) and "messages" in value:
-                    texts.append(tokenizer.apply_chat_template(value["messages"], tokenize=False))
-                else:
-                    texts.append(value if isinstance(value, str) else value["text"])
-    rows = [tokenizer(text, max_length=max_tokens, truncation=True) for text in texts]
+    for row in samples_of(job):
+        if len(texts) == job["samples"]:
+            break
+        if row.get("messages"):
+            texts.append(tokenizer.apply_chat_template(row["messages"], tokenize=False))
+        else:
+            text = row.get("text", row.get("inputs_pretokenized"))
+            if not isinstance(text, str):
+                columns = ", ".join(map(str, row))
+                raise SystemExit(f"calibration set: no column text or messages among {columns}")
+            texts.append(text)
+    if not texts:
+        raise SystemExit("calibration set: it has no rows")
+    rows = [tokenizer(text, max_length=job["max_tokens"], truncation=True) for text in texts]
+    used = {
+        "samples": len(texts),
+        "tokens": sum(len(row["input_ids"]) for row in rows),
+        "sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest(),
+    }
+    Path(job["used"]).write_text(json.dumps(used))
     return Dataset.from_list([dict(row) for row in rows])
 
 
@@ -42,7 +75,7 @@ def main(job):
     linearize_moe(model)
     data = {}
     if job["calibration"]:
-        rows = calibration_set(job["calibration"], tokenizer, job["samples"], job["max_tokens"])
+        rows = calibration_set(job, tokenizer)
         data = {
             "dataset": rows,
             "num_calibration_samples": len(rows),

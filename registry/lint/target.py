@@ -106,3 +106,27 @@ PACKED_MOE_TYPES = frozenset(
         "qwen3_omni_moe", "bailing_hybrid", "step3p5",
     }
 )  # fmt: skip
+# What is quantized beside weights, in a histogram of schemes.
+COMPUTATIONS = frozenset({"kv_cache", "flash_attention", "indexer"})
+
+
+def has_kernel(scheme: str, kind: str, method: str, chip: Chip) -> bool:
+    """Whether a chip has what a scheme needs.
+
+    Args:
+        scheme: in ModelSlim's vocabulary, `W8A8_DYNAMIC`.
+        kind: of layer, as a histogram of schemes has them (`moe` for routed experts), or one of
+            COMPUTATIONS.
+        method: `modelslim`, `compressed-tensors`, …
+        chip: the NPU.
+    """
+    if kind in COMPUTATIONS:
+        # Dynamic and static FAQuant types of layers are read as one FAKQuant.
+        known = chip.attention | ({"INT8"} if chip.attention else set())
+        return method in chip.methods and scheme in known
+    if method == "compressed-tensors":
+        known = COMPRESSED_TENSORS_MOE if kind == "moe" else COMPRESSED_TENSORS_LINEAR
+        if scheme not in known or kind == "lm_head":  # get_quant_method has none for it
+            return False
+    table = chip.moe if kind == "moe" else chip.linear | (chip.moe if kind == "mtp" else set())
+    return scheme in table and method in chip.methods

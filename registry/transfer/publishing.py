@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from registry.artifact import FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
@@ -95,6 +96,7 @@ def publish(
     license: str = "",
     accept: Iterable[str] = (),
     describe_anew: bool = False,
+    provenance: Mapping[str, Any] | None = None,
     observe: Observer = ignore,
 ) -> Publication:
     """Publish a checkpoint to one store or several; a folder is never written to.
@@ -103,6 +105,7 @@ def publish(
         source: a folder with or without `qreg.json`, or a reference, which is pulled first.
         settings: where the default registry is.
         name, to, tags, alias, public, license, accept, describe_anew: see `Wanted`.
+        provenance: in place of what the folder's manifest says of it.
         observe: is told the bytes hashed and moved.
 
     Raises:
@@ -128,7 +131,11 @@ def publish(
     _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
     manifest = describe_folder(
-        folder, name=name, observe=observe, follow_outside=not isinstance(source, Path)
+        folder,
+        name=name,
+        provenance=provenance,
+        observe=observe,
+        follow_outside=not isinstance(source, Path),
     )
     if known is not None and known.digest != manifest.digest and not describe_anew:
         raise_faults(folder, compare(manifest.files, known))

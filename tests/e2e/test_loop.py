@@ -188,7 +188,7 @@ def test_smoothing_and_gptq_with_a_calibration_set(
     texts = [passage.text for passage in training_passages()[:24]]
     calibration.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     recipe = tmp_path / "small.yaml"
-    shipped = Path("quantizers/recipes/w8a8-smooth.yaml").resolve()
+    shipped = Path("quantizers/recipes/llmcompressor/w8a8-smooth.yaml").resolve()
     recipe.write_text(shipped.read_text().replace("max_tokens: 2048", "max_tokens: 128"))
     ran = qreg(
         *("quantize", built("TINY_DENSE"), "--name", "test/smooth", "--recipe", recipe),

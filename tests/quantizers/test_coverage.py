@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from quantizers.coverage import uncovered_layers
+from quantizers.coverage import coverage
+from quantizers.llmcompressor import LLMCompressor
+from quantizers.llmcompressor.recipe import parse_stages
 from registry.checkpoint import Checkpoint, open_checkpoint
-from tests.checkpoints import CONFIG, FLOAT, LAYER, quantized_tensors, write_model
+from registry.checkpoint.facts import read_facts
+from tests.checkpoints import CONFIG, FLOAT, INT8_CONFIG, LAYER, quantized_tensors, write_model
 
+INT8 = {**CONFIG, "quantization_config": INT8_CONFIG}
 RULE = [{"targets": ["Linear"], "ignore": ["lm_head", r"re:.*mlp\.gate$"]}]
+
+
+def uncovered_layers(
+    before: Checkpoint, after: Checkpoint, rules: list[dict[str, Any]]
+) -> list[str]:
+    """What a recipe of LLM-Compressor's names, and the output has in floating point."""
+    steps = {f"M{n}": {"scheme": "INT8", **rule} for n, rule in enumerate(rules)}
+    recipe = parse_stages(json.dumps({"stages": {"s": {"q_modifiers": steps}}}), "r", "r.yaml")
+    intent = LLMCompressor().intent(before, recipe)
+    return list(coverage(intent, read_facts(after)).missed)
 
 
 def _float(folder: Path) -> Checkpoint:
@@ -16,7 +32,7 @@ def _float(folder: Path) -> Checkpoint:
 
 
 def test_a_fully_quantized_model(tmp_path: Path) -> None:
-    after = open_checkpoint(write_model(tmp_path / "q", quantized_tensors()))
+    after = open_checkpoint(write_model(tmp_path / "q", quantized_tensors(), INT8))
     assert uncovered_layers(_float(tmp_path / "f"), after, RULE) == []
 
 
@@ -24,19 +40,19 @@ def test_a_layer_left_float_is_named(tmp_path: Path) -> None:
     tensors = quantized_tensors()
     name = f"{LAYER}.mlp.down_proj.weight"
     tensors[name] = FLOAT[name]
-    after = open_checkpoint(write_model(tmp_path / "q", tensors))
+    after = open_checkpoint(write_model(tmp_path / "q", tensors, INT8))
     assert uncovered_layers(_float(tmp_path / "f"), after, RULE) == [f"{LAYER}.mlp.down_proj"]
 
 
 def test_integers_without_a_scale_are_not_quantized(tmp_path: Path) -> None:
     tensors = quantized_tensors()
     del tensors[f"{LAYER}.self_attn.o_proj.weight_scale"]
-    after = open_checkpoint(write_model(tmp_path / "q", tensors))
+    after = open_checkpoint(write_model(tmp_path / "q", tensors, INT8))
     assert uncovered_layers(_float(tmp_path / "f"), after, RULE) == [f"{LAYER}.self_attn.o_proj"]
 
 
 def test_lm_head_counts_only_if_it_is_not_ignored(tmp_path: Path) -> None:
-    after = open_checkpoint(write_model(tmp_path / "q", quantized_tensors()))
+    after = open_checkpoint(write_model(tmp_path / "q", quantized_tensors(), INT8))
     rule = [{"targets": "Linear", "ignore": []}]
     assert uncovered_layers(_float(tmp_path / "f"), after, rule) == ["lm_head"]
 
@@ -66,5 +82,5 @@ def test_fused_experts_that_stayed_float_are_found(tmp_path: Path) -> None:
         for layer in missed
         for part, dtype, shape in (("weight", "I8", [8, 8]), ("weight_scale", "BF16", [8, 1]))
     }
-    after = open_checkpoint(write_model(tmp_path / "q", separate))
+    after = open_checkpoint(write_model(tmp_path / "q", separate, INT8))
     assert uncovered_layers(before, after, RULE) == []

@@ -7,20 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from quantizers.calibration import find_calibration
 from quantizers.interface import Needs
 from quantizers.llmcompressor import LLMCompressor
-from quantizers.preflight import check_calibration, check_job, check_output, check_resources
-from quantizers.recipe import load_recipe, parse_recipe
+from quantizers.llmcompressor.recipe import parse_stages
+from quantizers.preflight import check_output, check_recipe_fits, check_resources, check_source
+from quantizers.recipe import Recipe
 from registry.checkpoint import open_checkpoint
 from registry.errors import IncompatibleError, NotFoundError, UsageError
 from tests.checkpoints import write_model, write_quantized
+from tests.quantizers.test_recipe import load_recipe
 
 DYNAMIC = load_recipe("w8a8-dynamic", "llmcompressor")
 SMOOTH = load_recipe("w8a8-smooth", "llmcompressor")
 
 
-def _check(source: Path, output: Path) -> None:
-    check_job(LLMCompressor(), source, output, DYNAMIC, None)
+def _check(source: Path, output: Path, recipe: Recipe = DYNAMIC) -> None:
+    tool = LLMCompressor()
+    checkpoint = check_source(source, output)
+    check_recipe_fits(checkpoint, recipe, tool.intent(checkpoint, recipe))
+    check_resources(tool.estimate(checkpoint, recipe), output)
 
 
 def test_a_sound_job_passes(tmp_path: Path) -> None:
@@ -52,17 +58,17 @@ def test_a_model_that_is_quantized_already(tmp_path: Path) -> None:
 
 def test_a_recipe_that_names_nothing_here(tmp_path: Path) -> None:
     rule = "{QuantizationModifier: {targets: ['re:nope'], scheme: INT8}}"
-    recipe = parse_recipe(f"stages: {{s: {{q_modifiers: {rule}}}}}", "r", "r.yaml")
+    recipe = parse_stages(f"stages: {{s: {{q_modifiers: {rule}}}}}", "r", "r.yaml")
     with pytest.raises(IncompatibleError, match="names no layer"):
-        check_job(LLMCompressor(), write_model(tmp_path / "m"), tmp_path / "out", recipe, None)
+        _check(write_model(tmp_path / "m"), tmp_path / "out", recipe)
 
 
 def test_calibration_sets(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     with pytest.raises(UsageError, match="needs a calibration set"):
-        check_calibration(SMOOTH, None)
+        find_calibration(SMOOTH, None)
     with pytest.raises(NotFoundError):
-        check_calibration(SMOOTH, path)
+        find_calibration(SMOOTH, path)
     for content, reason in (
         ("", "is empty"),
         ('{"text": "a"}\nnope', "line 2 is not JSON"),
@@ -71,11 +77,11 @@ def test_calibration_sets(tmp_path: Path) -> None:
     ):
         path.write_text(content)
         with pytest.raises(UsageError, match=reason):
-            check_calibration(SMOOTH, path)
+            find_calibration(SMOOTH, path)
     path.write_text('{"text": "a"}\n\n"b"\n{"messages": []}\n')
-    check_calibration(SMOOTH, path)
+    find_calibration(SMOOTH, path)
     with pytest.raises(UsageError, match="data-free"):
-        check_calibration(DYNAMIC, path)
+        find_calibration(DYNAMIC, path)
 
 
 def test_too_little_memory_or_disk(tmp_path: Path) -> None:

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from quantizers.recipe import load_recipe, parse_recipe, shipped
+from quantizers.catalogue import open_quantizer
+from quantizers.interface import Options
+from quantizers.llmcompressor.recipe import modifiers, parse_stages, quantizing
+from quantizers.modelslim.practice import parse_practice, rules_of
+from quantizers.recipe import Recipe, shipped
 from registry.errors import NotFoundError, UsageError
+from toolchains import Toolchain
 
 NATIVE = """
 quant_stage:
@@ -16,19 +21,38 @@ quant_stage:
 """
 
 
-@pytest.mark.parametrize("name", shipped())
+def load_recipe(text: str, tool: str) -> Recipe:
+    def no_toolchain() -> Toolchain:
+        raise AssertionError("only shipped practices need the toolchain")
+
+    return open_quantizer(tool).load_recipe(text, Options(), no_toolchain)
+
+
+@pytest.mark.parametrize("name", shipped("llmcompressor"))
 def test_shipped_recipes_say_what_they_do(name: str) -> None:
     recipe = load_recipe(name, "llmcompressor")
     assert recipe.name == name
     assert recipe.title
-    assert all("lm_head" in rule["ignore"] for rule in recipe.quantized())
+    assert all("lm_head" in rule["ignore"] for rule in quantizing(recipe))
+
+
+@pytest.mark.parametrize("name", shipped("modelslim"))
+def test_shipped_practices_leave_heads_and_routers_alone(name: str) -> None:
+    recipe = load_recipe(name, "modelslim")
+    assert recipe.name == name and recipe.title
+    assert recipe.body["metadata"]["config_id"] == f"qreg-{name}"
+    rules = rules_of(recipe.body)
+    assert rules and all(rule.scheme for rule in rules)
+    for module in ("lm_head", "model.layers.3.mlp.gate", "model.layers.3.mlp.shared_expert_gate"):
+        named = [rule for rule in rules if rule.include.match(module)]
+        assert all(rule.exclude.match(module) for rule in named)
 
 
 def test_which_recipes_calibrate() -> None:
     assert load_recipe("w8a8-dynamic", "llmcompressor").calibration is None
     smooth = load_recipe("w8a8-smooth", "llmcompressor")
     assert smooth.calibration is not None
-    assert [name for name, _ in smooth.modifiers()] == ["SmoothQuantModifier", "GPTQModifier"]
+    assert [name for name, _ in modifiers(smooth)] == ["SmoothQuantModifier", "GPTQModifier"]
 
 
 def test_a_users_file(tmp_path: Path) -> None:
@@ -36,7 +60,7 @@ def test_a_users_file(tmp_path: Path) -> None:
     path.write_text(NATIVE)
     recipe = load_recipe(str(path), "llmcompressor")
     assert recipe.name == "mine"
-    assert next(recipe.quantized())["scheme"] == "FP8_DYNAMIC"
+    assert next(quantizing(recipe))["scheme"] == "FP8_DYNAMIC"
     assert recipe.text == NATIVE
 
 
@@ -55,7 +79,7 @@ def test_a_users_file(tmp_path: Path) -> None:
 )
 def test_what_is_not_a_recipe(content: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        parse_recipe(content, "x", "x.yaml")
+        parse_stages(content, "x", "x.yaml")
 
 
 def test_unknown_and_foreign_recipes(tmp_path: Path) -> None:
@@ -66,3 +90,27 @@ def test_unknown_and_foreign_recipes(tmp_path: Path) -> None:
     path.write_text("tool: modelslim\nstages: {s: {q_modifiers: {X: {scheme: W8A8}}}}")
     with pytest.raises(UsageError, match="is for modelslim"):
         load_recipe(str(path), "llmcompressor")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("spec: {}", "no apiversion"),
+        ("apiversion: modelslim_convert\nspec: {}", "the apiversion 'modelslim_convert'"),
+        ("apiversion: modelslim_v1", "no spec"),
+        ("apiversion: modelslim_v1\nspec: {process: [{type: quarot}]}", "quantizes nothing"),
+        ("apiversion: modelslim_v1\nspec: {process: [{type: linear_quant}]}", "saves nothing"),
+    ],
+)
+def test_what_is_not_a_practice(content: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        parse_practice(content, "x", "x.yaml")
+
+
+def test_a_practice_file_falls_back_to_the_set_that_it_names() -> None:
+    static = "{act: {scope: per_tensor, dtype: int8}, weight: {scope: per_channel, dtype: int8}}"
+    step = f"{{type: linear_quant, qconfig: {static}}}"
+    spec = f"{{process: [{step}], save: [{{type: ascendv1_saver}}], dataset: boolq.jsonl}}"
+    recipe = parse_practice(f"apiversion: modelslim_v1\nspec: {spec}", "my practice", "x")
+    assert recipe.name == "my-practice"
+    assert recipe.calibration is not None and recipe.calibration.default == "boolq.jsonl"

@@ -10,11 +10,10 @@ from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import ASCEND, Found, check, some
 from registry.lint.subject import Subject
 from registry.lint.target import (
-    COMPRESSED_TENSORS_LINEAR,
-    COMPRESSED_TENSORS_MOE,
     PACKED_MOE_TYPES,
     RELEASE,
     Chip,
+    has_kernel,
 )
 
 # Kinds of the histogram that are no linear layers for the engine.
@@ -22,7 +21,6 @@ _PER_CHANNEL = (  # get_perchannel_param, [rows, 1]
     "W8A8_DYNAMIC", "W8A16", "W8A8_MIX", "W4A4_DYNAMIC", "W4A4_FLATQUANT_DYNAMIC",
 )  # fmt: skip
 _ROTATIONS = (".heads_rotation", ".kronecker_rotation_m", ".kronecker_rotation_n")
-_MOE = "moe"
 # What is quantized beside weights, and what to do where there is no kernel for that.
 _COMPUTED: Mapping[str, str] = {
     "kv_cache": "Serve with --kv-cache-dtype auto where the engine can do without, or quantize "
@@ -78,7 +76,9 @@ def scheme_unsupported(subject: Subject) -> Iterator[Found]:
     for kind, schemes in subject.quantization.schemes.items():
         for scheme, count in schemes.items():
             if scheme not in (FLOAT, UNKNOWN):  # unknown ones are told by other checks
-                able = tuple(c.name for c in target.candidates if _runs(scheme, kind, method, c))
+                able = tuple(
+                    c.name for c in target.candidates if has_kernel(scheme, kind, method, c)
+                )
                 advice = _COMPUTED.get(kind, "")
                 verdicts.setdefault((scheme, able, advice), []).append(f"{kind} ({count})")
     for (scheme, able, advice), kinds in verdicts.items():
@@ -113,19 +113,6 @@ def _online(subject: Subject) -> list[str]:
             if isinstance(location, str) and not location.startswith("weight"):
                 found.append(f"{name} ({location})")
     return found
-
-
-def _runs(scheme: str, kind: str, method: str, chip: Chip) -> bool:
-    if kind in _COMPUTED:
-        # Dynamic and static FAQuant types of layers are read as one FAKQuant.
-        known = chip.attention | ({"INT8"} if chip.attention else set())
-        return method in chip.methods and scheme in known
-    if method == "compressed-tensors":
-        known = COMPRESSED_TENSORS_MOE if kind == _MOE else COMPRESSED_TENSORS_LINEAR
-        if scheme not in known or kind == "lm_head":  # get_quant_method has none for it
-            return False
-    table = chip.moe if kind == _MOE else chip.linear | (chip.moe if kind == "mtp" else set())
-    return scheme in table and method in chip.methods
 
 
 @check(

@@ -1,0 +1,56 @@
+"""The practices that come with ModelSlim, in its `lab_practice`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from quantizers.modelslim.practice import API_VERSIONS, parse_practice
+from quantizers.recipe import Recipe, read_text
+from registry.errors import NotFoundError, ToolError
+from toolchains import Toolchain
+
+PREFIX = "practice:"
+
+
+def package_folder(toolchain: Toolchain) -> Path:
+    """Where msmodelslim is installed, without running its interpreter; raises ToolError."""
+    for root in sorted(toolchain.python.parent.parent.glob("lib*/python3*/*-packages")):
+        if (root / "msmodelslim" / "lab_practice").is_dir():
+            return root / "msmodelslim"
+    raise ToolError(
+        f"The practices of {toolchain.name} were not found beside {toolchain.python}",
+        remedy="Give the practice's own file: --recipe PATH .",
+    )
+
+
+def shipped_practices(toolchain: Toolchain) -> dict[str, Path]:
+    """Files of the shipped practices for language models, by `config_id`."""
+    found: dict[str, Path] = {}
+    for path in sorted((package_folder(toolchain) / "lab_practice").glob("*/*.yaml")):
+        try:
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
+            version, identifier = value["apiversion"], value["metadata"]["config_id"]
+        except (yaml.YAMLError, KeyError, TypeError, OSError, UnicodeDecodeError):
+            continue
+        if version in API_VERSIONS:
+            found.setdefault(str(identifier), path)
+    return found
+
+
+def load_practice(identifier: str, toolchain: Toolchain) -> Recipe:
+    """Read a shipped practice; raises NotFoundError with those that there are."""
+    known = shipped_practices(toolchain)
+    if identifier not in known:
+        raise NotFoundError(
+            f"ModelSlim {toolchain.version} ships no practice {identifier!r}",
+            remedy=f"It has {', '.join(sorted(known))}.",
+        )
+    return parse_practice(read_text(known[identifier]), identifier, str(known[identifier]))
+
+
+def shipped_set(name: str, toolchain: Toolchain) -> Path | None:
+    """A calibration set of ModelSlim's own; None if it has none of that name."""
+    path = package_folder(toolchain) / "lab_calib" / name
+    return path if "/" not in name and path.is_file() else None

@@ -1,0 +1,97 @@
+"""From a request to everything that it names, with all checks that cost nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from quantizers.calibration import CalibrationSet, find_calibration
+from quantizers.catalogue import open_quantizer
+from quantizers.interface import Quantizer
+from quantizers.preflight import (
+    check_evaluation_text,
+    check_recipe_fits,
+    check_resources,
+    check_source,
+)
+from quantizers.recipe import Recipe
+from quantizers.request import Prepared, QuantizationRequest
+from quantizers.target import check_target
+from registry.config import Settings
+from registry.errors import IncompatibleError, UsageError
+from registry.names import check_name
+from registry.progress import Observer
+from registry.resolve import resolve
+from toolchains import Toolchain, find_toolchain
+
+
+def prepare(request: QuantizationRequest, settings: Settings, observe: Observer) -> Prepared:
+    """Find what a request names, and refuse what would fail; the cheapest checks come first.
+
+    Raises:
+        UsageError, NotFoundError, IntegrityError, IncompatibleError: see `quantizers.preflight`,
+            `quantizers.target` and the quantizer's own `check`.
+    """
+    check_name(request.name)
+    quantizer = open_quantizer(request.tool)
+    resolved = resolve(request.source, settings)
+    if resolved.folder is None:
+        raise IncompatibleError(
+            f"{resolved.reference} is not on this machine",
+            remedy="Pull it first, and quantize the folder.",
+        )
+    output = request.output or (
+        settings.outputs / request.name / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    )
+    source, output = resolved.folder.absolute(), output.absolute().resolve()
+    checkpoint = check_source(source, output)
+    wanted = request.toolchain or quantizer.toolchain_for(checkpoint, request.options)
+
+    def toolchain() -> Toolchain:
+        return find_toolchain(wanted, settings)
+
+    recipe = quantizer.load_recipe(request.recipe, request.options, toolchain)
+    intent = quantizer.intent(checkpoint, recipe)
+    check_recipe_fits(checkpoint, recipe, intent)
+    notes = check_target(intent, recipe.name, request.target)
+    calibration = find_calibration(recipe, request.calibration)
+    anti = _anti_dataset(recipe, request.anti_dataset)
+    check_evaluation_text(request.evaluation_text)
+    notes += quantizer.check(checkpoint, recipe, request.options)
+    check_resources(quantizer.estimate(checkpoint, recipe), output)
+    found = toolchain()
+    for note in notes:
+        observe(note)
+    return Prepared(
+        request,
+        quantizer,
+        recipe,
+        found,
+        source,
+        resolved.snapshot.manifest.name if resolved.snapshot else source.resolve().name,
+        checkpoint,
+        output,
+        intent,
+        calibration or _default_set(quantizer, recipe, found),
+        anti,
+    )
+
+
+def _anti_dataset(recipe: Recipe, given: Path | None) -> CalibrationSet | None:
+    if given is None:
+        return None
+    if recipe.tool != "modelslim" or recipe.body.get("apiversion", "script") == "modelslim_v1":
+        raise UsageError(
+            f"Recipe {recipe.name} smooths with the calibration set, and takes no --anti-dataset",
+            remedy="Leave it out; ModelSlim's scripts and practices of modelslim_v0 take one.",
+        )
+    return find_calibration(recipe, given)
+
+
+def _default_set(
+    quantizer: Quantizer, recipe: Recipe, toolchain: Toolchain
+) -> CalibrationSet | None:
+    """The set of the tool's own that a recipe falls back to, for the record."""
+    if recipe.calibration is None or not recipe.calibration.default:
+        return None
+    return quantizer.default_set(recipe.calibration.default, toolchain)

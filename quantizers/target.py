@@ -1,0 +1,68 @@
+"""Whether what a recipe makes can be run: its schemes held against the kernels of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from quantizers.interface import Intent
+from registry.errors import IncompatibleError
+from registry.lint.target import RELEASE, Target, has_kernel
+from registry.progress import Note
+
+# vLLM Ascend's W4A16 kernel for compressed-tensors' experts, and W4A8's, take these groups.
+_GROUPS = {"W4A16": (32,), "W4A8_DYNAMIC": (64, 128)}
+
+
+def check_target(intent: Intent, recipe: str, target: Target) -> list[Note]:
+    """Refuse a recipe whose result the target has no kernels for.
+
+    Args:
+        intent: what the recipe does to the model.
+        recipe: its name, for the message.
+        target: what the result shall run on; any NPU where no chip is named.
+
+    Returns:
+        What may be in the way, where no chip is named and other engines may run it.
+
+    Raises:
+        IncompatibleError: the chip, or for ModelSlim's formats every NPU, lacks a kernel.
+    """
+    problems = list(_problems(intent, target))
+    if not problems:
+        return []
+    where = f"on {target.chip.name}" if target.chip else "on any NPU"
+    message = f"vLLM Ascend {RELEASE} cannot run what recipe {recipe} makes {where}: " + "; ".join(
+        problems
+    )
+    # Other engines may run compressed-tensors; ModelSlim's types only Ascend's.
+    if target.chip is None and intent.method != "modelslim":
+        return [Note(message, warning=True)]
+    raise IncompatibleError(
+        message,
+        remedy="Choose a recipe for these layers: W8A8_DYNAMIC runs everywhere (w8a8-dynamic), "
+        "experts also in W4A8_DYNAMIC; or leave them out.",
+    )
+
+
+def _problems(intent: Intent, target: Target) -> Iterator[str]:
+    kinds: dict[tuple[str, str], int] = {}
+    for module, scheme in intent.layers.items():
+        component = intent.components.get(module, "other")
+        kind = "moe" if component == "experts" else component
+        kinds[kind, scheme] = kinds.get((kind, scheme), 0) + 1
+    computed = dict.fromkeys(intent.computations.items(), 0)
+    for (kind, scheme), count in {**kinds, **computed}.items():
+        if not scheme:
+            continue
+        counted = f"{scheme} for {kind}" + (f" ({count} layers)" if count else "")
+        if not any(has_kernel(scheme, kind, intent.method, c) for c in target.candidates):
+            yield f"no kernel of {counted}"
+        elif kind == "moe" and intent.method == "compressed-tensors":
+            groups = _GROUPS.get(scheme)
+            if groups and intent.group_size and intent.group_size not in groups:
+                wanted = " or ".join(str(size) for size in groups)
+                yield f"{counted} in groups of {intent.group_size}, the kernel takes {wanted}"
+    linear = [m for m, s in intent.layers.items() if s == "W4A8_DYNAMIC"]
+    dense = [m for m in linear if intent.components.get(m) not in ("experts", "mtp")]
+    if dense and intent.method == "modelslim" and not intent.group_size:
+        yield f"W4A8_DYNAMIC without groups is for experts only, not for {dense[0]}"

@@ -1,0 +1,197 @@
+"""Both quantizers as their users run them: made, reproduced, adopted, and caught when they lie."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from quantizers.comparison import tensor_changes
+from registry.checkpoint import open_checkpoint
+from registry.config import Settings
+from registry.progress import ignore
+from registry.tracking.client import connect
+from tests.conftest import USER, Run
+from tests.quantized import TEXTS, float_model, quantized
+from toolchains import find_toolchain
+
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture
+def calibration(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return path
+
+
+def test_modelslim_static_w8a8_and_the_same_again(
+    qreg: Run, settings: Settings, tmp_path: Path, calibration: Path
+) -> None:
+    ran = qreg(
+        *("quantize", float_model("dense", USER), "--tool", "modelslim", "--recipe", "w8a8"),
+        *("--device", "cpu", "--calibration", calibration, "--target", "A2"),
+        *("--name", "test/dense", "--output", tmp_path / "q", "--json"),
+    )
+    assert ran.code == 0, ran.err
+    events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+    assert any(e.get("stage") == "quantizing layers" and e.get("total") == 2 for e in events)
+    manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
+    assert manifest["quantization"]["schemes"]["attention"] == {"W8A8": 8}
+    provenance = manifest["provenance"]
+    assert provenance["calibration"]["lines"] == len(TEXTS)
+    assert provenance["options"] == {"device": "cpu", "target": "A2"}
+    assert provenance["toolchain"]["versions"]["msmodelslim"]
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "q").iterdir()} == {0o644}
+    run = connect(settings).get_run(ran.json["mlflow_run"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["calibration_digest"] == provenance["calibration"]["digest"]
+
+    other = qreg("reproduce", tmp_path / "q", "--json")
+    assert other.code == 2 and "--calibration" in other.error["remedy"]
+    again = qreg("reproduce", tmp_path / "q", "--calibration", calibration, "--json")
+    assert again.code == 0, again.err
+    assert again.json["identical"] and again.json["new"] == str(manifest["digest"])
+    assert again.json["files_changed"] == [] and again.json["folder"] is None
+
+
+def test_a_data_free_run_of_llmcompressor_and_the_same_again(
+    qreg: Run, settings: Settings, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(float_model("dense", USER), source)
+    ran = qreg(
+        *("quantize", source, "--name", "test/free", "--output", tmp_path / "q"),
+        *("--no-evaluate", "--json"),
+    )
+    assert ran.code == 0, ran.err
+    assert qreg("publish", tmp_path / "q").code == 0
+    again = qreg("reproduce", "test/free", "--json")
+    assert again.code == 0, again.out + again.err
+    assert again.json["identical"] and again.json["new"] == ran.json["digest"]
+    run = connect(settings).get_run(again.json["mlflow_run"])
+    assert run.data.tags["qreg.reproduced"] == "identical"
+    (source / "generation_config.json").write_text("{}")
+    changed = qreg("reproduce", "test/free", "--json")
+    assert changed.code == 5
+    assert "is not the float model that is recorded" in changed.error["message"]
+
+
+def _modelslim_with_transformers_5(folder: Path) -> Path:
+    """ModelSlim beside the transformers of LLM-Compressor's toolchain, as a careless user has."""
+    slim, other = find_toolchain("modelslim", USER), find_toolchain("llmcompressor", USER)
+    subprocess.run([slim.python, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (target,) = (folder / "venv").glob("lib/python3*/site-packages")
+    (theirs,) = other.python.parent.parent.glob("lib/python3*/site-packages")
+    (ours,) = slim.python.parent.parent.glob("lib/python3*/site-packages")
+    for name in ("transformers", "huggingface_hub", "tokenizers", "httpx", "httpcore", "h11"):
+        for found in (theirs / name, *theirs.glob(f"{name}-*.dist-info")):
+            if found.exists():
+                (target / found.name).symlink_to(found)
+    # What those need and neither brings under these names.
+    (target / "rest.pth").write_text(f"{ours}\n{theirs}\n")
+    return folder / "venv" / "bin" / "python"
+
+
+def test_modelslim_that_leaves_experts_float_is_caught(
+    qreg: Run, settings: Settings, tmp_path: Path
+) -> None:
+    """Exit code 0 and SUCCESS, and not one expert is quantized."""
+    python = _modelslim_with_transformers_5(tmp_path)
+    env = {"QREG_TOOLCHAINS": str(tmp_path / "toolchains")}
+    used = qreg("toolchain", "use", "modelslim", "--python", python, env=env)
+    assert used.code == 0, used.err
+    ran = qreg(
+        *("quantize", float_model("moe", USER), "--tool", "modelslim", "--device", "cpu"),
+        *("--name", "test/moe", "--output", tmp_path / "q", "--json"),
+        env=env,
+    )
+    assert ran.code == 8, ran.err
+    assert "ended with exit code 0, but left 48 layers" in ran.error["message"]
+    assert "model.layers.0.mlp.experts.0.down_proj" in ran.error["details"]
+    assert "does not see the experts" in ran.error["remedy"]
+    assert "--toolchain" in ran.error["remedy"]
+    assert not (tmp_path / "q").exists()
+    (log,) = settings.logs.glob("quantize-*.log")
+    assert "SUCCESS" in log.read_text()
+    client = connect(settings)
+    (experiment,) = (e for e in client.search_experiments() if "moe" in e.name)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_a_shipped_practice_that_this_model_cannot_take(qreg: Run, tmp_path: Path) -> None:
+    source = float_model("moe", USER)
+    options = ("--tool", "modelslim", "--device", "cpu", "--name", "t/x", "--json")
+    ran = qreg("quantize", source, "--recipe", "practice:qwen3-30b-a3b-w8a8", *options)
+    assert ran.code == 6
+    assert "model.layers.2.mlp.gate and 45 more" in ran.error["message"]
+    unknown = qreg("quantize", source, "--recipe", "practice:nope", *options)
+    assert unknown.code == 3 and "qwen3-235B-w4a8-v1" in unknown.error["remedy"]
+
+
+def test_adopting_what_was_made_elsewhere(qreg: Run, settings: Settings, tmp_path: Path) -> None:
+    folder = quantized("modelslim-v1-moe-w8a8", USER)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    log = tmp_path / "modelslim.log"
+    log.write_text("once upon a time")
+    ran = qreg(
+        *("adopt", folder, "--base", float_model("moe", USER), "--name", "test/adopted"),
+        *("--tool-version", "26.1.0", "--log", log, "--json"),
+    )
+    assert ran.code == 0, ran.err
+    assert ran.json["claimed"] == ["tool.version", "log"]
+    assert ran.json["measured"]["quantized_layers"] == 2 * (4 + 8 * 3)
+    assert ran.json["measured"]["unchanged_tensors"] == ran.json["measured"]["float_tensors"]
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+    assert qreg("verify", "test/adopted").code == 0
+    provenance = qreg("inspect", "test/adopted", "--json").json["provenance"]
+    assert provenance["tool"] == {"name": "modelslim", "version": "26.1.0"}
+    assert "linear_quant" in provenance["recipe"]["text"]
+    run = connect(settings).get_run(ran.json["mlflow_run"])
+    assert run.data.tags["qreg.digest"] == ran.json["digest"]
+    refused = qreg("reproduce", "test/adopted", "--json")
+    assert refused.code == 6 and "only claimed" in refused.error["message"]
+    other = qreg("adopt", folder, "--base", float_model("dense", USER), "--name", "t/o", "--json")
+    assert other.code == 6 and "cannot come from" in other.error["message"]
+
+
+def test_shard_by_shard_is_the_same_as_in_one_go(qreg: Run, tmp_path: Path) -> None:
+    source = float_model("moe", USER)
+    for recipe, folder in (("w8a8-dynamic", "whole"), ("model-free-w8a8-dynamic", "shards")):
+        ran = qreg(
+            *("quantize", source, "--recipe", recipe, "--name", f"t/{folder}", "--no-evaluate"),
+            *("--output", tmp_path / folder, "--json"),
+        )
+        assert ran.code == 0, ran.err
+    left, right = (open_checkpoint(tmp_path / name) for name in ("whole", "shards"))
+    alike, changes = tensor_changes(left, right, ignore)
+    assert changes == [] and alike == len(left.tensors)
+    manifest = json.loads((tmp_path / "shards" / "qreg.json").read_text())
+    assert manifest["quantization"]["schemes"]["moe"] == {"W8A8_DYNAMIC": 2 * 8 * 3}
+
+
+def test_static_scales_from_a_folder_of_a_data_set(qreg: Run, tmp_path: Path) -> None:
+    data = tmp_path / "texts"
+    data.mkdir()
+    rows = [json.dumps({"text": text}) for text in TEXTS]
+    (data / "train.jsonl").write_text("\n".join(rows))
+    ran = qreg(
+        *("quantize", float_model("dense", USER), "--recipe", "w8a8-static", "--no-evaluate"),
+        *("--calibration", data, "--name", "t/s", "--output", tmp_path / "q", "--json"),
+    )
+    assert ran.code == 0, ran.err + ran.out
+    manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
+    assert manifest["quantization"]["scheme"] == "W8A8"
+    calibration = manifest["provenance"]["calibration"]
+    assert calibration["used"]["samples"] == len(TEXTS)
+    assert calibration["digest"].startswith("sha256:")
+    (data / "train.jsonl").write_text(json.dumps({"prompt": "x"}))
+    wrong = qreg(
+        *("quantize", float_model("dense", USER), "--recipe", "w8a8-static", "--no-evaluate"),
+        *("--calibration", data, "--name", "t/s", "--output", tmp_path / "r", "--json"),
+    )
+    assert wrong.code == 8 and "has no texts that qreg finds" in wrong.error["message"]
