@@ -12,8 +12,9 @@ from quantizers.interface import Command, Job
 from quantizers.preflight import check_evaluation_text, check_job
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
+from quantizers.quality.tracked import track_quality
 from quantizers.recipe import load_recipe
-from quantizers.record import inputs_of, opening_tags, quality_of, track_inputs, track_result
+from quantizers.record import inputs_of, opening_tags, track_inputs, track_result
 from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
 from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
@@ -71,7 +72,7 @@ def quantize(
                         trust_remote_code=request.trust_remote_code,
                     )
                     manifest, perplexity = _carry_out(prepared, job, run, log, observe)
-                    track_result(run, prepared, manifest, perplexity, partial)
+                    track_result(run, prepared, manifest, partial)
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -133,6 +134,18 @@ def _carry_out(
         }
     )
     perplexity = _evaluate(prepared, job, log, observe)
+    quality: dict[str, float] = {}
+    if prepared.request.evaluate:
+        quality = track_quality(
+            run,
+            prepared.source,
+            job.output,
+            name=prepared.request.name,
+            provenance=inputs,
+            perplexity=perplexity,
+            work=job.work,
+            observe=observe,
+        )
     provenance = {
         **inputs,
         "started": began,
@@ -140,7 +153,7 @@ def _carry_out(
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
         "activity": run.identity,
-        "quality": quality_of(perplexity),
+        "quality": quality,
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
     manifest = compose(output, files, name=prepared.request.name, provenance=provenance)
@@ -201,7 +214,7 @@ def _evaluate(prepared: Prepared, job: Job, log: Path, observe: Observer) -> Per
             trust_remote_code=job.trust_remote_code,
             observe=observe,
         )
-    except ToolError as error:
+    except (IncompatibleError, ToolError) as error:
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None
