@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.interface import USED, Command
-from quantizers.quality.perplexity import Perplexity
 from quantizers.request import Prepared, QuantizationRequest
 from registry.artifact import MANIFEST_FILE, Manifest
 from registry.tracking.run import TrackedRun
@@ -110,20 +109,12 @@ def track_inputs(
         run.artifact(job, "recipe")
 
 
-def quality_of(perplexity: Perplexity | None) -> dict[str, float]:
-    return {} if perplexity is None else perplexity.figures()
-
-
 def track_result(
     run: TrackedRun,
     prepared: Prepared,
     manifest: Manifest,
-    perplexity: Perplexity | None,
     folder: Path,
 ) -> None:
-    if perplexity is not None:
-        quality = quality_of(perplexity)
-        run.metrics({k.replace("_", "/", 1): v for k, v in quality.items()})
     run.tags(
         {
             "qreg.digest": manifest.digest,

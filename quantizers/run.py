@@ -15,10 +15,10 @@ from quantizers.interface import Command, Job
 from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
+from quantizers.quality.tracked import track_quality
 from quantizers.record import (
     inputs_of,
     opening_tags,
-    quality_of,
     track_inputs,
     track_result,
     with_used,
@@ -29,7 +29,7 @@ from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
-from registry.errors import NotFoundError, ToolError
+from registry.errors import IncompatibleError, NotFoundError, ToolError
 from registry.folder import hash_files, list_files
 from registry.progress import Note, Observer, Progress, ignore
 from registry.staging import lock_of, partial_of, staged_folder
@@ -93,7 +93,7 @@ def quantize(
                         options=request.options,
                     )
                     manifest, perplexity = _carry_out(prepared, settings, job, run, log, observe)
-                    track_result(run, prepared, manifest, perplexity, partial)
+                    track_result(run, prepared, manifest, partial)
                     if judge is not None:
                         judge(partial, manifest, run)
             finally:
@@ -151,6 +151,18 @@ def _carry_out(
         }
     )
     perplexity = _evaluate(prepared, settings, job, log, observe)
+    quality: dict[str, float] = {}
+    if prepared.request.evaluate:
+        quality = track_quality(
+            run,
+            prepared.source,
+            job.output,
+            name=prepared.request.name,
+            provenance=inputs,
+            perplexity=perplexity,
+            work=job.work,
+            observe=observe,
+        )
     provenance = {
         **with_used(inputs, job.work),
         "started": began,
@@ -158,7 +170,7 @@ def _carry_out(
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
         "activity": run.identity,
-        "quality": quality_of(perplexity),
+        "quality": quality,
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
     manifest = compose(facts.checkpoint, files, name=prepared.request.name, provenance=provenance)
@@ -243,7 +255,7 @@ def _evaluate(
             trust_remote_code=job.options.trust_remote_code,
             observe=observe,
         )
-    except (ToolError, NotFoundError) as error:
+    except (IncompatibleError, NotFoundError, ToolError) as error:
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None

@@ -171,7 +171,10 @@ def _show(output: Output, result: QuantizationResult) -> None:
             table.add_row(f"{kind} layers", text)
         sizes = f"{size_text(result.size_before)} → {size_text(result.size_after)}"
         table.add_row("weights", sizes)
-        if quality:
+        if "sqnr_db" in quality:
+            worst = f"{quality['sqnr_db_worst']:.2f} dB in the worst layer"
+            table.add_row("SQNR", f"{quality['sqnr_db']:.2f} dB of all weights, {worst}")
+        if "perplexity_float" in quality:
             table.add_row(
                 "perplexity",
                 f"{quality['perplexity_float']:.3f} float → "

@@ -117,13 +117,13 @@ class Quality:
         found = {}
         if self.functional is not None:
             figures = self.functional.figures().items()
-            found.update({f"quality/{name}": value for name, value in figures})
+            found.update({name.replace("_", "/", 1): value for name, value in figures})
         total = self.total
         if total is not None and total.sqnr is not None:
-            found["quality/sqnr_db"] = total.sqnr
-            found["quality/cosine"] = total.cosine or 0.0
-            found["quality/sqnr_db_worst"] = _spread(self.layers)["sqnr_worst"]
-        found["quality/layers_compared"] = float(sum(e.sums is not None for e in self.layers))
+            found["weights/sqnr_db"] = total.sqnr
+            found["weights/cosine"] = total.cosine or 0.0
+            found["weights/sqnr_db_worst"] = _spread(self.layers)["sqnr_worst"]
+        found["weights/layers_compared"] = float(sum(e.sums is not None for e in self.layers))
         return found
 
 
@@ -187,34 +187,43 @@ def measure_quality(
     return found
 
 
-def measure_weights(quantized: Resolved, base: Resolved, *, observe: Observer = ignore) -> Quality:
+def measure_weights(
+    quantized: Resolved,
+    base: Resolved,
+    *,
+    name: str = "",
+    provenance: Mapping[str, Any] | None = None,
+    observe: Observer = ignore,
+) -> Quality:
     """Compare the weights of a quantized model with those of its base.
 
     Args:
         quantized: on this machine.
         base: the model that it was made from, on this machine.
+        name: what to call it; default: as its manifest does, or its folder.
+        provenance: where it comes from; default: what its manifest says.
         observe: is told the bytes read.
 
     Raises:
-        IncompatibleError: either is not here, or they are not of one architecture, or nothing is
-            quantized.
+        IncompatibleError: either is not here, or they are not of one architecture.
         NotFoundError, IntegrityError: either is no whole checkpoint.
     """
     ours, theirs = _facts(quantized), _facts(base)
     require_relation(base.source, quantized.source)
     manifest = read_manifest(quantized.folder) if quantized.folder else None
+    own_name = manifest.name if manifest else quantized.reference.rstrip("/").rpartition("/")[2]
+    if provenance is None:
+        provenance = manifest.provenance if manifest else {}
     histograms = Histograms()
     return Quality(
-        name=manifest.name if manifest else quantized.reference.rstrip("/").rpartition("/")[2],
+        name=name or own_name,
         reference=quantized.reference,
         digest=manifest.digest if manifest else None,
         base=base.reference,
         layers=compare_weights(
             ours,
             theirs,
-            incomparable=incomparable_layers(
-                ours, theirs, manifest.provenance if manifest else {}, _recipes(quantized)
-            ),
+            incomparable=incomparable_layers(ours, theirs, provenance, _recipes(quantized)),
             histograms=histograms,
             observe=observe,
         ),

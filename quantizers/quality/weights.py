@@ -1,6 +1,6 @@
 """How far the weights of a quantized model are from those of its base, layer by layer.
 
-Both are read once, in blocks of rows. Sums are of float32 products over a few hundred kilobytes,
+Both are read once, in blocks of rows. Sums are of float32 products over a few thousand values,
 added up in float64; the error is formed by element before it is squared, since the difference of
 two large sums would lose it.
 """
@@ -27,6 +27,7 @@ from registry.progress import Observer, Progress, ignore
 
 _READ = 4 * 2**20  # bytes a read: few enough calls, and little memory
 _WORK = 2**17  # values at a time: they stay in a core's cache between the passes
+_RUN = 2**12  # values of a sum in float32
 _MOST_THREADS = 4
 # Rounding has an expected error; error feedback (GPTQ) and clipping raise it a few times. Beyond
 # this many times it, or with hardly more signal than error, weights are no rounding of the base's.
@@ -206,8 +207,10 @@ def _compare(
 
 
 def _dot(left: Floats, right: Floats) -> float:
-    # Not BLAS: it may start threads of its own for each call.
-    return float(np.einsum("i,i->", left, right))
+    # In short runs: for long ones BLAS starts threads of its own, and float32 sums grow inexact.
+    whole = left.size // _RUN * _RUN
+    runs = np.vecdot(left[:whole].reshape(-1, _RUN), right[:whole].reshape(-1, _RUN))
+    return float(runs.sum(dtype=np.float64)) + float(np.dot(left[whole:], right[whole:]))
 
 
 def _blocks(

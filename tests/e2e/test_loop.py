@@ -128,11 +128,16 @@ def _check_run(settings: Settings, result: dict[str, Any], source: Path) -> None
     assert metrics["memory/peak_rss_bytes"] > 200 * 2**20
     assert metrics["size/after_bytes"] == result["size_after"]
     assert {"perplexity/float", "perplexity/quantized", "time/tool_seconds"} <= set(metrics)
+    assert 0 < metrics["divergence"] < 0.01 and 0.9 < metrics["agreement"] <= 1
+    assert metrics["weights/sqnr_db"] == pytest.approx(result["quality"]["sqnr_db"])
+    assert 35 < metrics["weights/sqnr_db_worst"] <= metrics["weights/sqnr_db"] < 50
     assert params["recipe"] == "w8a8-dynamic" and params["version.torch"].startswith("2.13")
     assert params["source_digest"].startswith("sha256:") and "recipe_digest" in params
     assert run.data.tags["qreg.digest"] == result["digest"]
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert names == {"logs", "recipe", "qreg.json"}
+    assert names == {"logs", "quality", "recipe", "qreg.json"}
+    quality = {item.path for item in client.list_artifacts(run.info.run_id, "quality")}
+    assert quality == {"quality/report.html", "quality/quality.json"}
     (log,) = client.list_artifacts(run.info.run_id, "logs")
     assert log.file_size > 1000
 

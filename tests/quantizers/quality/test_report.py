@@ -55,8 +55,8 @@ def test_both_measures_and_their_evidence(qreg: Run, settings: Settings, tmp_pat
     digest = describe_folder(source).digest
     (entry,) = (settings.data / "evidence" / f"{digest.hex}.jsonl").read_text().splitlines()
     figures = json.loads(entry)["figures"]
-    assert figures["quality/sqnr_db"] == pytest.approx(42.4, abs=0.1)
-    assert 0 < figures["quality/divergence"] < 1e-3
+    assert figures["weights/sqnr_db"] == pytest.approx(42.4, abs=0.1)
+    assert 0 < figures["divergence"] < 1e-3
     assert not list(settings.data.glob(".quality-*"))  # gigabytes for a real model
 
 
