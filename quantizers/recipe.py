@@ -31,7 +31,8 @@ class Calibration:
     """How much calibration data a recipe wants.
 
     Attributes:
-        samples: how many lines of the set are used at the most.
+        samples: how many lines of the set are used at the most; ModelSlim uses all, and this many
+            are what memory is estimated for.
         max_tokens: of each sample; longer ones are cut where the tool can.
         default: a set that comes with the tool, used where the user names none; empty if none.
     """

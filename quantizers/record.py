@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from quantizers.interface import USED, Command
+from quantizers.modelslim.devices import ALLOCATION, VISIBLE
 from quantizers.request import Prepared, QuantizationRequest
-from registry.artifact import MANIFEST_FILE, Manifest
+from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
+from registry.checkpoint.architecture import read_architecture
 from registry.tracking.run import TrackedRun
 
+# Where CANN is installed by default: PREFIX/MACHINE-linux/ascend_toolkit_install.info .
+_CANN = tuple(Path("/usr/local/Ascend", name, "latest") for name in ("ascend-toolkit", "cann"))
 _LIBRARIES = (
-    *("torch", "transformers", "compressed-tensors", "llmcompressor", "msmodelslim", "numpy"),
+    *("torch", "torch-npu", "transformers", "tokenizers", "safetensors", "accelerate", "datasets"),
+    *("compressed-tensors", "llmcompressor", "msmodelslim", "numpy"),
 )
 
 
@@ -29,16 +36,31 @@ def opening_tags(prepared: Prepared) -> dict[str, str]:
     }
 
 
-def inputs_of(prepared: Prepared, source_digest: str, command: Command) -> dict[str, Any]:
-    """What goes in, for the manifest's provenance."""
+def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command) -> dict[str, Any]:
+    """What goes in, for the manifest's provenance.
+
+    Args:
+        prepared: what was asked.
+        source: every file of the float model; those of its payload are recorded one by one.
+        command: that is run.
+    """
+    files = [entry for entry in source if is_payload(entry.path)]
     request, toolchain = prepared.request, prepared.toolchain
     sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
     return {
-        "base": {"name": prepared.base, "digest": source_digest, "reference": request.source},
+        "base": {
+            "name": prepared.base,
+            "digest": str(payload_digest(files)),
+            "reference": request.source,
+            "dtype": read_architecture(prepared.checkpoint.config).dtype,
+            "files": {entry.path: entry.sha256 for entry in sorted(files)},
+        },
         "tool": {"name": prepared.quantizer.name, "version": toolchain.version},
         "toolchain": {
             "name": toolchain.name,
             "lock_digest": toolchain.lock_digest,
+            "python": toolchain.python_version,
+            "cann": cann_version(),
             "versions": {k: v for k, v in toolchain.versions.items() if k.lower() in _LIBRARIES},
         },
         "recipe": {
@@ -49,8 +71,27 @@ def inputs_of(prepared: Prepared, source_digest: str, command: Command) -> dict[
         **{key: found.to_json() for key, found in sets.items() if found},
         "options": options_of(request),
         "command": list(command.argv),
-        "environment": dict(command.env),
+        "environment": {**_seen(os.environ), **command.env},
     }
+
+
+def _seen(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables of the user's that change what ModelSlim does."""
+    return {
+        key: value
+        for key, value in environ.items()
+        if key.startswith("MSMODELSLIM_") or key in (VISIBLE, ALLOCATION)
+    }
+
+
+def cann_version(folders: Iterable[Path] = _CANN) -> str | None:
+    """The version of Ascend's CANN toolkit on this machine; None where there is none."""
+    for folder in folders:
+        for path in sorted(folder.glob("*/ascend_toolkit_install.info")):
+            found = re.search(r"^version=(\S+)", path.read_text(errors="replace"), re.MULTILINE)
+            if found:
+                return found[1]
+    return None
 
 
 def options_of(request: QuantizationRequest) -> dict[str, Any]:

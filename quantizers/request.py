@@ -33,6 +33,8 @@ class QuantizationRequest:
         toolchain: another toolchain than the tool's usual one for this model.
         options: what else the tool takes.
         tags: for the MLflow run, beside qreg's own.
+        keep_rejected: whether what was made and does not pass the checks is kept, as
+            `OUTPUT.rejected`.
         environment: variables for the tool, over those that qreg sets.
     """
 
@@ -49,6 +51,7 @@ class QuantizationRequest:
     toolchain: str = ""
     options: Options = field(default_factory=Options)
     tags: dict[str, str] = field(default_factory=dict)
+    keep_rejected: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 

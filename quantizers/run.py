@@ -25,11 +25,11 @@ from quantizers.record import (
 )
 from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
-from registry.artifact import MANIFEST_FILE, Manifest, payload_digest
+from registry.artifact import MANIFEST_FILE, Manifest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
-from registry.errors import IncompatibleError, NotFoundError, ToolError
+from registry.errors import IncompatibleError, NotFoundError, QregError, ToolError
 from registry.folder import hash_files, list_files
 from registry.progress import Note, Observer, Progress, ignore
 from registry.staging import lock_of, partial_of, staged_folder
@@ -130,18 +130,23 @@ def _carry_out(
 ) -> tuple[Manifest, Perplexity | None]:
     source_paths = list_files(prepared.source, follow_outside=True)
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
-    source_digest = payload_digest(source_files)
     command = prepared.quantizer.command(job, prepared.toolchain)
     command = replace(command, env={**command.env, **prepared.request.environment})
-    inputs = inputs_of(prepared, str(source_digest), command)
+    inputs = inputs_of(prepared, source_files, command)
     track_inputs(run, prepared, inputs, job.work)
     began = utc_now()
-    finished = _run(prepared, command, job, log, observe)
+    finished, warnings = _run(prepared, command, job, log, observe)
+    ended = utc_now()
     prepared.quantizer.finish(job)
     completed = complete_side_files(prepared.source, job.output)
     if completed:
         observe(Note(f"{prepared.quantizer.name} left out {', '.join(completed)}: copied"))
-    facts = check_output(prepared, job, str(log), observe)
+    try:
+        facts = check_output(prepared, job, str(log), observe)
+    except QregError:
+        if prepared.request.keep_rejected:
+            _keep(job.output, rejected_of(prepared.output), observe)
+        raise
     run.metrics(
         {
             "time/tool_seconds": finished.seconds,
@@ -166,6 +171,9 @@ def _carry_out(
     provenance = {
         **with_used(inputs, job.work),
         "started": began,
+        "ended": ended,
+        "exit_code": finished.code,
+        "warnings": warnings,
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
@@ -178,15 +186,32 @@ def _carry_out(
     return manifest, perplexity
 
 
-def _run(prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer) -> Finished:
-    warned: set[str] = set()
+def rejected_of(output: Path) -> Path:
+    """Where an output goes that was made and did not pass the checks."""
+    return output.with_name(f"{output.name}.rejected")
+
+
+def _keep(made: Path, target: Path, observe: Observer) -> None:
+    """Move what was made beside its place; `staged_folder` removes what is left."""
+    if target.exists():
+        observe(Note(f"{target} is there already; what was made is not kept", warning=True))
+        return
+    made.rename(target)
+    observe(Note(f"What was made is in {target}", warning=True))
+
+
+def _run(
+    prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer
+) -> tuple[Finished, list[str]]:
+    """Run the tool; returns how it ended, and its warnings that a user should know."""
+    warned: list[str] = []
     looked, written = 0.0, 0
 
     def on_line(line: str) -> None:
         nonlocal looked, written
         warning = prepared.quantizer.warning(line)
         if warning and warning not in warned:
-            warned.add(warning)
+            warned.append(warning)
             observe(Note(warning, warning=True))
         progress = prepared.quantizer.read_line(line)
         if progress is None:
@@ -199,7 +224,7 @@ def _run(prepared: Prepared, command: Command, job: Job, log: Path, observe: Obs
     finished = run_tool(command.argv, log=log, env=command.env, cwd=job.work, on_line=on_line)
     text = log.read_text(errors="replace")
     if finished.code == 0 and prepared.quantizer.succeeded(text):
-        return finished
+        return finished, warned
     raise _failure(prepared, finished, text, log)
 
 

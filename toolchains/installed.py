@@ -41,6 +41,7 @@ class Toolchain:
         version: of the tool itself; empty where it could not be told.
         lock_digest: sha256 of the lock it was installed from; empty for the user's own.
         versions: of all its packages.
+        python_version: of its interpreter; empty where it is not written down.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Toolchain:
     version: str
     lock_digest: str
     versions: dict[str, str]
+    python_version: str = ""
 
 
 def home_of(spec: Spec, settings: Settings) -> Path:
@@ -91,6 +93,7 @@ def find_toolchain(name: str, settings: Settings) -> Toolchain:
         record["versions"].get(spec.distribution, ""),
         record.get("lock_digest", ""),
         record["versions"],
+        record.get("python_version", ""),
     )
 
 

@@ -78,6 +78,11 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The text to measure on; default: docstrings that ship with Python.",
 )
+@click.option(
+    "--keep-rejected",
+    is_flag=True,
+    help="Keep what does not pass the checks, as OUTPUT.rejected.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
 @command_options
@@ -101,6 +106,7 @@ def command(
     data_parallel: int,
     evaluate: bool,
     evaluation_text: Path | None,
+    keep_rejected: bool,
     trust_remote_code: bool,
     arguments: tuple[str, ...],
 ) -> None:
@@ -126,6 +132,7 @@ def command(
         evaluation_text=evaluation_text,
         target=target_of(chip, tensor_parallel, data_parallel),
         toolchain=toolchain,
+        keep_rejected=keep_rejected,
         options=Options(device, model_type, trust_remote_code, script, arguments),
     )
     with output.progress() as observe:

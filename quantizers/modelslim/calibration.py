@@ -10,31 +10,26 @@ from registry.errors import UsageError
 _REMEDY = 'A line reads {"text": "…"}, {"inputs_pretokenized": "…"} or "…" .'
 
 
-def write_calibration(source: Path, target: Path, samples: int) -> None:
-    """Write the first samples of a set in ModelSlim's layout.
+def write_calibration(source: Path, target: Path) -> None:
+    """Write a set in ModelSlim's layout; ModelSlim uses all of it.
 
     Args:
         source: JSONL with a text a line, see `_REMEDY`.
         target: a new file.
-        samples: how many at the most.
 
     Raises:
         UsageError: a line has no text.
     """
-    written = 0
     with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as out:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            if written == samples:
-                break
             text = text_of(json.loads(line))
             if not text:
                 raise UsageError(
                     f"{source}, line {number} holds no text that ModelSlim takes", remedy=_REMEDY
                 )
             out.write(json.dumps({"inputs_pretokenized": text}, ensure_ascii=False) + "\n")
-            written += 1
 
 
 def text_of(value: object) -> str:

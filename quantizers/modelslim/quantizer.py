@@ -197,11 +197,10 @@ class ModelSlim(Quantizer):
     def _calibration_sets(self, job: Job) -> dict[str, Path]:
         """The user's sets in ModelSlim's layout, by the name of their file."""
         found = {}
-        samples = job.recipe.calibration.samples if job.recipe.calibration else 0
         for name, path in ((CALIBRATION, job.calibration), (ANTI, job.anti_dataset)):
             if path is not None:
                 found[name] = job.work.resolve() / name
-                write_calibration(Path(path), found[name], samples or 10**9)
+                write_calibration(Path(path), found[name])
         return found
 
     def _practice(self, job: Job, sets: dict[str, Path]) -> str:

@@ -51,7 +51,7 @@ def script_recipe(path: Path) -> Recipe:
         name=check_tag(path.stem),
         title=f"ModelSlim's script {path.name}",
         tool="modelslim",
-        calibration=Calibration(10**9, 2048, "the script's own"),
+        calibration=Calibration(128, 2048, "the script's own"),
         body={_KEY: str(path.absolute())},
         text=text,
     )
