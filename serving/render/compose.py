@@ -1,0 +1,83 @@
+"""A plan as a compose file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.plan import Plan
+from serving.render.container import START_MINUTES, Container, container_of
+from serving.render.docker import published
+from serving.render.shell import all_flags
+from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, to_yaml
+
+
+def render_compose(plan: Plan, *, image: str = "") -> str:
+    """The launch as a compose file; for several nodes with a service for each.
+
+    Args:
+        plan: to run.
+        image: in place of the official one, as from a mirror.
+
+    Raises:
+        IncompatibleError: no official image is known.
+    """
+    alone = plan.nodes == 1
+    services = {
+        "server" if alone else f"node{node}": _service(
+            container_of(plan, node, image=image, own_network=alone), alone
+        )
+        for node in range(plan.nodes)
+    }
+    usage = ["docker compose up --detach"]
+    if not alone:
+        usage = [f"On each node, with its number from 0 to {plan.nodes - 1}: {usage[0]} node0"]
+    head = [*header(plan), *comments(usage), "#", *reasons(all_flags(plan))]
+    return "\n".join([*head, to_yaml({"services": services})])
+
+
+def _service(container: Container, alone: bool) -> dict[str, Any]:
+    words = container.words[len(container.entrypoint) :]
+    service: dict[str, Any] = {"image": container.image, "container_name": container.name}
+    if container.entrypoint:
+        service["entrypoint"] = list(container.entrypoint)
+    service["command"] = [_literal(word) for word in words]
+    service["environment"] = {k: _literal(v) for k, v in container.environment.items()}
+    if container.devices:
+        service["devices"] = [f"{device}:{device}" for device in container.devices]
+    if container.gpus:
+        gpus = {"driver": "nvidia", "device_ids": list(container.gpus), "capabilities": ["gpu"]}
+        service["deploy"] = {"resources": {"reservations": {"devices": [gpus]}}}
+    if container.capabilities:
+        service["cap_add"] = list(container.capabilities)
+    service["volumes"] = [
+        {
+            "type": "bind",
+            "source": _literal(mount.source),
+            "target": _literal(mount.target),
+            "read_only": True,
+            "bind": {"create_host_path": False},
+        }
+        for mount in container.mounts
+    ]
+    if alone:
+        service["ports"] = [published(container)]
+    else:
+        service["network_mode"] = "host"
+    service |= {
+        "shm_size": f"{container.shared_memory}gb",
+        "init": True,
+        "restart": "unless-stopped",
+    }
+    if container.answers:
+        service["healthcheck"] = {
+            "test": ["CMD", *container.health],
+            "interval": "30s",
+            "timeout": "10s",
+            "start_period": f"{START_MINUTES}m",
+        }
+    return service
+
+
+def _literal(word: str) -> str:
+    """A word that compose does not interpolate, but for the first node's address."""
+    return word.replace("$", "$$").replace(FIRST_NODE, ASK_ADDRESS)

@@ -1,0 +1,84 @@
+"""What the formats share: comments, YAML, and words that stand for something else."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from serving.plan import Flag, Plan
+from serving.rules.ascend.parallel import FIRST_NODE as FIRST_NODE
+
+WIDTH = 100
+ASK_ADDRESS = "${FIRST_NODE_ADDRESS:?the address of the first node}"  # for shells and compose
+
+
+def one_line(text: str) -> str:
+    """Text that cannot leave a comment: names come from folders, and those may hold line ends."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def comments(lines: Iterable[str]) -> list[str]:
+    """Lines as comments, wrapped; what goes on is indented."""
+    done = []
+    for line in lines:
+        wrapped = textwrap.wrap(
+            one_line(line), WIDTH - 2, subsequent_indent="    ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        done += [f"# {part}" for part in wrapped] or ["#"]
+    return done
+
+
+def header(plan: Plan) -> list[str]:
+    """What the text was made from, as comments; and what forbids a launch, if something does."""
+    where = f"{plan.nodes} × {plan.hardware}" if plan.nodes > 1 else plan.hardware
+    lines = [
+        f"{plan.artifact} {plan.digest}",
+        f"on {where} with {plan.engine} {plan.release}",
+        f"plan {plan.to_json()['digest_of_plan']}",
+    ]
+    lines += [f"NOT LAUNCHABLE: {error.message}. {error.fix}" for error in plan.errors]
+    return comments(lines)
+
+
+def reasons(flags: Iterable[Flag]) -> list[str]:
+    """Why each flag is there, as comments."""
+    return comments(f"{flag.name}: {why(flag)}" for flag in flags)
+
+
+def why(flag: Flag) -> str:
+    """A flag's reason and where it comes from, on one line."""
+    return one_line(f"{flag.reason} ({flag.source})")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists are indented below their key, text of several lines stands as it is."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        return super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(*documents: Any) -> str:
+    """YAML in the order that the documents have."""
+    return yaml.dump_all(
+        documents,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**6,
+        explicit_start=len(documents) > 1,
+    )

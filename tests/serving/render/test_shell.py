@@ -1,0 +1,140 @@
+"""Shell scripts, as shells run them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from registry.errors import UsageError
+from serving.plan import Plan
+from serving.render import FORMATS, render
+from tests.serving.render.plans import (
+    AWKWARD,
+    HOSTILE,
+    ON_CPU,
+    ONE_NODE,
+    REFUSED,
+    THREE_NODES,
+    expected,
+)
+
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"
+# In place of the engine: says what it was started with.
+SAYS = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))"
+
+
+def _speaking(plan: Plan) -> Plan:
+    return replace(plan, command=(sys.executable, "-c", SAYS, *plan.command))
+
+
+def _run(
+    script: Path, *arguments: str, shell: str = "sh", **env: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [shell, str(script), *arguments], capture_output=True, text=True, env=env, check=False
+    )
+
+
+@pytest.mark.parametrize("form", ["shell", "docker"])
+@pytest.mark.parametrize("plan", [ONE_NODE, THREE_NODES, ON_CPU, HOSTILE, REFUSED])
+def test_shells_and_shellcheck_have_nothing_to_say(plan: Plan, form: str, tmp_path: Path) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(plan, form))
+    for check in (
+        ["sh", "-n", script],
+        ["dash", "-n", script],
+        ["bash", "-n", script],
+        [SHELLCHECK, "--severity=warning", script],
+    ):
+        done = subprocess.run(check, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout + done.stderr) == (0, ""), check
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_the_engine_gets_exactly_the_plans_words_and_variables(tmp_path: Path, shell: str) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(ONE_NODE), "shell"))
+    argv, environment = json.loads(_run(script, shell=shell).stdout)
+    assert argv == ONE_NODE.argv
+    assert environment["AWKWARD"] == AWKWARD
+    assert {name: environment[name] for name in ONE_NODE.env} == ONE_NODE.env
+
+
+def test_each_node_gets_its_own_words(tmp_path: Path) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(THREE_NODES), "shell"))
+    for node in range(3):
+        done = _run(script, str(node), FIRST_NODE_ADDRESS="10.0.0.7")
+        argv, environment = json.loads(done.stdout)
+        assert argv == expected(THREE_NODES, node, "10.0.0.7")
+        assert environment["HCCL_OP_EXPANSION_MODE"] == "AIV"
+    argv, _ = json.loads(_run(script, NODE="2", FIRST_NODE_ADDRESS="h").stdout)
+    assert argv == expected(THREE_NODES, 2, "h")
+
+
+def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(THREE_NODES), "shell"))
+    for arguments in ((), ("3",)):
+        done = _run(script, *arguments, FIRST_NODE_ADDRESS="10.0.0.7")
+        assert done.returncode == 2 and "Which node is this, 0 to 2?" in done.stderr
+    done = _run(script, "1")
+    assert done.returncode and "the address of the first node" in done.stderr
+    assert not done.stdout
+
+
+def test_a_terminal_outlives_what_was_pasted_into_it() -> None:
+    pasted = render(_speaking(ONE_NODE), "shell") + 'echo "still here $-"\n'
+    done = subprocess.run(
+        ["bash", "--norc", "-i"], input=pasted, capture_output=True, text=True, check=False
+    )
+    answer, here = done.stdout.strip().split("\n")
+    assert json.loads(answer)[0] == ONE_NODE.argv
+    assert here.startswith("still here") and "e" not in here.removeprefix("still here")
+
+
+def test_the_engine_takes_the_scripts_place(tmp_path: Path) -> None:
+    says = "import os; print(os.getpid())"
+    script = tmp_path / "serve.sh"
+    script.write_text(render(replace(ONE_NODE, command=(sys.executable, "-c", says)), "shell"))
+    process = subprocess.Popen(["sh", script], stdout=subprocess.PIPE, text=True)
+    assert int(process.communicate()[0]) == process.pid
+
+
+def test_every_reason_is_there_and_so_is_what_forbids_the_launch() -> None:
+    text = render(REFUSED, "shell")
+    for flag in REFUSED.flags:
+        assert flag.reason in text
+    assert "# NOT LAUNCHABLE: 12 GiB are missing. Use more nodes." in text
+    assert max(map(len, render(THREE_NODES, "shell").split("\n"))) < 180
+
+
+def test_names_cannot_leave_their_comment(tmp_path: Path) -> None:
+    for form in FORMATS:
+        lines = render(HOSTILE, form).splitlines()
+        assert not [line for line in lines if line.strip().startswith(("rm ", "id", "y"))], form
+
+
+def test_formats_and_options_that_there_are_not() -> None:
+    with pytest.raises(UsageError, match="cannot be written as 'word'") as caught:
+        render(ONE_NODE, "word")
+    assert "kubernetes" in caught.value.remedy
+    with pytest.raises(UsageError, match="no option 'claim'") as caught:
+        render(ONE_NODE, "docker", claim="x")
+    assert caught.value.remedy == "It has image."
+
+
+@pytest.mark.parametrize("plan", [ONE_NODE, THREE_NODES, ON_CPU])
+def test_rendering_is_pure_and_takes_nothing_of_the_users_environment(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forms = [form for form in FORMATS if form != "python" or plan.nodes == 1]
+    before = {form: render(plan, form) for form in forms}
+    monkeypatch.setenv("VLLM_API_KEY", "s3cret")
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    assert {form: render(plan, form) for form in forms} == before
