@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz faults check format bench locks release-table clean
+.PHONY: help demo test test-fast fuzz faults replay check format bench locks release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-fast  the tests that need no toolchain"
 	@echo "make fuzz       100,000 malformed artifacts, guided by coverage"
 	@echo "make faults     kill, break and fill: what transfers must survive"
+	@echo "make replay     plan deployments that others validated: DEPLOYMENTS=FILE"
 	@echo "make check      format, lint, strict types"
 	@echo "make format     format the code"
 	@echo "make bench      measure; results are printed"
@@ -47,6 +48,11 @@ fuzz: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults
+
+# Beside DEPLOYMENTS there is an architectures.json, or ARCHITECTURES names one.
+replay: $(READY)
+	@test -n "$(DEPLOYMENTS)" || { echo "make replay DEPLOYMENTS=FILE [ARCHITECTURES=FILE]"; exit 2; }
+	$(BIN)/python -m tests.replay $(DEPLOYMENTS) $(if $(ARCHITECTURES),--architectures $(ARCHITECTURES))
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not e2e"
