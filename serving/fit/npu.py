@@ -33,6 +33,7 @@ _SHORTEST = 4096
 _TYPICAL = 8192
 _MOST_SEQUENCES = {THROUGHPUT: 256, CONTEXT: 16}
 _FEW_SEQUENCES = 64
+_SEQUENCES = (256, 128, 64, 32, 16)
 # Weights beyond this share of a device leave little room for sequences.
 _COMFORTABLE = 0.6
 _STEP = 1024  # tokens that contexts are cut to
@@ -150,6 +151,18 @@ def _sizes(most: int, request: Request) -> list[int]:
 
 
 def _evaluate(request: Request, layout: Layout, share: float) -> Fit:
+    """Fit a layout, with as many sequences as leave the context its room.
+
+    HCCL's buffers grow with the sequences that are decoded at once, so that fewer are tried too.
+    """
+    given = request.wishes.number("--max-num-seqs")
+    most = _MOST_SEQUENCES.get(request.wishes.goal, _FEW_SEQUENCES)
+    tried = [given] if given else [size for size in _SEQUENCES if size <= most]
+    fits = [_evaluate_with(request, layout, share, size) for size in tried]
+    return max(fits, key=lambda f: (not f.findings, f.max_model_len or 0, f.max_num_seqs))
+
+
+def _evaluate_with(request: Request, layout: Layout, share: float, sequences: int) -> Fit:
     facts, wishes = request.facts, request.wishes
     a, hardware = facts.architecture, request.hardware
     if layout.pipeline > 1 and wishes.role != PREFILL:
@@ -162,7 +175,6 @@ def _evaluate(request: Request, layout: Layout, share: float) -> Fit:
     usable = int(hardware.memory * share)
     asked, seqs = wishes.number("--max-model-len"), wishes.number("--max-num-seqs")
     most = request.most_positions
-    sequences = seqs or _MOST_SEQUENCES.get(wishes.goal, _FEW_SEQUENCES)
     overhead = OVERHEAD + _buffers(request, layout, sequences)
     room = usable - weights - overhead
     problems = list(violations(facts, layout, hardware))
