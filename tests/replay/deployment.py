@@ -29,6 +29,10 @@ _ON_310P = ("dtype", "load-format")
 METHOD = "speculation method"
 
 
+# Launches on 310P ran on the card with 2 × 48 GB: some of them do not fit into 24 GB.
+_PROFILES = {"310P": "300I-Duo-96G"}
+
+
 @dataclass(frozen=True)
 class Deployment:
     """One row.
@@ -95,7 +99,7 @@ class Deployment:
     @property
     def hardware(self) -> Hardware:
         """One node of it."""
-        return parse_hardware(self.chip, None)
+        return parse_hardware(_PROFILES.get(self.chip, self.chip))
 
     @property
     def nodes(self) -> int:

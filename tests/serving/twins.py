@@ -50,7 +50,7 @@ def plan(facts: ArtifactFacts, chip: str, *words: str, release: str = "", **wish
         facts,
         Wishes(arguments=words, **wishes),
         open_engine("vllm-ascend"),
-        parse_hardware(chip, None),
+        parse_hardware(chip),
         release=table.number,
         table=table,
     )
