@@ -9,6 +9,8 @@ Out: {"ok": true}, or {"ok": false, "stage": "parser" | "engine_config" | "platf
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import select
@@ -116,8 +118,11 @@ def in_a_fork(runner: Runner, case: dict[str, Any]) -> dict[str, Any]:
     if child == 0:
         os.close(reader)
         os.setsid()
-        with os.fdopen(writer, "w") as answer:
-            answer.write(json.dumps(runner.run(case)))
+        before = set(sys.modules)
+        answer = runner.run(case)
+        answer["modules"] = sorted(set(sys.modules) - before)
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write(json.dumps(answer))
         os._exit(0)
     os.close(writer)
     text = b""
@@ -131,7 +136,17 @@ def in_a_fork(runner: Runner, case: dict[str, Any]) -> dict[str, Any]:
     _, status = os.waitpid(child, 0)
     if not text:
         return {"ok": False, "stage": "", "error": f"the case died or hung (status {status})"}
-    return dict(json.loads(text))
+    found: dict[str, Any] = json.loads(text)
+    import_now(found.pop("modules"))
+    return found
+
+
+def import_now(names: list[str]) -> None:
+    """Import what a case needed, so that the next have it; the plugin's patches stay theirs."""
+    for name in names:
+        if name.partition(".")[0] in ("transformers", "torch", "sympy", "numpy", "vllm"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
 
 if __name__ == "__main__":
