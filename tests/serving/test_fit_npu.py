@@ -13,6 +13,8 @@ from serving.fit.npu import OVERHEAD
 from serving.fit.weights import weights_per_device
 from serving.wishes import CONTEXT, LATENCY, THROUGHPUT
 from tests.serving.twins import facts_of, plan, said
+from tests.twins import SCHEMES
+from tests.twins.outline import outline_twin
 
 KIB = 1024
 ONE = Layout()
@@ -81,6 +83,40 @@ def _weights(model: str, scheme: str, layout: Layout, *, drafting: bool = False)
 def test_a_dense_model_takes_what_was_measured() -> None:
     """Qwen3-14B in BF16: 27.54 GB by the engine's log, which counts in 2^30 bytes."""
     assert _weights("Qwen3-14B", "FLOAT", Layout()) / GIB == pytest.approx(27.54, rel=0.005)
+
+
+_QWEN3_NEXT = {
+    "architectures": ["Qwen3NextForCausalLM"],
+    "model_type": "qwen3_next",
+    "hidden_size": 2048,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 2,
+    "head_dim": 256,
+    "attn_output_gate": True,
+    "vocab_size": 151936,
+    "max_position_embeddings": 262144,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_conv_kernel_dim": 4,
+    "layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"]
+    * 12,
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+
+
+def test_a_hybrid_of_experts_takes_what_was_measured() -> None:
+    """Qwen3-Next-80B-A3B in BF16 with TP 4: 37.24 GB by the engine's log."""
+    outline, _ = outline_twin(_QWEN3_NEXT, SCHEMES["FLOAT"])
+    parts = weights_per_device(outline.kinds, outline.architecture, Layout(4), drafting=False)
+    assert sum(parts.values()) / GIB == pytest.approx(37.24, rel=0.01)
 
 
 def test_experts_are_spread_over_all_ranks_and_mla_is_copied() -> None:

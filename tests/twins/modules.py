@@ -120,10 +120,14 @@ def _linear_attention(text: Config, name: str) -> Iterator[Part]:
     yield Part(f"{name}.A_log", (heads,))
     yield Part(f"{name}.dt_bias", (heads,))
     yield Part(f"{name}.conv1d.weight", (2 * key + value, 1, text["linear_conv_kernel_dim"]))
-    yield Part(f"{name}.in_proj_qkv", (2 * key + value, hidden), True)
-    yield Part(f"{name}.in_proj_z", (value, hidden), True)
-    yield Part(f"{name}.in_proj_b", (heads, hidden), True)
-    yield Part(f"{name}.in_proj_a", (heads, hidden), True)
+    if text["model_type"] == "qwen3_next":
+        yield Part(f"{name}.in_proj_qkvz", (2 * key + 2 * value, hidden), True)
+        yield Part(f"{name}.in_proj_ba", (2 * heads, hidden), True)
+    else:
+        yield Part(f"{name}.in_proj_qkv", (2 * key + value, hidden), True)
+        yield Part(f"{name}.in_proj_z", (value, hidden), True)
+        yield Part(f"{name}.in_proj_b", (heads, hidden), True)
+        yield Part(f"{name}.in_proj_a", (heads, hidden), True)
     yield Part(f"{name}.norm.weight", (text["linear_value_head_dim"],))
     yield Part(f"{name}.out_proj", (hidden, value), True)
 
@@ -226,6 +230,7 @@ _LAYERS: dict[str, Callable[[Config, str, int], Iterator[Part]]] = {
     "qwen3": _qwen,
     "qwen3_moe": _qwen,
     "qwen3_vl_moe_text": _qwen,
+    "qwen3_next": _qwen,
     "qwen3_5_text": _qwen,
     "qwen3_5_moe_text": _qwen,
     "minimax_m2": _minimax,
