@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from registry.errors import IncompatibleError
@@ -51,5 +52,9 @@ def _value(flag: Flag) -> Any:
         return True
     if flag.more:
         return [flag.value, *flag.more]
-    digits = flag.value.isascii() and flag.value.isdigit() and str(int(flag.value)) == flag.value
-    return int(flag.value) if digits else flag.value
+    # Numbers stand without quotes where they come back as they were written.
+    if re.fullmatch("[0-9]+", flag.value) and str(int(flag.value)) == flag.value:
+        return int(flag.value)
+    if re.fullmatch("[0-9]+[.][0-9]+", flag.value) and str(float(flag.value)) == flag.value:
+        return float(flag.value)
+    return flag.value

@@ -40,6 +40,10 @@ def header(plan: Plan) -> list[str]:
         f"on {where} with {plan.engine} {plan.release}",
         f"plan {plan.to_json()['digest_of_plan']}",
     ]
+    if not plan.folder.startswith("/"):
+        lines.append(
+            "Its files were not on this machine when it was planned: qreg pull brings them."
+        )
     lines += [f"NOT LAUNCHABLE: {error.message}. {error.fix}" for error in plan.errors]
     return comments(lines)
 

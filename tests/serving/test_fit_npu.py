@@ -146,7 +146,7 @@ def test_drafting_shares_embedding_and_head_with_the_model() -> None:
         ("GLM-5", "W8A8", "A2", 2, (8, 2), 38000),
         ("Kimi-K2-Instruct", "W4A16", "A3", 1, (16, 1), 8192),
         ("Qwen3-235B-A22B", "FLOAT", "A2", 2, (8, 2), 40960),
-        ("Qwen3.5-27B", "W8A8", "310P", 1, (2, 1), 20480),
+        ("Qwen3.5-27B", "W8A8", "300I-Duo-96G", 1, (2, 1), 20480),
     ],
 )
 def test_what_is_deployed_fits(
@@ -179,15 +179,15 @@ def test_what_is_too_large_says_how_much_is_missing(model: str, scheme: str, chi
 
 def test_310p_has_room_for_half_the_cache_and_a_mask() -> None:
     facts = facts_of("Qwen3.5-27B", "W8A8", mtp=False)
-    usual = plan(facts, "310P", "-tp", "2")
+    usual = plan(facts, "300I-Duo-96G", "-tp", "2")
     assert usual.value("--max-model-len") == "16384"
-    longest = plan(facts, "310P", "-tp", "2", goal=CONTEXT)
+    longest = plan(facts, "300I-Duo-96G", "-tp", "2", goal=CONTEXT)
     length = int(longest.value("--max-model-len") or 0)
     assert 20480 < length < 100_000  # all 262,144 would need a mask of 256 GiB
     assert longest.memory.overhead - OVERHEAD == 4 * length**2
     cache = cache_of(facts.architecture, facts.text_config, Layout(2))
     assert cache is not None and 2 * cache.bytes(length) <= longest.memory.kv_cache
-    assert "memory" in said(plan(facts, "310P", "-tp", "2", "--max-model-len", "262144"))
+    assert "memory" in said(plan(facts, "300I-Duo-96G", "-tp", "2", "--max-model-len", "262144"))
 
 
 def test_a_given_buffer_counts_twice() -> None:

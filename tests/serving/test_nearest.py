@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def _nearest(facts: ArtifactFacts, chip: str, settings: Settings, *words: str) -> Plan:
     wishes = Wishes(arguments=words)
-    engine, hardware = open_engine("vllm-ascend"), parse_hardware(chip, None)
+    engine, hardware = open_engine("vllm-ascend"), parse_hardware(chip)
     return nearest(plan(facts, chip, *words), facts, wishes, engine, hardware, latest(), settings)
 
 

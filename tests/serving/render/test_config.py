@@ -68,6 +68,13 @@ def test_the_file_says_the_plans_words() -> None:
     assert _words(render(ON_CPU, "config")) == ON_CPU.argv[3:]
 
 
+def test_numbers_are_numbers_where_they_come_back_as_they_were() -> None:
+    odd = tuple(flag(f"--x{n}", v) for n, v in enumerate(("007", "1e3", "0.90", "1_000", "null")))
+    text = render(replace(ON_CPU, flags=odd), "config")
+    assert _words(text)[3::2] == ["007", "1e3", "0.90", "1_000", "null"]
+    assert "gpu-memory-utilization: 0.9\n" in render(ONE_NODE, "config")
+
+
 def test_several_values_are_a_list() -> None:
     more = flag("--served-model-name", "org/Model", "alias", "3")
     plan = replace(ON_CPU, flags=(*ON_CPU.flags, more))
