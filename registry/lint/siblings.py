@@ -87,7 +87,7 @@ def missing_in_one(subject: Subject) -> Iterator[str]:
             # Static quantization folds the bias into another tensor.
             scheme = subject.layers[layer.name + module].scheme
             bias = {f"{module}.bias"} if module in layer.biases else set()
-            groups["bias", module, kind, scheme].append((layer.name, bias))
+            groups["bias", module, kind, hashed, scheme].append((layer.name, bias))
     for members in groups.values():
         counts = Counter(part for _, parts in members for part in parts)
         for lost in sorted(part for part, count in counts.items() if count == len(members) - 1):

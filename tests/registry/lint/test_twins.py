@@ -22,7 +22,7 @@ _SMALL = ("Qwen3-8B", "Qwen3-14B", "Qwen3-32B", "QwQ-32B", "Qwen3.5-27B")
 _LARGE: Mapping[str, tuple[str, ...]] = {
     "DeepSeek-R1": ("W8A8", "FP8"),
     "DeepSeek-V3.2": ("W8A8",),
-    "DeepSeek-V4-Flash": ("W8A8",),
+    "DeepSeek-V4-Flash": ("W8A8_DYNAMIC",),
     "Kimi-K2-Instruct": ("INT8",),
     "Kimi-K2.5": ("W4A8",),
     "GLM-5": ("W8A8",),
