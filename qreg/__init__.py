@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quantizers import QuantizationRequest, QuantizationResult, quantize
+    from quantizers.convert import convert
+    from quantizers.quality.measure import Quality, measure_quality
     from registry.artifact import Digest, FileEntry, Manifest
     from registry.config import Settings
     from registry.config import load as load_settings
@@ -54,12 +56,14 @@ _HOMES = {
     "Manifest": "registry.artifact",
     "Plan": "serving.plan",
     "QregError": "registry.errors",
+    "Quality": "quantizers.quality.measure",
     "QuantizationRequest": "quantizers",
     "QuantizationResult": "quantizers",
     "Reference": "registry.reference",
     "Settings": "registry.config",
     "Target": "registry.lint",
     "Wishes": "serving.wishes",
+    "convert": "quantizers.convert",
     "describe_folder": "registry.describe",
     "diff": "registry.diff",
     "find_toolchain": "toolchains",
@@ -70,6 +74,7 @@ _HOMES = {
     "lint": "registry.lint",
     "load_settings": "registry.config",
     "make_plan": "serving.resolver",
+    "measure_quality": "quantizers.quality.measure",
     "publish": "registry.transfer",
     "pull": "registry.transfer",
     "quantize": "quantizers",
@@ -88,6 +93,7 @@ __all__ = [
     "Manifest",
     "Plan",
     "QregError",
+    "Quality",
     "QuantizationRequest",
     "QuantizationResult",
     "Reference",
@@ -95,6 +101,7 @@ __all__ = [
     "Target",
     "Wishes",
     "__version__",
+    "convert",
     "describe_folder",
     "diff",
     "find_toolchain",
@@ -105,6 +112,7 @@ __all__ = [
     "lint",
     "load_settings",
     "make_plan",
+    "measure_quality",
     "publish",
     "pull",
     "quantize",
