@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quantizers import QuantizationRequest, QuantizationResult, quantize
+    from quantizers.adopt import adopt
+    from quantizers.reproduce import reproduce
     from registry.artifact import Digest, FileEntry, Manifest
     from registry.config import Settings
     from registry.config import load as load_settings
@@ -60,6 +62,7 @@ _HOMES = {
     "Settings": "registry.config",
     "Target": "registry.lint",
     "Wishes": "serving.facts",
+    "adopt": "quantizers.adopt",
     "describe_folder": "registry.describe",
     "diff": "registry.diff",
     "find_toolchain": "toolchains",
@@ -73,6 +76,7 @@ _HOMES = {
     "publish": "registry.transfer",
     "pull": "registry.transfer",
     "quantize": "quantizers",
+    "reproduce": "quantizers.reproduce",
     "resolve": "registry.resolve",
     "smoke": "serving.smoke",
     "verify": "registry.transfer",
@@ -95,6 +99,7 @@ __all__ = [
     "Target",
     "Wishes",
     "__version__",
+    "adopt",
     "describe_folder",
     "diff",
     "find_toolchain",
@@ -108,6 +113,7 @@ __all__ = [
     "publish",
     "pull",
     "quantize",
+    "reproduce",
     "resolve",
     "smoke",
     "verify",
