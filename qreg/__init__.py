@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quantizers import QuantizationRequest, QuantizationResult, quantize
+    from quantizers.adopt import adopt
     from quantizers.convert import convert
     from quantizers.quality.measure import Quality, measure_quality
+    from quantizers.reproduce import reproduce
     from registry.artifact import Digest, FileEntry, Manifest
     from registry.config import Settings
     from registry.config import load as load_settings
@@ -63,6 +65,7 @@ _HOMES = {
     "Settings": "registry.config",
     "Target": "registry.lint",
     "Wishes": "serving.wishes",
+    "adopt": "quantizers.adopt",
     "convert": "quantizers.convert",
     "describe_folder": "registry.describe",
     "diff": "registry.diff",
@@ -78,6 +81,7 @@ _HOMES = {
     "publish": "registry.transfer",
     "pull": "registry.transfer",
     "quantize": "quantizers",
+    "reproduce": "quantizers.reproduce",
     "resolve": "registry.resolve",
     "smoke": "serving.smoke",
     "verify": "registry.transfer",
@@ -101,6 +105,7 @@ __all__ = [
     "Target",
     "Wishes",
     "__version__",
+    "adopt",
     "convert",
     "describe_folder",
     "diff",
@@ -116,6 +121,7 @@ __all__ = [
     "publish",
     "pull",
     "quantize",
+    "reproduce",
     "resolve",
     "smoke",
     "verify",

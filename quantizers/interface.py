@@ -141,6 +141,10 @@ class Quantizer(ABC):
         """
         return []
 
+    def check_output(self, output: Path) -> None:
+        """Whether the tool can write there; raises IncompatibleError."""
+        return
+
     def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
         """A calibration set that comes with the tool, for the record; None if it has none."""
         return None

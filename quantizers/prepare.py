@@ -45,6 +45,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     )
     source, output = resolved.folder.absolute(), output.absolute().resolve()
     checkpoint = check_source(source, output)
+    quantizer.check_output(output)
     wanted = request.toolchain or quantizer.toolchain_for(checkpoint, request.options)
 
     def toolchain() -> Toolchain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -90,6 +91,9 @@ class ModelSlim(Quantizer):
                 notes.append(Note(f"{text}; its default one is used", warning=True))
         return notes
 
+    def check_output(self, output: Path) -> None:
+        check_writable_paths(output, Path(tempfile.gettempdir()))
+
     def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
         path = shipped_set(name, toolchain)
         if path is None:
@@ -121,7 +125,6 @@ class ModelSlim(Quantizer):
     def command(self, job: Job, toolchain: Toolchain) -> Command:
         self._layers = read_architecture(job.checkpoint.config).layers
         self._script = is_script(job.recipe)
-        check_writable_paths(job.output, job.work)
         source = source_for_modelslim(job.source, job.work)
         device = read_device(job.options.device or default_device())
         sets = self._calibration_sets(job)

@@ -186,6 +186,15 @@ def test_a_source_under_any_path(tmp_path: Path) -> None:
     assert source_for_modelslim(plain, work) == plain
 
 
+def test_outputs_that_modelslim_cannot_write_to(tmp_path: Path) -> None:
+    tool = ModelSlim()
+    tool.check_output(tmp_path / "out")
+    for name in ("my out", "größe/out", "out(1)"):
+        with pytest.raises(IncompatibleError, match="cannot write to") as caught:
+            tool.check_output(tmp_path / name)
+        assert "--output" in caught.value.remedy
+
+
 def _job(tmp_path: Path, recipe: Recipe, **more: object) -> Job:
     source = write_model(tmp_path / "m")
     (tmp_path / "work").mkdir()
