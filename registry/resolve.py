@@ -99,7 +99,10 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     """Find a reference in one place; its name is the last two parts of its location."""
     if url == "models:/":
         from registry.tracking.models import resolve_model
+        from registry.tracking.recovery import synchronise
 
+        if settings.embedded_tracking:
+            synchronise(settings)  # what was published a moment ago may not be there yet
         named = replace(reference, scheme="models")
         target, digest = resolve_model(named, settings)
         if target.startswith("models:"):

@@ -63,6 +63,7 @@ class Wanted:
         accept: checks of lint whose errors do not keep it from being published; `all` for any.
         describe_anew: publish files that the folder's own manifest contradicts, as something new
             without that manifest's provenance.
+        wait: for MLflow to have it; else it is told by `registry.tracking.recovery.synchronise`.
     """
 
     name: str = ""
@@ -73,6 +74,7 @@ class Wanted:
     license: str = ""
     accept: tuple[str, ...] = ()
     describe_anew: bool = False
+    wait: bool = True
 
     def check(self) -> None:
         """Raise UsageError for anything that cannot be carried out."""
@@ -95,6 +97,7 @@ def publish(
     license: str = "",
     accept: Iterable[str] = (),
     describe_anew: bool = False,
+    wait: bool = True,
     observe: Observer = ignore,
 ) -> Publication:
     """Publish a checkpoint to one store or several; a folder is never written to.
@@ -102,7 +105,7 @@ def publish(
     Args:
         source: a folder with or without `qreg.json`, or a reference, which is pulled first.
         settings: where the default registry is.
-        name, to, tags, alias, public, license, accept, describe_anew: see `Wanted`.
+        name, to, tags, alias, public, license, accept, describe_anew, wait: see `Wanted`.
         observe: is told the bytes hashed and moved.
 
     Raises:
@@ -116,14 +119,14 @@ def publish(
     urls = (to,) if isinstance(to, str) else tuple(to)
     wanted = Wanted(
         name, tuple(u for u in urls if u), tuple(tags), alias, public, license, tuple(accept),
-        describe_anew,
+        describe_anew, wait,
     )  # fmt: skip
     wanted.check()
     stores = [open_store(url) for url in wanted.to or (settings.registry,)]
     folder = _folder_of(source, settings, observe)
     for store in stores:
         _refuse_inside(store, folder)
-    if sum(list_files(folder, follow_outside=True).values()) > _LONG:
+    if wait and sum(list_files(folder, follow_outside=True).values()) > _LONG:
         warm_up(settings)
     _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
@@ -176,7 +179,7 @@ def _publish_to(
         references = tuple(reference for reference, _ in done)
         announce(
             manifest, references[0], settings,
-            references=references, alias=wanted.alias, observe=observe,
+            references=references, alias=wanted.alias, wait=wanted.wait, observe=observe,
         )  # fmt: skip
     if failed:
         first = failed[0][1]
