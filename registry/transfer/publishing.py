@@ -12,7 +12,7 @@ from pathlib import Path
 from registry.artifact import FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import LocalSource, open_checkpoint
-from registry.checkpoint.facts import read_facts
+from registry.checkpoint.facts import Facts, read_facts
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import CheckFailed, QregError, UsageError
@@ -26,6 +26,7 @@ from registry.stores import Published, Store, open_store
 from registry.stores.local import LocalStore
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
+from registry.transfer.beginning import Begun, begin, offering
 from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
 
@@ -126,26 +127,35 @@ def publish(
     folder = _folder_of(source, settings, observe)
     for store in stores:
         _refuse_inside(store, folder)
-    if wait and sum(list_files(folder, follow_outside=True).values()) > _LONG:
+    follow = not isinstance(source, Path)
+    sizes = list_files(folder, follow_outside=follow)
+    if wait and sum(sizes.values()) > _LONG:
         warm_up(settings)
-    _require_sound(folder, wanted.accept)
+    facts = _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
-    manifest = describe_folder(
-        folder, name=name, observe=observe, follow_outside=not isinstance(source, Path)
-    )
-    if known is not None and known.digest != manifest.digest and not describe_anew:
-        raise_faults(folder, compare(manifest.files, known))
-    if "/" not in manifest.name:
+    name = name or (known.name if known else "")
+    if "/" not in name:
         raise UsageError(
-            f"{folder} has no {'manifest that names it' if not name else 'valid name'}",
+            f"{folder} has no manifest that names it",
             remedy="Say under which name to publish it: --name ORG/NAME .",
         )
-    with _with_card(manifest, license) as (manifest, extra):
-        return _publish_to(stores, folder, manifest, extra, wanted, settings, observe)
+    begun = begin(stores, check_name(name), sum(sizes.values()), public=public)
+    try:
+        offer = offering(begun, folder, None if describe_anew else known)
+        manifest = describe_folder(
+            folder, name=name, observe=observe, follow_outside=follow, facts=facts, found=offer
+        )
+        if known is not None and known.digest != manifest.digest and not describe_anew:
+            raise_faults(folder, compare(manifest.files, known))
+        with _with_card(manifest, license) as (manifest, extra):
+            return _publish_to(begun, folder, manifest, extra, wanted, settings, observe)
+    finally:
+        for one in begun:
+            one.stop()
 
 
 def _publish_to(
-    stores: list[Store],
+    begun: list[Begun],
     folder: Path,
     manifest: Manifest,
     extra: Mapping[str, Path],
@@ -157,9 +167,11 @@ def _publish_to(
     consume = folder.resolve().is_relative_to(settings.outputs.resolve())
     done: list[tuple[str, Published]] = []
     failed: list[tuple[str, QregError]] = []
-    for store in stores:
+    for one in begun:
+        store = one.store
         # Files that lie elsewhere are temporary, and must not become links.
         try:
+            one.finish(observe)
             published = store.publish(
                 folder,
                 manifest,
@@ -171,7 +183,7 @@ def _publish_to(
             )
         except QregError as error:
             failed.append((store.url, error))
-            if len(stores) > 1:
+            if len(begun) > 1:
                 observe(Note(f"{store.url}: {error.message}", warning=True))
             continue
         done.append((_reference(store, manifest), published))
@@ -213,10 +225,14 @@ def _refuse_inside(store: Store, folder: Path) -> None:
         )
 
 
-def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
-    """Refuse what lint finds errors in; a damaged manifest has its own, better words."""
+def _require_sound(folder: Path, accept: tuple[str, ...]) -> Facts:
+    """Refuse what lint finds errors in; a damaged manifest has its own, better words.
+
+    Returns:
+        What is known of it: headers are read once.
+    """
     if "all" in accept:
-        return
+        return read_facts(open_checkpoint(folder))
     facts = read_facts(open_checkpoint(folder))  # what is not even whole has an error of its own
     left_out = ("manifest-stale", "json-damaged", *accept)
     findings = lint_facts(facts, LocalSource(folder), ignore=left_out)
@@ -229,6 +245,7 @@ def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
             f"--accept {' --accept '.join(ids)} .",
             details="\n".join(f"{finding.id}: {finding.message}" for finding in errors),
         )
+    return facts
 
 
 @contextmanager

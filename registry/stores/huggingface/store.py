@@ -22,6 +22,7 @@ from registry.errors import (
 from registry.folder import Entry, git_sha1
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
+from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore
 from registry.stores.huggingface.errors import asking
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
@@ -66,6 +67,11 @@ class HuggingFaceStore(HubStore):
             found.append(Published(name, digest, shown, ""))
         return found
 
+    def sender(self, name: str, *, public: bool) -> Send:
+        self._require_repository(check_name(name), public)
+        upload = self._upload(name)
+        return lambda entry, file, tally: upload.send_large([Outgoing(entry, file)], tally)
+
     def publish(
         self,
         folder: Path,
@@ -108,10 +114,7 @@ class HuggingFaceStore(HubStore):
         manifest: Manifest,
         tally: Tally,
     ) -> str:
-        from huggingface_hub import constants
-        from huggingface_hub.utils import build_hf_headers
-
-        upload = HuggingFaceUpload(constants.ENDPOINT, name, BRANCH, Transport(build_hf_headers()))
+        upload = self._upload(name)
         message = f"Publish {manifest.digest.short} with qreg"
         before = parent.commit if parent else None
         try:
@@ -124,6 +127,12 @@ class HuggingFaceStore(HubStore):
                 raise
             return arrived
         return commit or HuggingFaceSnapshot(name, BRANCH).commit
+
+    def _upload(self, name: str) -> HuggingFaceUpload:
+        from huggingface_hub import constants
+        from huggingface_hub.utils import build_hf_headers
+
+        return HuggingFaceUpload(constants.ENDPOINT, name, BRANCH, Transport(build_hf_headers()))
 
     def _arrived(self, name: str, manifest: Manifest, before: str | None) -> str | None:
         """The newest commit, if it is a new one and holds what was to be committed."""
