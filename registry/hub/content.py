@@ -145,7 +145,6 @@ async def _receive(request: Request, handle: int, offset: int, limit: int) -> tu
     sink = Sink(handle, offset, limit)
     try:
         await receive_body(request, sink)
-        await asyncio.to_thread(os.fdatasync, handle)
     except ValueError as error:
         raise Refusal(400, f"The content is longer than the {limit} bytes announced") from error
     except ClientDisconnect as error:

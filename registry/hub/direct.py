@@ -15,20 +15,26 @@ import socket
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from errno import EINVAL
+from fcntl import F_GETFL, F_SETFL, fcntl
+from mmap import mmap
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 _EXTENSION = "qreg.direct"
-_PIECE = 2**20  # bytes that are hashed and written at once; the processor's caches hold them
-_PUSH = 16 * 2**20  # bytes that the disk is given at once
+_PIECE = 4 * 2**20  # bytes that are hashed and written at once
+_BLOCK = 4096  # bytes; what goes to the disk past the page cache is a multiple of it
 _AT_ONCE = 64  # bodies; further ones wait, with their senders held back by TCP
 _SILENCE = 60.0  # seconds without a byte after which an upload is given up
 
 
 class Sink:
-    """A file that takes a body from an offset on.
+    """A file that takes a body from an offset on, piece by piece, past the page cache.
+
+    An upload is answered when the disk has it. Pages of the cache would cost as much time as all
+    else together, only to be waited for in the end.
 
     Args:
         handle: of the file, for writing.
@@ -38,31 +44,51 @@ class Sink:
 
     def __init__(self, handle: int, offset: int, limit: int) -> None:
         self.received, self.limit = 0, limit
-        self._handle, self._offset, self._pushed = handle, offset, 0
+        self.buffer = memoryview(mmap(-1, max(_BLOCK, min(_PIECE, limit))))
+        self._handle, self._offset = handle, offset
         self._digest = hashlib.sha256()
+        self._direct = offset % _BLOCK == 0 and _set_direct(handle, True)
 
     @property
     def sha256(self) -> str:
         """Of what was received."""
         return self._digest.hexdigest()
 
-    def write(self, content: memoryview) -> None:
-        """Take the next bytes."""
+    def take(self, count: int) -> None:
+        """Hash and write the first bytes of `buffer`."""
+        content = self.buffer[:count]
         self._digest.update(content)
         offset = self._offset + self.received
-        self.received += len(content)
+        self.received += count
         while content:
-            count = os.pwrite(self._handle, content, offset)
-            offset, content = offset + count, content[count:]
-        if self.received - self._pushed >= _PUSH:
-            # Linux begins to write to the disk now, so that little is left to be waited for.
-            begin, length = self._offset + self._pushed, self.received - self._pushed
-            os.posix_fadvise(self._handle, begin, length, os.POSIX_FADV_DONTNEED)
-            self._pushed = self.received
+            if self._direct and len(content) % _BLOCK:
+                self._direct = not _set_direct(self._handle, False)  # the end of the body
+            try:
+                written = os.pwrite(self._handle, content, offset)
+            except OSError as error:
+                if error.errno != EINVAL or not self._direct:
+                    raise
+                self._direct = not _set_direct(self._handle, False)  # the file system cannot
+                continue
+            offset, content = offset + written, content[written:]
+
+    def finish(self) -> None:
+        """Wait until the disk has all of it."""
+        os.fdatasync(self._handle)
+
+
+def _set_direct(handle: int, on: bool) -> bool:
+    """Let writes pass the page cache, or not; whether that could be set."""
+    flags = fcntl(handle, F_GETFL)
+    try:
+        fcntl(handle, F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
+    except OSError:
+        return False
+    return True
 
 
 async def receive_body(request: Request, sink: Sink) -> None:
-    """Receive a request's body, of at most `sink.limit` bytes.
+    """Receive a request's body, of at most `sink.limit` bytes, onto the disk.
 
     Raises:
         ClientDisconnect: the connection ended, or fell silent, before the body did.
@@ -74,17 +100,25 @@ async def receive_body(request: Request, sink: Sink) -> None:
     direct: _Direct | None = request.scope.get("extensions", {}).get(_EXTENSION)
     if direct is not None and told.isdigit():
         await direct.receive(request, sink, int(told))
-        return
-    buffer = bytearray()
+    else:
+        await _receive_stream(request, sink)
+    await asyncio.to_thread(sink.finish)
+
+
+async def _receive_stream(request: Request, sink: Sink) -> None:
+    filled = 0
     async for chunk in request.stream():
-        buffer += chunk
-        if sink.received + len(buffer) > sink.limit:
+        if sink.received + filled + len(chunk) > sink.limit:
             raise ValueError(sink.limit)
-        if len(buffer) >= _PIECE:
-            await asyncio.to_thread(sink.write, memoryview(buffer))
-            buffer = bytearray()
-    if buffer:
-        await asyncio.to_thread(sink.write, memoryview(buffer))
+        rest = memoryview(chunk)
+        while rest:
+            count = min(len(rest), len(sink.buffer) - filled)
+            sink.buffer[filled : filled + count] = rest[:count]
+            filled, rest = filled + count, rest[count:]
+            if filled == len(sink.buffer):
+                await asyncio.to_thread(sink.take, filled)
+                filled = 0
+    await asyncio.to_thread(sink.take, filled)
 
 
 class _Direct:
@@ -100,9 +134,9 @@ class _Direct:
         self._protocol.flow.pause_reading()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        begun = bytes(message.get("body", b""))
-        if not message.get("more_body", False):
-            await asyncio.to_thread(sink.write, memoryview(begun))
+        begun = message.get("body", b"")
+        if len(begun) >= length:
+            await asyncio.to_thread(_take, None, sink, begun[:length], length)
             return
         self._protocol.cycle.keep_alive = False
         peer = self._protocol.transport.get_extra_info("socket")
@@ -119,25 +153,32 @@ class _Direct:
             raise
 
 
-def _take(peer: socket.socket, sink: Sink, begun: bytes, length: int) -> None:
-    buffer = memoryview(bytearray(min(_PIECE, length)))
-    buffer[: len(begun)] = begun
-    filled, left = len(begun), length - len(begun)
+def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> None:
+    """Receive a body that has begun already."""
+    buffer, left, filled = sink.buffer, length, 0
     try:
-        peer.settimeout(_SILENCE)
+        if peer is not None:
+            peer.settimeout(_SILENCE)
         while left:
-            count = peer.recv_into(buffer[filled:], min(len(buffer) - filled, left))
+            wanted = min(len(buffer) - filled, left)
+            if begun:
+                count = min(wanted, len(begun))
+                buffer[filled : filled + count] = begun[:count]
+                begun = begun[count:]
+            else:
+                count = peer.recv_into(buffer[filled:], wanted) if peer is not None else 0
             if not count:
                 raise ClientDisconnect
             filled, left = filled + count, left - count
             if filled == len(buffer):
-                sink.write(buffer)
+                sink.take(filled)
                 filled = 0
-        sink.write(buffer[:filled])
+        sink.take(filled)
     except (TimeoutError, ConnectionError) as error:
         raise ClientDisconnect from error
     finally:
-        peer.close()
+        if peer is not None:
+            peer.close()
 
 
 def with_direct(pool: ThreadPoolExecutor) -> type[asyncio.Protocol]:
