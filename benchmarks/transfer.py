@@ -3,8 +3,9 @@
     python -m benchmarks.transfer [GIB] [RUNS]
 
 2 GiB in 8 shards and medians of 5 runs by default. All clients are started as users start them, in
-turn, and talk to the same servers; qreg checks every sha256, its peers do not. s5cmd, localbucket
-(an S3 server, PyPI) and nginx are measured where they are on the PATH, else named as missing.
+turn, and talk to the same servers; qreg checks every sha256, snapshot_download and s5cmd do not.
+s5cmd, localbucket (an S3 server, PyPI) and nginx are measured where they are on the PATH, else
+named as missing. What was published is told to MLflow after the command; that is a line of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from registry.checkpoint.safetensors import PREFIX
 from serving.identity import free_port
@@ -29,14 +31,16 @@ from tests.own_hub import OwnHub, own_hub
 
 SHARDS = 8
 MEMORY = 300  # MB at most
+T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: seconds, and peak memory in MB."""
+    """One run of a command: seconds, those of the processor, and peak memory in MB."""
 
     seconds: float
+    processor: float
     memory: float
 
 
@@ -44,20 +48,51 @@ def main() -> int:
     size = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     found: dict[str, list[Run]] = {}
+    # As pip leaves packages: compiled. The first runs, with a small model, see to that.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="qreg-bench-") as work:
         root = Path(work)
-        model = make_model(root / "model", int(size * 2**30))
-        for number in range(runs):
-            _publish(root / f"p{number}", model, found)
-            shutil.rmtree(root / f"p{number}")
-        with own_hub(root / "registry") as hub:
-            _qreg(root, hub, "publish", model, "--name", "bench/m", "--to", "hf://", *ACCEPT)
-            for number in range(runs):
-                _pull(root / f"d{number}", hub, found)
-                shutil.rmtree(root / f"d{number}")
-            _serve(root, hub, runs, found)
-        _s3(root, model, runs, found)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(root / "compiled")
+        for folder in ("small", "large"):
+            (root / folder).mkdir()
+        small = make_model(root / "small-model", 2**20)
+        measure(root / "small", small, 1, {})
+        measure(root / "large", make_model(root / "model", int(size * 2**30)), runs, found)
     return report(found, size)
+
+
+def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> None:
+    """Run every client, in turn; who begins differs, as memory that was just freed is faster."""
+    for number in range(runs):
+        for client in rotated((_qreg_publish, _hf_upload, _modelscope_upload), number):
+            with own_hub(root / "hub") as hub:
+                client(root, hub, model, found)
+            shutil.rmtree(root / "hub")
+    publish = ["publish", model, "--name", "bench/m", *ACCEPT, "--wait", "--to"]
+    with own_hub(root / "hub") as hub:
+        _qreg(root, hub, *publish, "hf://")
+        for number in range(runs):
+            for client in rotated((_qreg_pull, _snapshot, _modelscope_pull, _receive), number):
+                (root / "client").mkdir()
+                client(root / "client", hub, found)
+                shutil.rmtree(root / "client")
+        _serve(root, model, hub, runs, found)
+    if not (shutil.which("localbucket") and shutil.which("s5cmd")):
+        print("localbucket or s5cmd is not on the PATH: S3 is not measured")
+        return
+    with localbucket(root) as environment:
+        _qreg(root, environment, *publish, S3)
+        for number in range(runs):
+            for remote in rotated((_qreg_s3, _s5cmd), number):
+                (root / "client").mkdir()
+                remote(root / "client", environment, found)
+                shutil.rmtree(root / "client")
+
+
+def rotated(clients: Sequence[T], number: int) -> list[T]:
+    """The same in another order."""
+    begin = number % len(clients)
+    return [*clients[begin:], *clients[:begin]]
 
 
 ACCEPT = ("--accept", "all")
@@ -70,7 +105,7 @@ def make_model(folder: Path, size: int) -> Path:
     each, weight_map = size // SHARDS, {}
     noise = os.urandom(2**24)
     for number in range(1, SHARDS + 1):
-        shard = f"model-{number:05d}-of-{SHARDS:05d}.safetensors"
+        shard = _shard(number)
         name = f"model.layers.0.mlp.experts.{number}.weight"
         weight_map[name] = shard
         entry = {"dtype": "I8", "shape": [each], "data_offsets": [0, each]}
@@ -85,71 +120,81 @@ def make_model(folder: Path, size: int) -> Path:
     return folder
 
 
-def _publish(root: Path, model: Path, found: dict[str, list[Run]]) -> None:
-    """Each into an empty hub of its own."""
-    root.mkdir()
-    with own_hub(root / "a") as hub:
-        publish = ["publish", model, "--name", "bench/m", "--to", "hf://", *ACCEPT]
-        found.setdefault("qreg publish", []).append(_qreg(root, hub, *publish))
-        found.setdefault("qreg publish again", []).append(_qreg(root, hub, *publish))
-    shutil.rmtree(root / "a")
-    with own_hub(root / "b") as hub:
-        command = [BIN / "hf", "upload", "bench/m", model, "."]
-        found.setdefault("hf upload", []).append(_run(root, hub.environment, *command))
-    shutil.rmtree(root / "b")
-    with own_hub(root / "c") as hub:
-        command = [BIN / "modelscope", "upload", "bench/m", model]
-        found.setdefault("modelscope upload", []).append(_run(root, hub.environment, *command))
+def _shard(number: int) -> str:
+    return f"model-{number:05d}-of-{SHARDS:05d}.safetensors"
+
+
+Found = dict[str, list[Run]]
+
+
+def _qreg_publish(root: Path, hub: OwnHub, model: Path, found: Found) -> None:
+    publish = ["publish", model, "--name", "bench/m", "--to", "hf://", *ACCEPT]
+    found.setdefault("qreg publish", []).append(_qreg(root, hub, *publish))
+    found.setdefault("… then MLflow", []).append(_qreg(root, hub, "sync"))
+    found.setdefault("qreg publish again", []).append(_qreg(root, hub, *publish))
+    _qreg(root, hub, "sync")
+    command = [sys.executable, "-m", "benchmarks.bare", "hash", model]
+    found.setdefault("sha256 alone", []).append(_run(root, {}, *command))
+    shutil.rmtree(root / "data")
+
+
+def _hf_upload(root: Path, hub: OwnHub, model: Path, found: Found) -> None:
+    command = [BIN / "hf", "upload", "bench/m", model, "."]
+    found.setdefault("hf upload", []).append(_run(root, hub.environment, *command))
+
+
+def _modelscope_upload(root: Path, hub: OwnHub, model: Path, found: Found) -> None:
+    command = [BIN / "modelscope", "upload", "bench/m", model]
+    found.setdefault("modelscope upload", []).append(_run(root, hub.environment, *command))
     for left in model.glob(".ms*"):  # its client leaves a tracker in the source
         left.unlink()
 
 
-def _pull(root: Path, hub: OwnHub, found: dict[str, list[Run]]) -> None:
-    root.mkdir()
-    pulled = _qreg(root, hub, "pull", "hf://bench/m")
-    found.setdefault("qreg pull", []).append(pulled)
-    shutil.rmtree(root)
-    root.mkdir()
+def _qreg_pull(root: Path, hub: OwnHub, found: Found) -> None:
+    found.setdefault("qreg pull", []).append(_qreg(root, hub, "pull", "hf://bench/m"))
+
+
+def _snapshot(root: Path, hub: OwnHub, found: Found) -> None:
     code = f"from huggingface_hub import snapshot_download as s; s('bench/m', cache_dir='{root}/c')"
     command = [sys.executable, "-c", code]
     found.setdefault("snapshot_download", []).append(_run(root, hub.environment, *command))
-    shutil.rmtree(root)
-    root.mkdir()
+
+
+def _modelscope_pull(root: Path, hub: OwnHub, found: Found) -> None:
     command = [BIN / "modelscope", "download", "--model", "bench/m", "--local_dir", root / "ms"]
     found.setdefault("modelscope download", []).append(_run(root, hub.environment, *command))
 
 
-def _serve(root: Path, hub: OwnHub, runs: int, found: dict[str, list[Run]]) -> None:
+def _receive(root: Path, hub: OwnHub, found: Found) -> None:
+    paths = [f"/bench/m/resolve/main/{_shard(number)}" for number in range(1, SHARDS + 1)]
+    address = hub.url.removeprefix("http://")
+    command = [sys.executable, "-m", "benchmarks.bare", "receive", address, hub.reader, *paths]
+    found.setdefault("receiving alone", []).append(_run(root, {}, *command))
+
+
+def _qreg_s3(root: Path, environment: Mapping[str, str], found: Found) -> None:
+    found.setdefault("qreg pull from S3", []).append(
+        _qreg(root, environment, "pull", f"{S3}/bench/m")
+    )
+
+
+def _s5cmd(root: Path, environment: Mapping[str, str], found: Found) -> None:
+    endpoint = environment["AWS_ENDPOINT_URL_S3"]
+    command = ["s5cmd", "--endpoint-url", endpoint, "cp", f"{S3}/bench/m/*", f"{root}/s5/"]
+    found.setdefault("s5cmd cp", []).append(_run(root, environment, *command))
+
+
+def _serve(root: Path, model: Path, hub: OwnHub, runs: int, found: dict[str, list[Run]]) -> None:
     """One file, from the hub and from nginx, with the same client."""
     curl = ["curl", "-sS", "-o", os.devnull, "--fail"]
-    shard = f"model-00001-of-{SHARDS:05d}.safetensors"
+    shard = _shard(1)
     token = ["-H", f"Authorization: Bearer {hub.reader}"]
-    with nginx(root) as url:
+    with nginx(root, model) as url:
         for _ in range(runs if url else 0):
-            run = _run(root, {}, *curl, f"{url}/model/{shard}")
+            run = _run(root, {}, *curl, f"{url}/{shard}")
             found.setdefault("nginx, one file", []).append(run)
             run = _run(root, {}, *curl, *token, f"{hub.url}/bench/m/resolve/main/{shard}")
             found.setdefault("hub, one file", []).append(run)
-
-
-def _s3(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> None:
-    if not (shutil.which("localbucket") and shutil.which("s5cmd")):
-        print("localbucket or s5cmd is not on the PATH: S3 is not measured")
-        return
-    with localbucket(root) as environment:
-        (root / "s3").mkdir()
-        _qreg(root / "s3", environment, "publish", model, "--name", "b/m", "--to", S3, *ACCEPT)
-        for number in range(runs):
-            home = root / f"s{number}"
-            home.mkdir()
-            run = _qreg(home, environment, "pull", f"{S3}/b/m")
-            found.setdefault("qreg pull from S3", []).append(run)
-            shutil.rmtree(home)
-            home.mkdir()
-            endpoint = environment["AWS_ENDPOINT_URL_S3"]
-            command = ["s5cmd", "--endpoint-url", endpoint, "cp", f"{S3}/b/m/*", f"{home}/"]
-            found.setdefault("s5cmd cp", []).append(_run(home, environment, *command))
-            shutil.rmtree(home)
 
 
 S3 = "s3://bucket"
@@ -178,12 +223,12 @@ def _run(root: Path, environment: Mapping[str, str], *command: object) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command} failed:\n{errors.decode(errors='replace')[-3000:]}")
-    return Run(seconds, usage.ru_maxrss * 1024 / 1e6)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
 @contextmanager
-def nginx(root: Path) -> Iterator[str]:
-    """nginx with the folder as its root; an empty URL where it is not installed."""
+def nginx(root: Path, served: Path) -> Iterator[str]:
+    """nginx with a folder as its root; an empty URL where it is not installed."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         print("nginx is not on the PATH: serving is not measured against it")
@@ -198,7 +243,7 @@ def nginx(root: Path) -> Iterator[str]:
     config.write_text(
         f"daemon off; pid {root}/nginx.pid; error_log {root}/nginx.log; user root;\n"
         f"events {{}} http {{ access_log off; sendfile on; {temporary}\n"
-        f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
+        f"server {{ listen 127.0.0.1:{port}; root {served}; }} }}\n"
     )
     process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
@@ -240,29 +285,36 @@ def localbucket(root: Path) -> Iterator[dict[str, str]]:
         process.wait()
 
 
+RATIOS = (
+    ("qreg pull", "snapshot_download", 1.0),
+    ("qreg pull", "modelscope download", 1.0),
+    ("qreg pull from S3", "s5cmd cp", 0.9),
+    ("qreg publish", "hf upload", 1.2),
+    ("qreg publish", "modelscope upload", 1.2),
+    ("hub, one file", "nginx, one file", 0.7),
+    # Without a limit: how near the machine's own is.
+    ("qreg publish again", "sha256 alone", 0.0),
+    ("qreg pull", "receiving alone", 0.0),
+)
+
+
 def report(found: Mapping[str, list[Run]], size: float) -> int:
     """Print medians and ratios; 1 if any is below its limit."""
     median = {what: statistics.median(r.seconds for r in runs) for what, runs in found.items()}
-    print(f"\n{'':<22} {'median':>9} {'MB/s':>7} {'memory':>9}")
+    print(f"\n{'':<22} {'median':>9} {'MB/s':>7} {'CPU':>8} {'memory':>9}")
     for what, runs in found.items():
         bytes_ = size * 2**30 / (SHARDS if "one file" in what else 1)
         memory = max(run.memory for run in runs)
         rate = bytes_ / 1e6 / median[what]
-        print(f"{what:<22} {median[what]:7.2f} s {rate:7.0f} {memory:6.0f} MB")
+        processor = statistics.median(run.processor for run in runs)
+        print(f"{what:<22} {median[what]:7.2f} s {rate:7.0f} {processor:6.2f} s {memory:6.0f} MB")
     print(f"\n{'speed of … against …':<44} {'ratio':>6}  at least")
     missed = 0
-    for ours, peer, limit in (
-        ("qreg pull", "snapshot_download", 1.0),
-        ("qreg pull", "modelscope download", 1.0),
-        ("qreg pull from S3", "s5cmd cp", 0.9),
-        ("qreg publish", "hf upload", 1.2),
-        ("qreg publish", "modelscope upload", 1.2),
-        ("hub, one file", "nginx, one file", 0.7),
-    ):
+    for ours, peer, limit in RATIOS:
         if ours in median and peer in median:
             ratio = median[peer] / median[ours]
             missed += ratio < limit
-            print(f"{ours + ' / ' + peer:<44} {ratio:6.2f}  {limit}")
+            print(f"{ours + ' / ' + peer:<44} {ratio:6.2f}  {limit or ''}")
     heavy = [w for w, runs in found.items() if "qreg" in w and max(r.memory for r in runs) > MEMORY]
     for what in heavy:
         print(f"{what} took more than {MEMORY} MB")

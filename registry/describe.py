@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, payload_digest
 from registry.checkpoint import Checkpoint, Source, open_checkpoint
-from registry.checkpoint.facts import read_facts
+from registry.checkpoint.facts import Facts, read_facts
 from registry.clock import utc_now
 from registry.errors import IntegrityError
 from registry.folder import hash_files, list_files, require_folder
@@ -30,6 +30,8 @@ def describe_folder(
     provenance: Mapping[str, Any] | None = None,
     observe: Observer = ignore,
     follow_outside: bool = False,
+    facts: Facts | None = None,
+    found: Callable[[FileEntry], None] = lambda entry: None,
 ) -> Manifest:
     """Derive the manifest of a folder from its content; every file is read and hashed.
 
@@ -41,22 +43,26 @@ def describe_folder(
         provenance: replaces what the folder's manifest says of it.
         observe: is told the bytes hashed.
         follow_outside: as in `list_files`.
+        facts: of the folder, where they were read already.
+        found: is told each file when it is hashed, as in `hash_files`.
 
     Raises:
         NotFoundError, IntegrityError: the folder is not a whole checkpoint.
     """
-    checkpoint = open_checkpoint(folder)
+    if facts is None:
+        facts = read_facts(open_checkpoint(folder))
     paths = [p for p in list_files(folder, follow_outside=follow_outside) if p != MANIFEST_FILE]
-    files = hash_files(folder, paths, observe)
+    files = hash_files(folder, paths, observe, found=found)
     known = read_manifest(folder)
     return compose(
-        checkpoint,
+        facts.checkpoint,
         files,
         name=name or (known.name if known else folder.resolve().name),
         provenance=provenance
         if provenance is not None
         else (known.provenance if known and known.digest == payload_digest(files) else {}),
         known=known,
+        facts=facts,
     )
 
 
@@ -67,9 +73,10 @@ def compose(
     name: str,
     provenance: Mapping[str, Any],
     known: Manifest | None = None,
+    facts: Facts | None = None,
 ) -> Manifest:
     """Put a manifest together from facts; evidence counts only for the digest that it was for."""
-    facts = read_facts(checkpoint)
+    facts = facts or read_facts(checkpoint)
     digest = payload_digest(files)
     same = known if known is not None and known.digest == digest else None
     return Manifest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,20 +154,25 @@ def git_sha1(content: bytes) -> str:
 
 
 def hash_files(
-    folder: Path, paths: Iterable[str], observe: Observer = ignore, *, stage: str = "hashing"
+    folder: Path,
+    paths: Iterable[str],
+    observe: Observer = ignore,
+    *,
+    stage: str = "hashing",
+    found: Callable[[FileEntry], None] = lambda entry: None,
 ) -> tuple[FileEntry, ...]:
-    """Hash files in parallel, one thread a core.
+    """Hash files in parallel, one thread a core, large files first.
 
     Args:
         folder: where the files are.
         paths: POSIX paths below `folder`.
         observe: is told the bytes done and the bytes in all.
         stage: the name of this work in the progress.
+        found: is told each file when it is hashed, in any order and by any thread.
 
     Returns:
         One entry a file, sorted by path.
     """
-    paths = sorted(paths)
     sizes = {path: (folder / path).stat().st_size for path in paths}
     total, done, lock, stopped = sum(sizes.values()), 0, Lock(), Event()
 
@@ -181,10 +186,13 @@ def hash_files(
                 with lock:
                     done += len(chunk)
                     observe(Progress(stage, done, total, "bytes", path))
-        return FileEntry(path, size, digest.hexdigest())
+        entry = FileEntry(path, size, digest.hexdigest())
+        if not stopped.is_set():
+            found(entry)
+        return entry
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         try:
-            return tuple(pool.map(one, paths))
+            return tuple(sorted(pool.map(one, sorted(sizes, key=lambda path: -sizes[path]))))
         finally:
             stopped.set()  # an interruption does not wait for terabytes to be hashed

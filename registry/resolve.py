@@ -19,7 +19,7 @@ from registry.errors import (
     ToolError,
     TransferError,
 )
-from registry.progress import Observer, ignore
+from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
 from registry.stores import Snapshot, open_store
 from registry.stores.hub_snapshot import HubSnapshot
@@ -57,7 +57,10 @@ class Resolved:
     def manifest(self, observe: Observer = ignore) -> Manifest:
         """The manifest; for a folder that carries none it is derived, reading every byte."""
         if self.snapshot is not None:
-            return self.snapshot.manifest
+            manifest = self.snapshot.manifest
+            if isinstance(self.snapshot, HubSnapshot) and self.snapshot.doubt:
+                observe(Note(self.snapshot.doubt, warning=True))
+            return manifest
         assert self.folder is not None
         return read_manifest(self.folder) or describe_folder(self.folder, observe=observe)
 
@@ -99,7 +102,10 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     """Find a reference in one place; its name is the last two parts of its location."""
     if url == "models:/":
         from registry.tracking.models import resolve_model
+        from registry.tracking.recovery import synchronise
 
+        if settings.embedded_tracking:
+            synchronise(settings)  # what was published a moment ago may not be there yet
         named = replace(reference, scheme="models")
         target, digest = resolve_model(named, settings)
         if target.startswith("models:"):

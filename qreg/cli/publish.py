@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +42,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Publish files that the folder's own manifest contradicts, without its provenance.",
 )
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Return when MLflow has it. Else a process of its own tells the embedded MLflow; a "
+    "server of yours is always waited for.",
+)
 @command_options
 def command(
     output: Output,
@@ -52,6 +61,7 @@ def command(
     license: str,
     accept: tuple[str, ...],
     describe_anew: bool,
+    wait: bool,
 ) -> None:
     """Publish SOURCE, a folder or a reference; it becomes visible only when all of it is there.
 
@@ -59,22 +69,29 @@ def command(
     keep an artifact from being published.
     """
     from registry.reference import Reference, looks_like_folder
+    from registry.tracking.journal import journals
     from registry.transfer import publish
 
-    with output.progress() as observe:
-        done = publish(
-            Path(Reference.parse(source).location) if looks_like_folder(source) else source,
-            settings,
-            name=name,
-            to=to,
-            tags=tags,
-            alias=alias,
-            public=public,
-            license=license,
-            accept=accept,
-            describe_anew=describe_anew,
-            observe=observe,
-        )
+    wait = wait or not settings.embedded_tracking  # this machine may be gone when others ask
+    try:
+        with output.progress() as observe:
+            done = publish(
+                Path(Reference.parse(source).location) if looks_like_folder(source) else source,
+                settings,
+                name=name,
+                to=to,
+                tags=tags,
+                alias=alias,
+                public=public,
+                license=license,
+                accept=accept,
+                describe_anew=describe_anew,
+                wait=wait,
+                observe=observe,
+            )
+    finally:
+        if not wait and journals(settings):  # also if only one of two stores took it
+            _send_later()
     document = {
         "name": done.manifest.name,
         "digest": str(done.manifest.digest),
@@ -96,3 +113,17 @@ def command(
         console.print(f"Next: qreg plan {there}")
 
     output.result(document, human, essential=done.reference)
+
+
+def _send_later() -> None:
+    """Let a process of its own send what waits for MLflow: loading that takes seconds.
+
+    If it cannot, the next command does.
+    """
+    command = [sys.executable, "-m", "qreg", "sync", "--quiet"]
+    nowhere = subprocess.DEVNULL
+    with suppress(OSError):
+        process = subprocess.Popen(
+            command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
+        )
+        process.returncode = 0  # it is not waited for, and that is no mistake

@@ -14,12 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from registry.hub.commits import Blob
+from registry.hub.direct import Sink, receive_body
 from registry.hub.errors import Refusal
 from registry.stores.blobs import Blobs
 
 _OUT = 2**20  # bytes that are read and sent at once
-_IN = 4 * 2**20  # bytes that are written and hashed at once
-_SYNC = 64 * 2**20  # bytes that are forced to the disk at once
+_IN = 4 * 2**20  # bytes that are read and hashed at once
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -91,8 +91,7 @@ async def receive_whole(request: Request, blobs: Blobs, sha256: str, size: int) 
     part = blobs.incoming()
     try:
         with part.open("wb") as file:
-            found, received = await _receive(request, file, size)
-            await asyncio.to_thread(_sync, file)
+            found, received = await _receive(request, file.fileno(), 0, size)
         if received != size or found != sha256:
             raise Refusal(400, f"The content is not that of {sha256}, or it was cut")
         blobs.put(sha256, part)
@@ -104,10 +103,10 @@ async def receive_part(request: Request, part: Path, offset: int, length: int) -
     """Receive a part of a content at its place; returns its ETag."""
     part.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "r+b") as file:
-        file.seek(offset)
-        found, received = await _receive(request, file, length)
-        await asyncio.to_thread(_sync, file)
+    try:
+        found, received = await _receive(request, handle, offset, length)
+    finally:
+        os.close(handle)
     if received != length:
         raise Refusal(400, f"The part was cut: {received} of {length} bytes")
     return f'"{found}"'
@@ -141,36 +140,13 @@ def check_sha256(text: str) -> str:
     return text
 
 
-async def _receive(request: Request, file: IO[bytes], limit: int) -> tuple[str, int]:
-    """Write a body into a file as it comes; its sha256 and length."""
-    digest, received, buffer = hashlib.sha256(), 0, bytearray()
-    unsynced = 0
-
-    def flush(content: bytearray) -> None:
-        nonlocal unsynced
-        file.write(content)
-        digest.update(content)
-        unsynced += len(content)
-        if unsynced >= _SYNC:  # the disk works while the next bytes come
-            _sync(file)
-            unsynced = 0
-
+async def _receive(request: Request, handle: int, offset: int, limit: int) -> tuple[str, int]:
+    """Write a body into a file as it comes, durably; its sha256 and length."""
+    sink = Sink(handle, offset, limit)
     try:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
-                raise Refusal(400, f"The content is longer than the {limit} bytes announced")
-            buffer += chunk
-            if len(buffer) >= _IN:
-                full, buffer = buffer, bytearray()
-                await asyncio.to_thread(flush, full)
-        if buffer:
-            await asyncio.to_thread(flush, buffer)
+        await receive_body(request, sink)
+    except ValueError as error:
+        raise Refusal(400, f"The content is longer than the {limit} bytes announced") from error
     except ClientDisconnect as error:
         raise Refusal(400, "The connection ended before the content did") from error
-    return digest.hexdigest(), received
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    return sink.sha256, sink.received

@@ -18,6 +18,7 @@ from registry.hub.commits import Blob
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
+from registry.hub.records import Repository
 from registry.hub.repositories import MAIN, Repositories
 
 NO_REVISION, NO_ENTRY = "RevisionNotFound", "EntryNotFound"
@@ -85,13 +86,13 @@ class HuggingFaceReading:
 
     def info(self, request: Request) -> Response:
         repository = self._guard.reading(request, repository_name(request))
-        oid, files = find_tree(self._repositories, repository_name(request), revision_of(request))
+        oid, files = self._find(request, repository)
         siblings = [rows.sibling(path, blob) for path, blob in sorted(files.items())]
         return JSONResponse({**rows.summary(repository), "sha": oid, "siblings": siblings})
 
     def tree(self, request: Request) -> Response:
-        self._guard.reading(request, repository_name(request))
-        _, files = find_tree(self._repositories, repository_name(request), revision_of(request))
+        repository = self._guard.reading(request, repository_name(request))
+        _, files = self._find(request, repository)
         folder = request.path_params.get("folder", "").strip("/")
         recursive = request.query_params.get("recursive", "").lower() in ("true", "1")
         listed = rows.rows(files, folder, recursive=recursive)
@@ -114,8 +115,8 @@ class HuggingFaceReading:
         return await run_in_threadpool(self._paths, request, wanted)
 
     def _paths(self, request: Request, wanted: list[str]) -> Response:
-        self._guard.reading(request, repository_name(request))
-        _, files = find_tree(self._repositories, repository_name(request), revision_of(request))
+        repository = self._guard.reading(request, repository_name(request))
+        _, files = self._find(request, repository)
         found = []
         for path in wanted:
             if path in files:
@@ -150,8 +151,7 @@ class HuggingFaceReading:
 
     def resolve(self, request: Request) -> Response:
         name, path = repository_name(request), request.path_params["path"]
-        self._guard.reading(request, name)
-        oid, files = find_tree(self._repositories, repository_name(request), revision_of(request))
+        oid, files = self._find(request, self._guard.reading(request, name))
         blob = files.get(path)
         if blob is None:
             raise Refusal(404, f"{path} is not in {name}", NO_ENTRY)
@@ -165,13 +165,16 @@ class HuggingFaceReading:
             headers["X-Linked-Size"] = str(blob.size)
         return deliver(request, self._repositories.blobs, blob, headers)
 
+    def _find(self, request: Request, known: Repository) -> tuple[str, Mapping[str, Blob]]:
+        return find_tree(self._repositories, known.name, revision_of(request), known)
+
 
 def find_tree(
-    repositories: Repositories, name: str, revision: str
+    repositories: Repositories, name: str, revision: str, known: Repository | None = None
 ) -> tuple[str, Mapping[str, Blob]]:
     """A commit and its files; a Refusal as the Hub tells it."""
     try:
-        oid, commit = repositories.find(name, revision)
+        oid, commit = repositories.find(name, revision, known)
     except NotFoundError as error:
         raise Refusal(404, f"Invalid rev id: {revision[:200]}", NO_REVISION) from error
     return oid, commit.files

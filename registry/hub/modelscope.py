@@ -114,10 +114,8 @@ class ModelScopeRoutes:
         )
 
     def files(self, request: Request) -> Response:
-        self._guard.reading(request, repository_name(request))
-        oid, files = self._find(
-            repository_name(request), request.query_params.get("Revision", MASTER)
-        )
+        found = self._guard.reading(request, repository_name(request))
+        oid, files = self._find(found, request.query_params.get("Revision", MASTER))
         root = request.query_params.get("Root", "").strip("/")
         recursive = request.query_params.get("Recursive", "").lower() in ("true", "1")
         rows = [
@@ -128,9 +126,9 @@ class ModelScopeRoutes:
 
     def read(self, request: Request) -> Response:
         name = repository_name(request)
-        self._guard.reading(request, name)
         query = request.query_params
-        oid, files = self._find(name, query.get("Revision", MASTER))
+        found = self._guard.reading(request, name)
+        oid, files = self._find(found, query.get("Revision", MASTER))
         blob = files.get(query.get("FilePath", ""))
         if blob is None:
             raise Refusal(404, f"{query.get('FilePath', '')[:200]} is not in {name}")
@@ -216,11 +214,11 @@ class ModelScopeRoutes:
             "CreatedTime": 0,
         }
 
-    def _find(self, name: str, revision: str) -> tuple[str, Mapping[str, Blob]]:
+    def _find(self, known: Repository, revision: str) -> tuple[str, Mapping[str, Blob]]:
         try:
-            oid, commit = self._repositories.find(name, revision)
+            oid, commit = self._repositories.find(known.name, revision, known)
         except NotFoundError as error:
-            raise Refusal(404, f"{name} has no revision {revision[:200]}") from error
+            raise Refusal(404, f"{known.name} has no revision {revision[:200]}") from error
         return oid, commit.files
 
 

@@ -98,13 +98,18 @@ class Repositories:
         """Change who may read it."""
         self._change(name, lambda repository: replace(repository, private=private))
 
-    def find(self, name: str, revision: str) -> tuple[str, Commit]:
+    def find(self, name: str, revision: str, known: Repository | None = None) -> tuple[str, Commit]:
         """A commit by branch, tag or its own name.
+
+        Args:
+            name: of the repository.
+            revision: of it.
+            known: the repository, where it was just looked at.
 
         Raises:
             NotFoundError: there is none.
         """
-        repository = self.get(name)
+        repository = known or self.get(name)
         if revision in _ALSO_MAIN and revision not in repository.branches:
             revision = MAIN
         oid = repository.branches.get(revision) or repository.tags.get(revision) or revision

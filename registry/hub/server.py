@@ -42,6 +42,7 @@ def serve(
         import uvicorn
 
         from registry.hub.app import create_app
+        from registry.hub.direct import new_pool, with_direct
     except ImportError as error:
         raise IncompatibleError(
             f"Serving a hub needs {error.name}, which is not installed",
@@ -53,6 +54,7 @@ def serve(
     url = f"http://{shown}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
         create_app(store, open_to_all=open_to_all, part=part),
+        http=with_direct(new_pool()),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=_GRACE,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from registry.artifact import Digest, Manifest, is_payload, payload_digest
+from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_payload, payload_digest
 from registry.describe import describe_source
-from registry.errors import NotFoundError
-from registry.listing import require_files
+from registry.errors import NotFoundError, QregError
+from registry.listing import read_carried_manifest, require_files
 from registry.stores.interface import Snapshot
 
 
@@ -24,6 +24,22 @@ class HubSnapshot(Snapshot):
     @cached_property
     def manifest(self) -> Manifest:
         return describe_source(self, self.name)
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why the hub's own `qreg.json` was not used, in a sentence; empty where it was."""
+        listed = any(entry.path == MANIFEST_FILE for entry in self.entries())
+        if self.manifest.provenance or not listed:
+            return ""
+        try:
+            read_carried_manifest(self)
+        except QregError as error:
+            return (
+                f"{MANIFEST_FILE} of {self.label} cannot be used: {error.message} Its files are "
+                "described from their own metadata, without provenance; who owns it can publish it "
+                "again from its origin."
+            )
+        return ""
 
     @cached_property
     def digest(self) -> Digest:

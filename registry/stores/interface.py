@@ -15,6 +15,7 @@ from registry.checkpoint import Source
 from registry.folder import Entry
 from registry.listing import carried_manifest
 from registry.progress import Observer, ignore
+from registry.stores.ahead import Send
 from registry.transport import Patience, Stream, patiently
 from registry.transport.stream import read_all
 
@@ -123,6 +124,21 @@ class Store(ABC):
             NotFoundError: no such name, tag or digest.
             IntegrityError: the revision found is not the one that is pinned.
         """
+
+    def sender(self, name: str, *, public: bool) -> Send | None:
+        """What sends contents before `publish`, while it is not known yet what they belong to.
+
+        Args:
+            name: ORG/NAME that will be published.
+            public: as for `publish`.
+
+        Returns:
+            None if contents have no place there before the digest of the whole is known.
+
+        Raises:
+            NotAllowedError, TransferError: as for `publish`.
+        """
+        return None
 
     @abstractmethod
     def publish(

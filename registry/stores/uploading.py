@@ -43,6 +43,10 @@ class Tally:
 
         return told
 
+    def show(self, observe: Observer) -> None:
+        """Tell another observer from now on."""
+        self._observe = observe
+
     def stop(self) -> None:
         """End uploads at their next piece."""
         self._stopped = True

@@ -70,10 +70,14 @@ class Journal:
         except (OSError, ValueError):
             return False
 
-    def take_over(self) -> bool:
-        """Lock an activity whose process is dead; False while it lives, or when it just ended."""
+    def take_over(self, wait: float = 0.0) -> bool:
+        """Lock an activity whose process is dead; False while it lives, or when it just ended.
+
+        Args:
+            wait: seconds for a process that has it to end.
+        """
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=wait)
         except (Timeout, OSError):
             return False
         if (self.folder / "activity.json").is_file():
@@ -84,6 +88,18 @@ class Journal:
     def release(self) -> None:
         """Give the lock back."""
         self._lock.release()
+
+    @property
+    def attempted(self) -> float:
+        """When it was last tried to send it, in seconds since 1970; 0 if never."""
+        try:
+            return (self.folder / "attempted").stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def note_attempt(self) -> None:
+        """Note that it is tried to send it now; other commands leave it alone for a while."""
+        (self.folder / "attempted").touch()
 
     def append(self, op: str, **fields: Any) -> None:
         """Add an operation; it is on disk when this returns."""

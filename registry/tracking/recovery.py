@@ -11,6 +11,7 @@ from registry.files import remove_tree
 from registry.tracking.journal import KILLED, PUBLICATION, Journal, journals
 
 _RETRY_AFTER = 60.0  # seconds between two attempts to reach an MLflow that was away
+_SENDING = 60.0  # seconds that another process may take to send a publication
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def recover(settings: Settings) -> Synchronisation:
 
 
 def synchronise(settings: Settings) -> Synchronisation:
-    """Send everything that is waiting, now."""
+    """Send everything that is waiting, now; what another process is sending is waited for."""
     return _send_all(settings, patient=False)
 
 
@@ -41,14 +42,14 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
     sender = None
     trouble = ""
     for journal in journals(settings):
-        if not journal.take_over():
+        if not journal.take_over(0.0 if patient else _patience_with(journal)):
             continue
         try:
             if not journal.readable:
                 waiting, trouble = waiting + 1, f"{journal.folder} is damaged: move it away"
                 continue
             closed = _close(journal)
-            due = closed or not patient or _due(journal)
+            due = closed or not patient or time.time() - journal.attempted > _RETRY_AFTER
             if due and not (sender and sender.unreachable):
                 if sender is None:
                     from registry.tracking.sender import Sender
@@ -59,7 +60,7 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
                     sent += 1
                     continue
                 trouble = sender.trouble
-                (journal.folder / "attempted").touch()
+                journal.note_attempt()
             waiting += 1
         finally:
             journal.release()
@@ -81,9 +82,7 @@ def _close(journal: Journal) -> bool:
     return True
 
 
-def _due(journal: Journal) -> bool:
-    try:
-        last = (journal.folder / "attempted").stat().st_mtime
-    except FileNotFoundError:
-        return True
-    return time.time() - last > _RETRY_AFTER
+def _patience_with(journal: Journal) -> float:
+    """Seconds to wait for whoever has an activity: a run lasts for hours, its own sending not."""
+    publication = journal.readable and journal.header["kind"] == PUBLICATION
+    return _SENDING if publication else 0.0

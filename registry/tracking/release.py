@@ -23,6 +23,7 @@ def announce(
     *,
     references: Iterable[str] = (),
     alias: str = DEFAULT_ALIAS,
+    wait: bool = True,
     observe: Observer = ignore,
 ) -> None:
     """Record a publication as a LoggedModel and a registered version with an alias.
@@ -33,6 +34,7 @@ def announce(
         settings: which MLflow.
         references: all places where it was published.
         alias: set to the new version; MLflow reserves `latest` and `v<N>`.
+        wait: send it before returning; else it is on disk, and `synchronise` sends it.
         observe: is told when MLflow is away; the publication is sent later then.
     """
     journal = Journal.create(settings, {"kind": PUBLICATION, "run_name": manifest.name})
@@ -72,6 +74,10 @@ def announce(
         },
     )
     journal.append("end", status=FINISHED)
+    if not wait:
+        journal.note_attempt()
+        journal.release()
+        return
     sender = Sender(settings)
     sent = sender.send(journal)
     for refusal in sender.refused:

@@ -17,11 +17,10 @@ from registry.artifact import FileEntry
 from registry.errors import IntegrityError, QregError, TransferError, TransientError
 from registry.progress import Note, Observer, Progress, ignore
 from registry.stores.blobs import PART, Blobs
-from registry.transfer.incoming import Incoming
+from registry.transfer.incoming import PIECE, Incoming, pieces
 from registry.transfer.sources import Sources
 
 WORKERS = max(4, min(16, 2 * (os.cpu_count() or 1)))
-_PIECE = 2**20  # bytes that are read, written and hashed at once
 _POLL = 0.2  # seconds between looks at what another process receives
 _SAME_SOURCE = 2  # times that a source may deliver wrong contents of a file
 
@@ -216,12 +215,12 @@ class _Work:
     def _hash_on(self, file: Incoming) -> None:
         """Hash what lies on disk beyond what was hashed in passing."""
         assert file.receiving is not None
-        buffer = memoryview(bytearray(_PIECE))
+        buffer = memoryview(bytearray(PIECE))
         while file.hashed < file.entry.size and file.hashed // PART in file.there:
             offset, length = file.span(file.hashed // PART)
             end = offset + length
             while file.hashed < end and not self.stopped:
-                view = buffer[: min(_PIECE, end - file.hashed)]
+                view = buffer[: min(PIECE, end - file.hashed)]
                 count = file.receiving.read(file.hashed, view)
                 if not count:
                     raise TransferError(f"{file.entry.path} lost bytes on this machine's disk")
@@ -239,13 +238,11 @@ class _Work:
             before = reached
             try:
                 with snapshot.stream(file.entry.path, offset + reached, length - reached) as stream:
-                    buffer = memoryview(bytearray(_PIECE))
-                    while reached < length and not self.stopped:
-                        count = stream.readinto(buffer[: min(_PIECE, length - reached)])
-                        if not count:
-                            raise TransientError(f"{file.entry.path} ended early")
-                        self._take(file, offset + reached, buffer[:count])
-                        reached += count
+                    for piece in pieces(stream, file.entry.path, length - reached):
+                        self._take(file, offset + reached, piece)
+                        reached += len(piece)
+                        if self.stopped:
+                            return
             except TransientError as error:
                 # What arrived in this try gives the next ones a new chance.
                 tries = 1 if reached > before else tries + 1

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
 
 from registry.artifact import FileEntry
+from registry.errors import TransientError
 from registry.stores.blobs import PART, Receiving
+from registry.transport import Stream
+
+PIECE = 2**20  # bytes that are written and hashed at once
 
 
 class Incoming:
@@ -37,3 +42,31 @@ class Incoming:
         """Offset and length of a part, in bytes."""
         offset = number * PART
         return offset, min(PART, self.entry.size - offset)
+
+
+def pieces(stream: Stream, what: str, length: int) -> Iterator[memoryview]:
+    """The next bytes of a stream in full pieces, however small the portions that they come in.
+
+    Args:
+        stream: delivers them.
+        what: is read, for messages.
+        length: in bytes.
+
+    Raises:
+        TransientError: the stream broke; what came before was yielded.
+    """
+    buffer, filled = memoryview(bytearray(min(PIECE, length))), 0
+    while length:
+        wanted = min(len(buffer), length)
+        try:
+            count = stream.readinto(buffer[filled:wanted])
+            if not count:
+                raise TransientError(f"{what} ended early")
+        except TransientError:
+            if filled:
+                yield buffer[:filled]
+            raise
+        filled += count
+        if filled == wanted:
+            yield buffer[:filled]
+            length, filled = length - filled, 0

@@ -13,7 +13,7 @@ from typing import Any
 from registry.artifact import FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import LocalSource, open_checkpoint
-from registry.checkpoint.facts import read_facts
+from registry.checkpoint.facts import Facts, read_facts
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import CheckFailed, QregError, UsageError
@@ -27,6 +27,7 @@ from registry.stores import Published, Store, open_store
 from registry.stores.local import LocalStore
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
+from registry.transfer.beginning import Begun, begin, offering
 from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
 
@@ -64,6 +65,7 @@ class Wanted:
         accept: checks of lint whose errors do not keep it from being published; `all` for any.
         describe_anew: publish files that the folder's own manifest contradicts, as something new
             without that manifest's provenance.
+        wait: for MLflow to have it; else it is told by `registry.tracking.recovery.synchronise`.
     """
 
     name: str = ""
@@ -74,6 +76,7 @@ class Wanted:
     license: str = ""
     accept: tuple[str, ...] = ()
     describe_anew: bool = False
+    wait: bool = True
 
     def check(self) -> None:
         """Raise UsageError for anything that cannot be carried out."""
@@ -97,6 +100,7 @@ def publish(
     accept: Iterable[str] = (),
     describe_anew: bool = False,
     provenance: Mapping[str, Any] | None = None,
+    wait: bool = True,
     observe: Observer = ignore,
 ) -> Publication:
     """Publish a checkpoint to one store or several; a folder is never written to.
@@ -104,7 +108,7 @@ def publish(
     Args:
         source: a folder with or without `qreg.json`, or a reference, which is pulled first.
         settings: where the default registry is.
-        name, to, tags, alias, public, license, accept, describe_anew: see `Wanted`.
+        name, to, tags, alias, public, license, accept, describe_anew, wait: see `Wanted`.
         provenance: in place of what the folder's manifest says of it.
         observe: is told the bytes hashed and moved.
 
@@ -119,37 +123,48 @@ def publish(
     urls = (to,) if isinstance(to, str) else tuple(to)
     wanted = Wanted(
         name, tuple(u for u in urls if u), tuple(tags), alias, public, license, tuple(accept),
-        describe_anew,
+        describe_anew, wait,
     )  # fmt: skip
     wanted.check()
     stores = [open_store(url) for url in wanted.to or (settings.registry,)]
     folder = _folder_of(source, settings, observe)
     for store in stores:
         _refuse_inside(store, folder)
-    if sum(list_files(folder, follow_outside=True).values()) > _LONG:
+    follow = not isinstance(source, Path)
+    sizes = list_files(folder, follow_outside=follow)
+    if wait and sum(sizes.values()) > _LONG:
         warm_up(settings)
-    _require_sound(folder, wanted.accept)
+    facts = _require_sound(folder, wanted.accept)
     known = read_manifest(folder)
-    manifest = describe_folder(
-        folder,
-        name=name,
-        provenance=provenance,
-        observe=observe,
-        follow_outside=not isinstance(source, Path),
-    )
-    if known is not None and known.digest != manifest.digest and not describe_anew:
-        raise_faults(folder, compare(manifest.files, known))
-    if "/" not in manifest.name:
+    name = name or (known.name if known else "")
+    if "/" not in name:
         raise UsageError(
-            f"{folder} has no {'manifest that names it' if not name else 'valid name'}",
+            f"{folder} has no manifest that names it",
             remedy="Say under which name to publish it: --name ORG/NAME .",
         )
-    with _with_card(manifest, license) as (manifest, extra):
-        return _publish_to(stores, folder, manifest, extra, wanted, settings, observe)
+    begun = begin(stores, check_name(name), sum(sizes.values()), public=public)
+    try:
+        offer = offering(begun, folder, None if describe_anew else known)
+        manifest = describe_folder(
+            folder,
+            name=name,
+            provenance=provenance,
+            observe=observe,
+            follow_outside=follow,
+            facts=facts,
+            found=offer,
+        )
+        if known is not None and known.digest != manifest.digest and not describe_anew:
+            raise_faults(folder, compare(manifest.files, known))
+        with _with_card(manifest, license) as (manifest, extra):
+            return _publish_to(begun, folder, manifest, extra, wanted, settings, observe)
+    finally:
+        for one in begun:
+            one.stop()
 
 
 def _publish_to(
-    stores: list[Store],
+    begun: list[Begun],
     folder: Path,
     manifest: Manifest,
     extra: Mapping[str, Path],
@@ -161,9 +176,11 @@ def _publish_to(
     consume = folder.resolve().is_relative_to(settings.outputs.resolve())
     done: list[tuple[str, Published]] = []
     failed: list[tuple[str, QregError]] = []
-    for store in stores:
+    for one in begun:
+        store = one.store
         # Files that lie elsewhere are temporary, and must not become links.
         try:
+            one.finish(observe)
             published = store.publish(
                 folder,
                 manifest,
@@ -175,7 +192,7 @@ def _publish_to(
             )
         except QregError as error:
             failed.append((store.url, error))
-            if len(stores) > 1:
+            if len(begun) > 1:
                 observe(Note(f"{store.url}: {error.message}", warning=True))
             continue
         done.append((_reference(store, manifest), published))
@@ -183,7 +200,7 @@ def _publish_to(
         references = tuple(reference for reference, _ in done)
         announce(
             manifest, references[0], settings,
-            references=references, alias=wanted.alias, observe=observe,
+            references=references, alias=wanted.alias, wait=wanted.wait, observe=observe,
         )  # fmt: skip
     if failed:
         first = failed[0][1]
@@ -217,10 +234,14 @@ def _refuse_inside(store: Store, folder: Path) -> None:
         )
 
 
-def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
-    """Refuse what lint finds errors in; a damaged manifest has its own, better words."""
+def _require_sound(folder: Path, accept: tuple[str, ...]) -> Facts:
+    """Refuse what lint finds errors in; a damaged manifest has its own, better words.
+
+    Returns:
+        What is known of it: headers are read once.
+    """
     if "all" in accept:
-        return
+        return read_facts(open_checkpoint(folder))
     facts = read_facts(open_checkpoint(folder))  # what is not even whole has an error of its own
     left_out = ("manifest-stale", "json-damaged", *accept)
     findings = lint_facts(facts, LocalSource(folder), ignore=left_out)
@@ -233,6 +254,7 @@ def _require_sound(folder: Path, accept: tuple[str, ...]) -> None:
             f"--accept {' --accept '.join(ids)} .",
             details="\n".join(f"{finding.id}: {finding.message}" for finding in errors),
         )
+    return facts
 
 
 @contextmanager

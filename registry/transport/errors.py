@@ -12,6 +12,11 @@ from registry.errors import NotAllowedError, NotFoundError, TransferError, Trans
 if TYPE_CHECKING:
     import requests
 
+
+class ConflictError(TransferError):
+    """What was to be made is there already, or has changed meanwhile (HTTP 409)."""
+
+
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -35,6 +40,8 @@ def raise_for_status(what: str, response: requests.Response) -> None:
         )
     if status in (404, 410):
         raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
+    if status == 409:
+        raise ConflictError(f"There is already {detail}")
     raise TransferError(f"Failed to transfer {detail}")
 
 

@@ -1,7 +1,7 @@
 """HTTP for large bodies, on requests: its proxies, certificates and redirects, our errors.
 
 requests keeps the credentials of the first host when it is redirected to another one from being
-sent there. Bodies are read without copies into the caller's buffer, and sent in large pieces.
+sent there. Bodies are read without copies into the caller's buffer, and sent by the kernel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from registry.errors import QregError, TransferError, TransientError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import requests
 
 _CONNECT = 10.0  # seconds
-_PIECE = 2**20  # bytes that are handed to the socket at once
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 
 
@@ -131,17 +130,18 @@ class Transport:
             The answer's headers.
         """
 
+        from registry.transport.sending import Part
+
         def one() -> Mapping[str, str]:
             with file.open("rb") as reader:
-                reader.seek(offset)
-                body = _Part(reader, length, told)
+                body = Part(reader, offset, length, told)
                 try:
                     with network_errors(what):
                         response = self._session.put(
                             url,
                             data=body,
                             headers={**(headers or {}), "Content-Length": str(length)},
-                            timeout=(_CONNECT, max(self.patience.stall, 60.0)),
+                            timeout=(self.patience.stall, self.patience.answer),
                         )
                     raise_for_status(what, response)
                 except QregError:
@@ -160,11 +160,8 @@ class Transport:
 
 def _new_session() -> requests.Session:
     import requests
-    from requests.adapters import HTTPAdapter
 
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, blocksize=_PIECE, **kwargs)
+    from registry.transport.sending import SendingAdapter
 
     class Session(requests.Session):
         """Looks the environment's proxies and certificates up once a host: it takes as long as a
@@ -185,7 +182,7 @@ def _new_session() -> requests.Session:
     # Else a .netrc would replace the credentials that the caller gives.
     session.auth = lambda request: request
     for scheme in ("http://", "https://"):
-        session.mount(scheme, Adapter(pool_connections=16, pool_maxsize=64, max_retries=0))
+        session.mount(scheme, SendingAdapter(pool_connections=16, pool_maxsize=64, max_retries=0))
     return session
 
 
@@ -194,6 +191,8 @@ class _Body:
 
     def __init__(self, what: str, response: requests.Response, length: int) -> None:
         self._what, self._raw = what, response.raw
+        # urllib3 would read into bytes of its own and copy them.
+        self._source = getattr(response.raw, "_fp", response.raw)
         expected = response.headers.get("Content-Length", "")
         self._left = min(length, int(expected)) if expected.isdigit() else length
         self._exact = expected.isdigit()
@@ -201,34 +200,19 @@ class _Body:
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._left:
             return 0
-        with network_errors(self._what):
-            count: int = self._raw.readinto(buffer[: self._left])
+        try:
+            count: int = self._source.readinto(buffer[: self._left])
+        except OSError as error:  # of TLS, too
+            raise TransientError(
+                f"The connection for {self._what} failed: {type(error).__name__}",
+                remedy="Check the network and the endpoint, then try again.",
+            ) from error
         if not count and self._exact:
             raise TransientError(f"{self._what} ended {self._left} bytes early")
         self._left -= count
+        if not self._left and self._exact:
+            self._raw.release_conn()  # for the next request
         return count
-
-
-class _Part:
-    """A part of a file as the body of a request."""
-
-    def __init__(self, file: IO[bytes], length: int, told: Any) -> None:
-        self._file, self._left, self._told, self._sent = file, length, told, 0
-        self.len = length  # requests asks for it, and then sends without chunking
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
-        content = self._file.read(wanted)
-        self._left -= len(content)
-        self._sent += len(content)
-        if self._told and content:
-            self._told(len(content))
-        return content
-
-    def undo(self) -> None:
-        """This try is over: what it reported does not count."""
-        if self._told and self._sent:
-            self._told(-self._sent)
 
 
 def _check_range(

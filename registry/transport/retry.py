@@ -45,6 +45,11 @@ class Patience:
                 remedy="Unset them, or give a number of tries and of seconds.",
             ) from error
 
+    @property
+    def answer(self) -> float:
+        """Seconds that a server has, when a large body has arrived, to store it and to answer."""
+        return 2 * self.stall
+
     def before(self, attempt: int, error: TransientError) -> float:
         """Seconds to wait before try number `attempt` (the second is 1)."""
         if error.retry_after is not None:

@@ -77,6 +77,7 @@ def act(job: Job) -> NoReturn:
 def _prepare(limits: Mapping[str, float]) -> None:
     from huggingface_hub import constants
 
+    import registry.stores.ahead as ahead
     import registry.stores.blobs as blobs
     import registry.stores.s3.bucket as bucket
     import registry.transfer.download as download
@@ -88,6 +89,7 @@ def _prepare(limits: Mapping[str, float]) -> None:
     constants.ENDPOINT = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
     for module in (blobs, download, incoming):
         vars(module)["PART"] = PART
+    vars(ahead)["LARGE"] = PART  # so that the small model's shards are sent while others are hashed
     vars(bucket)["_WHOLE"] = _S3_PART
     vars(publishing)["announce"] = lambda *_, **__: None
     if "blind" in limits:

@@ -1,7 +1,7 @@
 """Reading repositories of the Hugging Face Hub, or of any server that speaks its API.
 
-The endpoint is HF_ENDPOINT; the token is where `hf auth login` puts it, or HF_TOKEN. Listing and
-requests are huggingface_hub's own; files are read by ranges, so that only metadata moves.
+The endpoint is HF_ENDPOINT; the token is where `hf auth login` puts it, or HF_TOKEN. Files are read
+by ranges, so that only metadata moves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from registry.errors import QregError, TransferError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.huggingface.control import endpoint, headers
 from registry.transport import Stream, Transport
 
 
@@ -33,20 +34,17 @@ class HuggingFaceSnapshot(HubSnapshot):
     """
 
     def __init__(self, name: str, revision: str | None = None) -> None:
-        from huggingface_hub import constants
-        from huggingface_hub.utils import build_hf_headers
-
         self.name = name
-        self._transport = Transport(build_hf_headers())
+        hub = endpoint()
+        self._transport = Transport(headers())
         self.patience = self._transport.patience
         what = f"hf://{name}" + (f"@{revision}" if revision else "")
-        url = f"{constants.ENDPOINT}/api/models/{name}"
+        url = f"{hub}/api/models/{name}"
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
-        # As HfApi.model_info asks for it; that module takes longer to import than to answer.
         response = self._transport.request("GET", what, f"{url}?blobs=true")
         self.commit, self._entries = _listing(response.content, what)
-        self._url = f"{constants.ENDPOINT}/{name}/resolve/{quote(self.commit, safe='')}"
+        self._url = f"{hub}/{name}/resolve/{quote(self.commit, safe='')}"
 
     @property
     def reference(self) -> str:

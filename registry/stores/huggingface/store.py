@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from registry.artifact import Manifest, is_kept
 from registry.clock import utc_now
 from registry.errors import (
     IntegrityError,
-    NotAllowedError,
     NotFoundError,
     QregError,
     TransferError,
@@ -22,8 +20,9 @@ from registry.errors import (
 from registry.folder import Entry, git_sha1
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
+from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore
-from registry.stores.huggingface.errors import asking
+from registry.stores.huggingface.control import Control, endpoint, headers
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
 from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
 from registry.stores.interface import (
@@ -36,9 +35,6 @@ from registry.stores.interface import (
 from registry.stores.uploading import Tally
 from registry.transport import Transport
 
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
 BRANCH = "main"
 
 
@@ -47,15 +43,17 @@ class HuggingFaceStore(HubStore):
 
     url = "hf://"
 
+    def __init__(self) -> None:
+        self._ready: set[tuple[str, bool]] = set()
+
     def open(self, name: str, revision: str | None) -> HuggingFaceSnapshot:
         return HuggingFaceSnapshot(name, revision)
 
     def revisions(self, name: str) -> list[Published]:
-        api = _api()
-        refs = asking(f"hf://{name}", lambda: api.list_repo_refs(check_name(name)))
+        branches, tagged = Control(check_name(name)).refs()
         tags: dict[str, list[str]] = {}
-        for ref in (*refs.branches, *refs.tags):
-            tags.setdefault(ref.target_commit, []).append(ref.name)
+        for ref, commit in (*branches.items(), *tagged.items()):
+            tags.setdefault(commit, []).append(ref)
         found = []
         for commit, names in tags.items():
             try:
@@ -65,6 +63,11 @@ class HuggingFaceStore(HubStore):
             shown = tuple(tag for tag in names if not tag.startswith("sha256-"))
             found.append(Published(name, digest, shown, ""))
         return found
+
+    def sender(self, name: str, *, public: bool) -> Send:
+        self._require_repository(check_name(name), public)
+        upload = self._upload(name)
+        return lambda entry, file, tally: upload.send_large([Outgoing(entry, file)], tally)
 
     def publish(
         self,
@@ -95,8 +98,9 @@ class HuggingFaceStore(HubStore):
             if missing or deleted:
                 commit = self._commit(name, missing, deleted, parent, manifest, tally)
         self._check(name, commit, manifest)
+        control = Control(name)
         for tag in (*tags, digest_tag(manifest.digest)):
-            self._tag(name, tag, commit)
+            control.tag(tag, commit)
         return Published(name, manifest.digest, (*tags, BRANCH), utc_now())
 
     def _commit(
@@ -108,10 +112,7 @@ class HuggingFaceStore(HubStore):
         manifest: Manifest,
         tally: Tally,
     ) -> str:
-        from huggingface_hub import constants
-        from huggingface_hub.utils import build_hf_headers
-
-        upload = HuggingFaceUpload(constants.ENDPOINT, name, BRANCH, Transport(build_hf_headers()))
+        upload = self._upload(name)
         message = f"Publish {manifest.digest.short} with qreg"
         before = parent.commit if parent else None
         try:
@@ -124,6 +125,9 @@ class HuggingFaceStore(HubStore):
                 raise
             return arrived
         return commit or HuggingFaceSnapshot(name, BRANCH).commit
+
+    def _upload(self, name: str) -> HuggingFaceUpload:
+        return HuggingFaceUpload(endpoint(), name, BRANCH, Transport(headers()))
 
     def _arrived(self, name: str, manifest: Manifest, before: str | None) -> str | None:
         """The newest commit, if it is a new one and holds what was to be committed."""
@@ -145,34 +149,16 @@ class HuggingFaceStore(HubStore):
             )
 
     def _require_repository(self, name: str, public: bool) -> None:
-        api, what = _api(), f"hf://{name}"
-        asking(what, lambda: api.create_repo(name, private=not public, exist_ok=True))
-        info: Any = asking(what, lambda: api.model_info(name))
-        if not public and info.private is False:
-            raise NotAllowedError(
-                f"{what} is public, and it was not asked to publish to the public",
-                remedy="Say --public, or make the repository private on the hub first.",
-            )
+        """Make the repository, and see to its visibility; once."""
+        if (name, public) not in self._ready:
+            Control(name).require(public=public)
+            self._ready.add((name, public))
 
     def _has_commits(self, name: str) -> bool:
         try:
             return bool(HuggingFaceSnapshot(name, BRANCH).commit)
         except NotFoundError:
             return False
-
-    def _tag(self, name: str, tag: str, commit: str) -> None:
-        """Set a tag; one that is elsewhere is moved."""
-        api = _api()
-
-        def move() -> None:
-            refs = {ref.name: ref.target_commit for ref in api.list_repo_refs(name).tags}
-            if refs.get(tag) == commit:
-                return
-            if tag in refs:
-                api.delete_tag(name, tag=tag)
-            api.create_tag(name, tag=tag, revision=commit, exist_ok=True)
-
-        asking(f"the tag {tag} of hf://{name}", move)
 
 
 def _is_there(one: Outgoing, entry: Entry | None) -> bool:
@@ -191,9 +177,3 @@ def _tell_present(files: list[Outgoing], missing: list[Outgoing], tally: Tally) 
     for one in files:
         if one.entry.path not in lacking:
             tally.of(one.entry.path, one.entry.size)(one.entry.size)
-
-
-def _api() -> HfApi:
-    from huggingface_hub import HfApi
-
-    return HfApi()

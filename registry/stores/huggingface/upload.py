@@ -71,7 +71,7 @@ class HuggingFaceUpload:
             The new commit.
         """
         large, small = self._sort(files)
-        self._send_large(large, tally)
+        self.send_large(large, tally)
         lines: list[dict[str, Any]] = [
             {
                 "key": "header",
@@ -132,7 +132,8 @@ class HuggingFaceUpload:
         sent = {one.entry.path for one in large}
         return large, [one for one in files if one.entry.path not in sent]
 
-    def _send_large(self, files: Sequence[Outgoing], tally: Tally) -> None:
+    def send_large(self, files: Sequence[Outgoing], tally: Tally) -> None:
+        """Upload contents that the hub lacks; they belong to nothing before a commit."""
         unique = {one.entry.sha256: one for one in files}
         wanted = list(unique.values())
         jobs = []

@@ -24,6 +24,7 @@ from registry.errors import (
 )
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
+from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore
 from registry.stores.interface import (
     Published,
@@ -75,6 +76,10 @@ class ModelScopeStore(HubStore):
                 continue  # not an artifact
         shown = {d: tuple(r for r in rs if not r.startswith("sha256-")) for d, rs in found.items()}
         return [Published(name, digest, names, "") for digest, names in shown.items()]
+
+    def sender(self, name: str, *, public: bool) -> Send:
+        self._require_repository(check_name(name), public)
+        return lambda entry, file, tally: self._send(name, {entry.path: (entry, file)}, tally)
 
     def publish(
         self,

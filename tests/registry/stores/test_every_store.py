@@ -72,14 +72,6 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, hub: OwnHub, token: str) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
     monkeypatch.setenv("MODELSCOPE_API_TOKEN", token)
-    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", hub.url)
-    monkeypatch.setattr("registry.stores.huggingface.store._api", lambda: _hf_api(hub.url))
-
-
-def _hf_api(url: str):  # type: ignore[no-untyped-def]
-    from huggingface_hub import HfApi
-
-    return HfApi(endpoint=url)
 
 
 def hub_repositories(hub: OwnHub) -> list:  # type: ignore[type-arg]

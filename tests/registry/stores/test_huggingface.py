@@ -22,6 +22,7 @@ from registry.errors import (
     TransferError,
 )
 from registry.inspection import inspect
+from registry.progress import Event, Note
 from registry.resolve import resolve
 from registry.stores.huggingface import HuggingFaceSnapshot
 from tests.checkpoints import write_quantized, write_sharded
@@ -153,3 +154,14 @@ def test_commands_read_from_the_hub(served: Hub, qreg: Run) -> None:
     assert pulled.code == 0 and pulled.json["verified"], pulled.err
     for command in ("verify", "plan"):
         assert qreg(command, "hf://org/quantized", env=env).code == 0
+
+
+def test_a_damaged_manifest_on_a_hub_is_told(served: Hub, settings: Settings) -> None:
+    events: list[Event] = []
+    resolve("hf://org/quantized", settings).manifest(events.append)
+    assert events == []
+    (served.root / "org/quantized/qreg.json").write_text("{")
+    manifest = resolve("hf://org/quantized", settings).manifest(events.append)
+    assert "model.safetensors" in {entry.path for entry in manifest.files}
+    (note,) = events
+    assert isinstance(note, Note) and note.warning and "publish it again" in note.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from registry.tracking.ui import server_command, server_environment
 from registry.transfer import publish
 from serving.identity import free_port
 from tests.checkpoints import write_quantized
+from tests.conftest import Run
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and its libraries warn of themselves
 
@@ -176,6 +178,42 @@ def test_a_publication_is_a_logged_model_and_a_version(settings: Settings, tmp_p
     assert len(version.description) <= 5000 and "W8A8_DYNAMIC" in version.description
     bundle = mlflow.artifacts.load_dict("models:/org--Qwen2.5-m@w8a8-a3/manifest.json")
     assert bundle["digest"] == str(done.manifest.digest)
+
+
+def test_what_was_left_for_later_is_there_when_it_is_asked_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    from registry.resolve import resolve
+
+    done = publish(write_quantized(tmp_path / "m"), settings, name="org/m", wait=False)
+    assert not settings.mlflow.exists() and len(journals(settings)) == 1
+    assert recover(settings).sent == 0  # the next command does not stop for it: its sender comes
+    assert resolve("models:/org--m@current", settings).manifest().digest == done.manifest.digest
+    assert journals(settings) == []
+
+
+def test_a_publication_is_left_for_later_by_a_command_and_sent_by_itself(
+    settings: Settings, tmp_path: Path, qreg: Run
+) -> None:
+    ran = qreg("publish", write_quantized(tmp_path / "m"), "--name", "org/m", "--json")
+    assert ran.code == 0, ran.err
+    assert qreg("list").err == ""  # nothing is sent, and nothing said, on the way of a command
+    deadline = time.monotonic() + 120
+    while journals(settings):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    version = connect(settings).get_model_version_by_alias("org--m", "current")
+    assert version.tags["qreg.digest"] == ran.json["digest"]
+
+
+def test_sync_waits_for_what_another_process_is_sending(settings: Settings, tmp_path: Path) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name="org/m", wait=False)
+    (journal,) = journals(settings)
+    assert journal.take_over()
+    threading.Timer(1.0, journal.discard).start()
+    began = time.monotonic()
+    assert synchronise(settings).waiting == 0
+    assert time.monotonic() - began > 0.8
 
 
 def test_unknown_models(settings: Settings) -> None:
