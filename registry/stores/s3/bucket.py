@@ -7,6 +7,7 @@ endpoint of a server of your own is AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +18,7 @@ from registry.errors import (
     IncompatibleError,
     NotAllowedError,
     NotFoundError,
+    QregError,
     TransferError,
     TransientError,
 )
@@ -25,6 +27,7 @@ from registry.transport import Patience, patiently
 _WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
 _MOST_PARTS = 10_000  # Amazon S3's limit
 _PIECE = 2**20
+_NO_TIME = 5 * 365 * 86400.0  # seconds; some servers tell no real time (moto: always 2010)
 _SIGNED_FOR = 3600  # seconds that an address for reading is valid
 
 
@@ -139,6 +142,31 @@ class Bucket:
             except BaseException:
                 self._abort(upload)
                 raise
+
+    def abort_stale(self, prefix: str, older_than: float) -> int:
+        """Abort uploads in parts that nobody has ended: their parts are paid for, and not listed.
+
+        Args:
+            prefix: of their keys.
+            older_than: seconds since they began; younger ones may be under way.
+
+        Returns:
+            How many; 0 also where the server does not list them.
+        """
+        try:
+            with self._errors(prefix):
+                pages = self.client.get_paginator("list_multipart_uploads")
+                found = [
+                    row
+                    for page in pages.paginate(Bucket=self.name, Prefix=prefix)
+                    for row in page.get("Uploads", ())
+                    if older_than < time.time() - row["Initiated"].timestamp() < _NO_TIME
+                ]
+        except QregError:
+            return 0
+        for row in found:
+            self._abort({"Bucket": self.name, "Key": row["Key"], "UploadId": row["UploadId"]})
+        return len(found)
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""

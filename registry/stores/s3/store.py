@@ -28,6 +28,8 @@ from registry.stores.s3.tags import Tags
 from registry.stores.uploading import Tally, upload_all
 from registry.transport import Stream, Transport
 
+_STALE = 7 * 24 * 3600  # seconds; no publisher sends one file for so long
+
 
 class S3Snapshot(Snapshot):
     """A revision in a bucket."""
@@ -163,6 +165,7 @@ class S3Store(Store):
         log = Tags(self.bucket, home)
         for tag in (*tags, LATEST):
             log.set(tag, manifest.digest)
+        self.bucket.abort_stale(home, _STALE)
         return next(r for r in self.revisions(name) if r.digest == manifest.digest)
 
     def home(self, name: str) -> str:
