@@ -16,7 +16,7 @@ from serving.releases import Release
 from serving.rules import ascend
 from serving.rules.ascend.parallel import nodes
 from serving.rules.ascend.speed import draft_of
-from serving.rules.families import family_says
+from serving.rules.families import stretch_of
 from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
 
@@ -60,7 +60,7 @@ class VllmAscend(Engine):
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
     ) -> Fit:
         before = Situation(facts, hardware, wishes, Fit.unknown(), release)
-        said, stretch = draft_of(before), family_says(facts, "yarn")
+        said, stretch = draft_of(before), stretch_of(facts)
         own = wishes.table("--speculative-config")
         tokens = said.value["tokens"] if said else 0
         if own is not None:
@@ -72,7 +72,7 @@ class VllmAscend(Engine):
         if native and asked and asked > native:
             own_rope = "rope" in (wishes.given("--hf-overrides") or "")
             allowed = "VLLM_ALLOW_LONG_MAX_MODEL_LEN" in wishes.environment
-            most = asked if own_rope or allowed else native * (stretch.value if stretch else 1)
+            most = asked if own_rope or allowed else stretch.most if stretch else native
         on_310p = hardware.chip == "310P"
         return fit_devices(
             Request(

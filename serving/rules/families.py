@@ -35,6 +35,31 @@ def family_says(facts: ArtifactFacts, key: str) -> Said | None:
     return None
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """How far YaRN may stretch a model's positions.
+
+    Attributes:
+        trained: positions that it was trained with.
+        most: positions that the authors vouch for.
+        source: where they say so.
+    """
+
+    trained: int
+    most: int
+    source: str
+
+
+def stretch_of(facts: ArtifactFacts) -> Stretch | None:
+    """What the table says of longer contexts; None where it says nothing."""
+    said, native = family_says(facts, "yarn"), facts.architecture.max_positions
+    if said is None or not native:
+        return None
+    given = facts.text_config.get("original_max_position_embeddings")
+    trained = given if type(given) is int else said.value.get("trained", {}).get(native, native)
+    return Stretch(trained, trained * said.value["factor"], said.source)
+
+
 def known_types() -> frozenset[str]:
     """All model types that the table has rows for."""
     return frozenset(kind for row in _rows() for kind in row["types"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from serving.plan import ARTIFACT, FAMILY, HARDWARE, RELEASE, Flag
-from serving.rules.families import family_says
+from serving.rules.families import family_says, stretch_of
 from serving.rules.situation import Situation
 
 _EIGHT_BITS = ("W8A8", "W8A8_DYNAMIC", "W8A8_MIX")
@@ -105,10 +105,10 @@ def overrides(s: Situation) -> Iterator[Flag]:
 def rope_scaling(s: Situation) -> dict[str, Any]:
     """The override that stretches positions; empty where they are not stretched."""
     native, longest = s.facts.architecture.max_positions, s.fit.max_model_len
-    said = family_says(s.facts, "yarn")
-    if not native or not longest or longest <= native or not said:
+    stretch = stretch_of(s.facts)
+    if not native or not longest or longest <= native or not stretch:
         return {}
-    original = s.facts.text_config.get("original_max_position_embeddings") or native
+    original = stretch.trained
     scaling: dict[str, Any] = {
         "rope_type": "yarn",
         "factor": float(-(-longest // original)),
