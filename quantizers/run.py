@@ -263,8 +263,7 @@ def _evaluate(
     log: Path,
     observe: Observer,
 ) -> Perplexity | None:
-    # LLM-Compressor's environment reads compressed-tensors, and no ModelSlim artifact.
-    if not prepared.request.evaluate or prepared.intent.method != "compressed-tensors":
+    if not prepared.request.evaluate:
         return None
     text = prepared.request.evaluation_text
     if text is None:

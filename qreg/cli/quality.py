@@ -28,6 +28,9 @@ _WORST = 10
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A text to predict; by default one that ships with Python.",
 )
+@click.option(
+    "--against", metavar="REFERENCE", help="Another artifact of the same base, to answer beside it."
+)
 @click.option("--weights-only", is_flag=True, help="Leave perplexity and divergence out.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report to FILE."
@@ -39,6 +42,7 @@ def command(
     settings: Settings,
     reference: str,
     base: str,
+    against: str | None,
     text: Path | None,
     weights_only: bool,
     html: Path | None,
@@ -61,6 +65,7 @@ def command(
             quantized,
             original,
             settings,
+            against=resolve(against, settings) if against else None,
             text=text,
             weights_only=weights_only,
             trust_remote_code=trust_remote_code,

@@ -13,6 +13,7 @@ from typing import Any
 from quantizers.quality.comparability import incomparable_layers
 from quantizers.quality.histograms import Histograms
 from quantizers.quality.perplexity import FLOAT as FLOAT_MODEL
+from quantizers.quality.perplexity import OTHER as OTHER_MODEL
 from quantizers.quality.perplexity import QUANTIZED as QUANTIZED_MODEL
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
@@ -132,6 +133,7 @@ def measure_quality(
     base: Resolved,
     settings: Settings,
     *,
+    against: Resolved | None = None,
     text: Path | None = None,
     weights_only: bool = False,
     trust_remote_code: bool = False,
@@ -145,6 +147,7 @@ def measure_quality(
         quantized: on this machine.
         base: the model that it was made from, on this machine.
         settings: where the toolchain is, and where there is room.
+        against: another artifact of the same base, whose predictions and answers stand beside.
         text: what shall be predicted; by default the text that ships with qreg.
         weights_only: leave predictions out.
         trust_remote_code: whether the models' own Python code may run.
@@ -159,6 +162,8 @@ def measure_quality(
     found = measure_weights(quantized, base, observe=observe)
     if toolchain is not None and quantized.folder and base.folder:
         models = {FLOAT_MODEL: base.folder.absolute(), QUANTIZED_MODEL: quantized.folder.absolute()}
+        if against is not None:
+            models[OTHER_MODEL] = _here(against).absolute()
         settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".quality-", dir=settings.data) as folder:
             work = Path(folder)
@@ -232,12 +237,17 @@ def measure_weights(
     )
 
 
-def _facts(resolved: Resolved) -> Facts:
+def _here(resolved: Resolved) -> Path:
     if resolved.folder is None:
         raise IncompatibleError(
             f"{resolved.reference} is not on this machine, and its weights have to be read",
             remedy=f"Bring it here first: qreg pull {resolved.reference}",
         )
+    return resolved.folder
+
+
+def _facts(resolved: Resolved) -> Facts:
+    _here(resolved)
     return read_facts(open_checkpoint(resolved.source))
 
 

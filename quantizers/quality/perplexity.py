@@ -25,7 +25,16 @@ _WORKER = Path(__file__).parents[1] / "workers" / "perplexity.py"
 WINDOW = 256  # tokens; each window is judged by itself
 MAX_TOKENS = 16_384  # of the text; enough for the ratio to be stable, short enough for a CPU
 MAX_LOGITS = 2 * 2**30  # bytes on disk: 3,500 tokens of a vocabulary of 150,000
-FLOAT, QUANTIZED = "float", "quantized"
+FLOAT, QUANTIZED, OTHER = "float", "quantized", "other"
+ANSWERS = 4  # prompts that the models go on from
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A prompt, and how each model goes on, greedily, by the models' names."""
+
+    prompt: str
+    continuations: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Perplexity:
         agreements: the share of tokens of which both find the same one most likely.
         compared: how many tokens divergence and agreement are of.
         not_simulated: what is quantized in a model and left out here, such as its KV cache.
+        answers: how each model goes on from the beginnings of some windows.
     """
 
     values: Mapping[str, float]
@@ -48,6 +58,7 @@ class Perplexity:
     agreements: Mapping[str, float] = field(default_factory=dict)
     compared: int = 0
     not_simulated: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
     def figures(self) -> dict[str, float]:
         """Those of the models `float` and `quantized`, by the names under which they are tracked.
@@ -73,6 +84,10 @@ class Perplexity:
             "tokens": self.tokens,
             "compared_tokens": self.compared,
             "not_simulated": list(self.not_simulated),
+            "answers": [
+                {"prompt": answer.prompt, "continuations": dict(answer.continuations)}
+                for answer in self.answers
+            ],
         }
 
 
@@ -120,6 +135,7 @@ def measure_perplexity(
                     "window": WINDOW,
                     "max_tokens": MAX_TOKENS,
                     "max_bytes": MAX_LOGITS,
+                    "answers": ANSWERS,
                     "scratch": str(work / "logits"),
                     "trust_remote_code": trust_remote_code,
                     "result": str(result),
@@ -138,6 +154,7 @@ def measure_perplexity(
         values["agreement"],
         values["compared"],
         tuple(missing),
+        tuple(Answer(**row) for row in values["answers"]),
     )
 
 

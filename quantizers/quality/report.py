@@ -19,6 +19,7 @@ def html_report(quality: Quality) -> str:
     parts = [
         table((key, escape(value)) for key, value in facts_of(quality).items()),
         *_predictions(quality),
+        *_answers(quality),
         "<h2>Weights by kind of layer</h2>",
         _kinds(quality),
         *_reasons(quality.layers),
@@ -98,6 +99,33 @@ def _predictions(quality: Quality) -> list[str]:
         "quantization of activations simulated as the artifact prescribes it; they say what the "
         "format costs, not what a kernel adds.</p>"
     ]
+
+
+def _answers(quality: Quality) -> list[str]:
+    """How the models go on, side by side; what differs from the float model is marked."""
+    found = quality.functional.answers if quality.functional else ()
+    if not found:
+        return []
+    names = list(found[0].continuations)
+    rows = []
+    for answer in found:
+        told = answer.continuations
+        first = told[names[0]]
+        rows.append((escape(answer.prompt), *(_marked(told[name], first) for name in names)))
+    alike = sum(len(set(answer.continuations.values())) == 1 for answer in found)
+    return [
+        "<h2>Greedy answers</h2>",
+        f"<p>{alike} of {len(found)} continuations of the text are the same for all models.</p>",
+        _grid(("prompt", *names), rows),
+    ]
+
+
+def _marked(text: str, reference: str) -> str:
+    """A continuation, with what comes after its last agreement with another one marked."""
+    pairs = enumerate(zip(text, reference, strict=False))
+    same = next((n for n, (a, b) in pairs if a != b), min(len(text), len(reference)))
+    rest = f"<mark>{escape(text[same:])}</mark>" if text[same:] else ""
+    return escape(text[:same]) + rest
 
 
 def _kinds(quality: Quality) -> str:

@@ -1,13 +1,14 @@
 """Measures what models predict. Runs inside the llmcompressor toolchain: python perplexity.py JOB
 
-JOB: {"models": {name: folder}, "text", "window", "max_tokens", "max_bytes", "scratch",
+JOB: {"models": {name: folder}, "text", "window", "max_tokens", "max_bytes", "answers", "scratch",
       "trust_remote_code", "result"}
 The first model is the reference; the logits of its first tokens are kept in the file `scratch`, up
 to `max_bytes`, and the others' are held against them. All is computed in float32. A folder with a
 `simulation.json` (quantizers/quality/simulation.py) has its layers' inputs quantized by its rules.
 
 Reports `window NAME i of n` lines; writes {"perplexity": {name: value}, "tokens": n, "divergence":
-{name: nats a token}, "agreement": {name: share}, "compared": n} to `result`.
+{name: nats a token}, "agreement": {name: share}, "compared": n, "answers": [{"prompt",
+"continuations": {name: text}}]} to `result`.
 """
 
 import json
@@ -20,6 +21,7 @@ from llmcompressor.modeling.moe.linearize import linearize_moe
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+PROMPT, ANSWER = 32, 24  # tokens
 FP8_LARGEST, FP4_LARGEST = 448.0, 6.0
 FP4_VALUES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 FP4_BOUNDS = (FP4_VALUES[1:] + FP4_VALUES[:-1]) / 2
@@ -165,10 +167,31 @@ def measure(name, model, rows, reference):
     return loss / count, count, divergence, agreement, compared
 
 
+@torch.inference_mode()
+def go_on(model, ids):
+    """The tokens that a model finds most likely after some others, one after the other."""
+    found = ids[None]
+    for _ in range(ANSWER):
+        best = model(input_ids=found).logits[0, -1].argmax()
+        found = torch.cat([found, best[None, None]], dim=1)
+    return found[0, len(ids) :]
+
+
+def answers(name, model, tokenizer, rows, count, known):
+    """Go on from the beginnings of evenly spaced windows."""
+    step = max(1, len(rows) // max(1, count))
+    for number, row in enumerate(rows[::step][:count]):
+        ids = row[:PROMPT]
+        if number == len(known):
+            known.append({"prompt": tokenizer.decode(ids), "continuations": {}})
+        known[number]["continuations"][name] = tokenizer.decode(go_on(model, ids))
+
+
 def main(job):
     text = Path(job["text"]).read_text(encoding="utf-8")
     reference = Reference(job["scratch"], job["max_bytes"])
     result = {"perplexity": {}, "divergence": {}, "agreement": {}, "tokens": 0, "compared": 0}
+    result["answers"] = []
     for name, folder in job["models"].items():
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=job["trust_remote_code"]
@@ -181,6 +204,7 @@ def main(job):
         rows = ids[: len(ids) // window * window].view(-1, window)
         model = load(folder, job["trust_remote_code"])
         loss, count, divergence, agreement, compared = measure(name, model, rows, reference)
+        answers(name, model, tokenizer, rows, job["answers"], result["answers"])
         if not math.isfinite(loss) or not math.isfinite(divergence):
             raise SystemExit(f"the loss of {name} is {loss}, its divergence {divergence}")
         result["perplexity"][name], result["tokens"] = math.exp(loss), count

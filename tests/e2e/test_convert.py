@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from quantizers.comparison import tensor_changes
+from registry.checkpoint import open_checkpoint
+from registry.progress import ignore
 from serving.identity import free_port
-from tests.conftest import USER, Run
-from tests.quantized import quantized
+from tests.conftest import Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("default")]
-NAME = "demo/Qwen3-tiny-W8A8"
+NAME = "demo/Qwen3-demo-W8A8"
 
 
-def test_modelslim_weights_answer_on_a_cpu(qreg: Run, tmp_path: Path) -> None:
-    source = quantized("modelslim-v1-w8a8-dynamic", USER)
-    # Pulled files have sane modes; ModelSlim's are readable by their owner alone.
-    published = qreg("publish", source, "--name", NAME, "--json").json
+def test_the_demo_model_of_modelslim_answers_on_a_cpu(
+    qreg: Run, tmp_path: Path, built: Callable[[str], Path]
+) -> None:
+    base, source = built("DEMO"), tmp_path / "slim"
+    recipe = ("--tool", "modelslim", "--recipe", "w8a8-dynamic", "--device", "cpu")
+    made = qreg(
+        "quantize", base, *recipe, "--no-evaluate", "--name", NAME, "--output", source, "--json"
+    )
+    assert made.code == 0, made.err
+    published = qreg("publish", source, "--json").json
     pulled = qreg("pull", NAME, "--output", tmp_path / "pulled", "--json").json
     assert pulled["digest"] == published["digest"]
     name, folder = f"{NAME}-CT", tmp_path / "ct"
@@ -31,3 +40,24 @@ def test_modelslim_weights_answer_on_a_cpu(qreg: Run, tmp_path: Path) -> None:
     assert served.code == 0, served.err
     said = json.loads(served.out)
     assert said["digest"] == converted["digest"] and said["smoke"]["answer"].strip()
+
+    back = tmp_path / "back"
+    arguments = ("--format", "modelslim", "--name", f"{NAME}-back", "--output", back, "--json")
+    assert qreg("convert", folder, *arguments).code == 0
+    alike, changes = tensor_changes(open_checkpoint(source), open_checkpoint(back), ignore)
+    assert alike and not changes, changes
+
+    other, report = tmp_path / "other", tmp_path / "quality.html"
+    ran = qreg("quantize", base, "--no-evaluate", "--name", f"{NAME}-LC", "--output", other)
+    assert ran.code == 0, ran.err
+    beside = ("--base", base, "--against", other, "--html", report, "--json")
+    measured = qreg("quality", source, *beside)
+    assert measured.code == 0, measured.err
+    answers = measured.json["functional"]["answers"]
+    assert answers and all(
+        set(row["continuations"]) == {"float", "quantized", "other"} for row in answers
+    )
+    # Both tools round alike: their artifacts go on with the same words.
+    found = [row["continuations"] for row in answers]
+    assert sum(row["quantized"] == row["other"] for row in found) >= len(found) / 2
+    assert "Greedy answers" in report.read_text()
