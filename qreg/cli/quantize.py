@@ -147,7 +147,7 @@ def _list_recipes(context: click.Context) -> None:
         click.echo(f"{tool}:")
         for name in shipped(tool):
             path = FOLDER / tool / f"{name}.yaml"
-            click.echo(f"  {name:<18} {parse_yaml(read_text(path), str(path))['title']}")
+            click.echo(f"  {name:<26} {parse_yaml(read_text(path), str(path))['title']}")
     context.exit()
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 
 CHIPS = ("A2", "A3", "310P")
 USED = ("W8A8", "W8A8_DYNAMIC", "W4A8", "INT8")
-# What we may refuse for, and what confirms it: the release's own tables, or plain arithmetic. Kernels
+# What we may refuse for, confirmed by the release's own tables or plain arithmetic. Kernels
 # are looked for when weights are loaded, so that the configuration alone takes some of these.
 CONFIRMED = {"memory", "scheme", "method", "model-type"}
 _NODES = (1, 2, 4, 8)
