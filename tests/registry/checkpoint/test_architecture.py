@@ -14,6 +14,7 @@ from tests.twins.architectures import ARCHITECTURES
 SHAPES: dict[str, tuple[int, ...]] = {
     "DeepSeek-R1": (61, 128, 128, 192, 7168, 129280, 163840),
     "DeepSeek-V3.2": (61, 128, 128, 192, 7168, 129280, 163840),
+    "DeepSeek-V4-Flash": (43, 64, 1, 512, 4096, 129280, 1048576),
     "Kimi-K2-Instruct": (61, 64, 64, 192, 7168, 163840, 262144),
     "Kimi-K2.5": (61, 64, 64, 192, 7168, 163840, 262144),
     "GLM-5": (78, 64, 64, 256, 6144, 154880, 202752),
