@@ -22,7 +22,8 @@ class Spec:
         distribution: the package whose version is the toolchain's.
         probe: modules that must import for the toolchain to be sound.
         python: the oldest and the newest minor version of Python 3 that its lock serves.
-        lock: the lock file's name below `locks`; `{machine}` stands for x86_64 or aarch64.
+        lock: the lock file's name below `locks`; `{machine}` stands for x86_64 or aarch64. Empty
+            for what only environments of the user's have.
         needs: files or folders of which one must exist on this machine, such as CANN's.
         needs_what: what that is, for people.
     """
@@ -43,7 +44,7 @@ class Spec:
             platform.machine().lower(), platform.machine()
         )
         path = LOCKS / self.lock.format(machine=machine)
-        if not path.is_file():
+        if not self.lock or not path.is_file():
             raise IncompatibleError(
                 f"Toolchain {self.name} has no lock file for {machine} machines",
                 remedy=f"Point qreg to an environment of yours: qreg toolchain use {self.name} "
@@ -59,6 +60,8 @@ class Spec:
     @property
     def missing(self) -> str:
         """What this machine lacks for an installation; empty where nothing."""
+        if not self.lock:
+            return f"an environment of yours: qreg toolchain use {self.name} --python PATH"
         if self.needs and not any(Path(path).exists() for path in self.needs):
             return f"{self.needs_what} (none of {', '.join(self.needs)} exists)"
         return ""
@@ -113,7 +116,7 @@ CATALOGUE = (
         "vllm",
         ("torch", "vllm"),
         (10, 13),
-        "vllm-cuda.txt",
+        "",
     ),
     Spec(
         "vllm-ascend",
