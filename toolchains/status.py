@@ -41,6 +41,8 @@ def _status(spec: Spec, settings: Settings) -> Status:
             return Status(spec.name, IMPOSSIBLE, "", spec.summary, f"needs {spec.missing}")
         return Status(spec.name, ABSENT, "", spec.summary, "")
     except QregError as error:
+        if not spec.lock:
+            return Status(spec.name, IMPOSSIBLE, "", spec.summary, f"needs {spec.missing}")
         return Status(spec.name, BROKEN, "", spec.summary, f"{error.message}. {error.remedy}")
     state = READY if toolchain.lock_digest else OWN
     return Status(spec.name, state, toolchain.version, spec.summary, "")
