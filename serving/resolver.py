@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from registry.config import Settings
@@ -15,7 +16,7 @@ from serving.facts import ArtifactFacts
 from serving.hardware import Hardware, detect, narrow, parse_hardware
 from serving.nearest import nearest
 from serving.plan import Plan
-from serving.releases import Release, latest, nearest_release, open_release
+from serving.releases import Release, latest, nearest_release, open_release, pairing_faults
 from serving.rules.situation import Situation
 from serving.wishes import Wishes
 from toolchains import find_toolchain
@@ -48,10 +49,12 @@ def make_plan(
     seen = _sighting(hardware, devices, engine)
     chosen = open_engine(engine or engine_for(seen.hardware))
     facts = collect_facts(text, settings)
-    python, version, missing = _interpreter(chosen, settings)
+    python, version, packages, missing = _interpreter(chosen, settings)
+    table, doubts = _release(chosen, release, version)
     if hardware is not None:
         missing = ()  # planned for elsewhere; what is installed here does not matter
-    table, doubts = _release(chosen, release, version)
+    elif table is not None:
+        missing += pairing_faults(table, packages)
     plan = compose_plan(
         facts,
         wishes,
@@ -130,11 +133,13 @@ def _release(
     return nearest_release(installed) if installed else (latest(), ())
 
 
-def _interpreter(engine: Engine, settings: Settings) -> tuple[Path, str, tuple[Finding, ...]]:
-    """The engine's interpreter and release; a plan can be read without them, but not launched."""
+def _interpreter(
+    engine: Engine, settings: Settings
+) -> tuple[Path, str, Mapping[str, str], tuple[Finding, ...]]:
+    """The engine's interpreter, release and packages; a plan can be read without them."""
     try:
         toolchain = find_toolchain(engine.toolchain, settings)
     except (NotFoundError, IncompatibleError) as error:
         missing = Finding("toolchain", WARNING, error.message, error.remedy)
-        return Path("python3"), "", (missing,)
-    return toolchain.python, toolchain.version, ()
+        return Path("python3"), "", {}, (missing,)
+    return toolchain.python, toolchain.version, toolchain.versions, ()
