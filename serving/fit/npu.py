@@ -18,6 +18,7 @@ from serving.fit.cache import cache_of
 from serving.fit.communication import hccl_buffer
 from serving.fit.cpu import GIB
 from serving.fit.fit import Fit, Layout
+from serving.fit.goal import best_of
 from serving.fit.limits import SIZES, violations
 from serving.fit.weights import weights_per_device
 from serving.hardware import Hardware
@@ -34,8 +35,6 @@ _TYPICAL = 8192
 _MOST_SEQUENCES = {THROUGHPUT: 256, CONTEXT: 16}
 _FEW_SEQUENCES = 64
 _SEQUENCES = (256, 128, 64, 32, 16)
-# Weights beyond this share of a device leave little room for sequences.
-_COMFORTABLE = 0.6
 _STEP = 1024  # tokens that contexts are cut to
 
 
@@ -89,14 +88,14 @@ def fit_devices(request: Request) -> Fit:
             tried += found
             good = [fit for fit in found if not fit.findings]
             if good:
-                best = _best(good, asked)
+                best = _chosen(good, asked)
                 # A little more memory is taken only if the usual share is too short for the model.
                 if share == _USUAL_UTILIZATION and best.shortened and not given:
                     continue
                 return best
     good = [fit for fit in tried if not fit.findings]
     if good:
-        return _best(good, request)
+        return _chosen(good, request)
     return max(tried, key=lambda fit: (-len(fit.findings), fit.memory.free))
 
 
@@ -249,32 +248,9 @@ def _longest(needed: Callable[[int], int], room: int, most: int | None) -> int |
     return low * _STEP
 
 
-def _best(fits: list[Fit], request: Request) -> Fit:
-    """Of several that fit, the one that serves the goal."""
-    goal, a = request.wishes.goal, request.facts.architecture
-    longest = max(fit.max_model_len or 0 for fit in fits)
-    # Ranks beyond this hold copies: of KV heads, or of MLA's one vector.
-    useful = 8 if a.kv_lora_rank else max(1, a.kv_heads or 8)
-
-    def room(fit: Fit) -> float:
-        return fit.memory.kv_cache
-
-    if goal == CONTEXT:
-        best = max(fits, key=lambda f: (f.max_model_len or 0, -f.layout.devices, room(f)))
-        return replace(best, why="the layout with room for the longest context")
-    whole = [fit for fit in fits if (fit.max_model_len or 0) == longest]
-    if goal == THROUGHPUT:
-        best = max(whole, key=lambda f: (f.max_num_seqs * f.layout.data, -f.layout.tensor))
-        return replace(best, why="the layout that serves most sequences of the full context")
-    if a.is_moe and request.experts:
-        near = [fit for fit in whole if fit.layout.tensor <= useful] or whole
-        best = max(near, key=lambda f: (f.layout.devices, f.layout.tensor))
-        return replace(
-            best, why="as many ranks a layer as hold no copies of the KV cache, for speed"
-        )
-    comfortable = [fit for fit in whole if fit.memory.weights <= _COMFORTABLE * fit.memory.capacity]
-    best = min(comfortable or whole, key=lambda f: (f.layout.devices, f.layout.pipeline))
-    return replace(best, why="the fewest devices that hold weights and full context with ease")
+def _chosen(fits: list[Fit], request: Request) -> Fit:
+    a, goal = request.facts.architecture, request.wishes.goal
+    return best_of(fits, a, goal, spread=request.experts)
 
 
 def _too_long(facts: ArtifactFacts, asked: int, most: int) -> Finding:
