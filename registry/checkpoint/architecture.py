@@ -109,6 +109,12 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     return _Facts(config).read()
 
 
+def layer_kinds(config: Mapping[str, Any], layers: int | None) -> list[str | None]:
+    """The kind of attention of each decoder layer; empty where nothing tells, None for one that
+    is not known."""
+    return _Facts(config).kinds(layers)
+
+
 class _Facts:
     def __init__(self, config: Mapping[str, Any]) -> None:
         text = config.get("text_config")
@@ -250,15 +256,18 @@ class _Facts:
         sparse = (n for n in range(first, layers) if (n + offset) % (step or 1) == 0)
         return sum(1 for n in sparse if n not in dense)
 
-    def _layer_types(self, layers: int | None) -> dict[str, int]:
-        """Layers by kind of attention, where config.json or its family tells."""
+    def kinds(self, layers: int | None) -> list[str | None]:
+        """The kind of attention of each layer, where config.json or its family tells."""
         listed = self.value("layer_types")
         if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
-            return dict(Counter(listed[:layers]).most_common())
+            return listed[:layers]
         if not self.family or not layers or layers > _MOST_LAYERS:
-            return {}
-        kinds = self.family.kinds(self, layers)
-        return dict(Counter(kind for kind in kinds if kind).most_common())
+            return []
+        return list(self.family.kinds(self, layers))
+
+    def _layer_types(self, layers: int | None) -> dict[str, int]:
+        """Layers by kind of attention."""
+        return dict(Counter(kind for kind in self.kinds(layers) if kind).most_common())
 
     def _mtp_layers(self) -> int | None:
         if self.value("use_mtp") is False:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from registry.checkpoint.architecture import Architecture, read_architecture
+from registry.checkpoint.architecture import Architecture, layer_kinds, read_architecture
 from registry.checkpoint.checkpoint import Checkpoint
 from registry.checkpoint.components import kind_of, layer_of
 from registry.checkpoint.documents import MAX_CONFIG, parse_document
@@ -178,7 +178,7 @@ class _Times:
         self.architecture = facts.architecture
         self.facts = facts
         self.layers = facts.architecture.layers or 0
-        self.types = _types_of_layers(facts)
+        self.types = layer_kinds(facts.checkpoint.config, facts.architecture.layers)
         seen: dict[tuple[str, bool], list[str]] = defaultdict(list)
         self.with_experts = set()
         for name in facts.checkpoint.tensors:
@@ -198,9 +198,10 @@ class _Times:
         elif _FEED_FORWARD.search(kind) and self.architecture.is_moe:
             total = self._feed_forward(names)
         else:
-            among = {self.types.get(_number(name)) for name in names}
-            counts = Counter(self.types.values())
-            total = sum(counts[t] for t in among if t) if None not in among else self.layers
+            among = {self.types[n] for n in map(_number, names) if n < len(self.types)}
+            counts = Counter(self.types)
+            told = bool(among) and None not in among
+            total = sum(counts[kind] for kind in among) if told else self.layers
         return total * each / len(names)
 
     def _feed_forward(self, names: list[str]) -> int:
@@ -237,18 +238,3 @@ def _group(name: str, layers: int) -> tuple[str, bool]:
 def _stack(name: str) -> tuple[str, int | None]:
     """The layer that a tensor is in."""
     return name.partition("layers.")[0], layer_of(name)
-
-
-def _types_of_layers(facts: Facts) -> dict[int, str]:
-    """The kind of attention of each layer, where config.json lists them or all are alike."""
-    config = facts.checkpoint.text_config
-    listed = config.get("layer_types")
-    if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
-        return dict(enumerate(listed[: facts.architecture.layers]))
-    interval = config.get("full_attention_interval")
-    if type(interval) is int and interval > 0:
-        return {
-            n: "full" if (n + 1) % interval == 0 else "linear"
-            for n in range(facts.architecture.layers or 0)
-        }
-    return {}
