@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.checkpoint import Checkpoint
-from registry.checkpoint.safetensors import Tensor, read_header
+from registry.checkpoint.data import data_offsets
+from registry.checkpoint.safetensors import Tensor
 
 PIECE = 2**24  # bytes read at once; a multiple of every element's size
 
@@ -39,16 +40,6 @@ class Placed:
 def placed_tensors(checkpoint: Checkpoint) -> Iterator[Placed]:
     """All tensors of a checkpoint in a folder, shard by shard, as they lie."""
     assert checkpoint.folder is not None
-    for shard in checkpoint.shards:
-        path = checkpoint.folder / shard
-
-        def read(offset: int, length: int, path: Path = path) -> bytes:
-            with path.open("rb") as file:
-                file.seek(offset)
-                return file.read(length)
-
-        header = read_header(shard, path.stat().st_size, read)
-        offset = header.size
-        for tensor in header.tensors:
-            yield Placed(tensor, path, offset)
-            offset += tensor.size
+    for name, offset in data_offsets(checkpoint).items():
+        tensor = checkpoint.tensors[name]
+        yield Placed(tensor, checkpoint.folder / tensor.shard, offset)
