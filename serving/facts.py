@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from registry.artifact import Manifest
@@ -25,8 +25,8 @@ class ArtifactFacts:
         schemes: layers by scheme, for each layer kind.
         weight_bytes: of all tensors.
         chat_template: whether it has one.
-        kinds: all weights by kind; empty where only a manifest was read.
-        config: config.json; empty where only a manifest was read.
+        kinds: all weights by kind.
+        config: config.json.
         group_size: weights that share a scale; None without groups.
         tensor_parallel: the TP size that its layout is bound to; None if any.
         rotated: whether rotations are part of it.
@@ -50,26 +50,6 @@ class ArtifactFacts:
     shards: int = 0
     shards_read: int = 0
     base: str = ""
-
-    @classmethod
-    def of(cls, manifest: Manifest, folder: str) -> ArtifactFacts:
-        """Collect the facts of a manifest."""
-        known = {item.name for item in fields(Architecture)}
-        architecture: dict[str, Any] = dict.fromkeys(known)
-        architecture.update({k: v for k, v in manifest.architecture.items() if k in known})
-        architecture["architectures"] = tuple(architecture["architectures"] or ())
-        architecture["layer_types"] = architecture["layer_types"] or {}
-        return cls(
-            name=manifest.name,
-            digest=str(manifest.digest),
-            folder=folder,
-            architecture=Architecture(**architecture),
-            method=str(manifest.quantization.get("method", "none")),
-            schemes=manifest.quantization.get("schemes", {}),
-            weight_bytes=int(manifest.footprint.get("weights", 0)),
-            chat_template=any("chat_template" in entry.path for entry in manifest.files),
-            base=base_of(manifest),
-        )
 
     @classmethod
     def of_outline(

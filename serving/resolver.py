@@ -11,9 +11,8 @@ from registry.finding import SEVERITIES, WARNING, Finding
 from serving.arguments import override
 from serving.collect import collect_facts
 from serving.engines import Engine, engine_for, open_engine
-from serving.engines.interface import Sighting
 from serving.facts import ArtifactFacts
-from serving.hardware import Hardware, detect, narrow, parse_hardware
+from serving.hardware import Detected, Hardware, detect, narrow, parse_hardware
 from serving.nearest import nearest
 from serving.plan import Plan
 from serving.releases import Release, latest, nearest_release, open_release, pairing_faults
@@ -110,16 +109,12 @@ def compose_plan(
     )
 
 
-def _sighting(hardware: str | None, devices: str | None, engine: str | None) -> Sighting:
+def _sighting(hardware: str | None, devices: str | None, engine: str | None) -> Detected:
     """The hardware that was named, or that of this machine."""
     if hardware is not None:
-        return Sighting(parse_hardware(hardware, devices=devices or ""))
-    if engine is not None:
-        found = open_engine(engine).sight()
-    else:
-        here = detect()
-        found = Sighting(here.hardware, here.findings)
-    return Sighting(narrow(found.hardware, devices=devices or ""), found.findings)
+        return Detected(parse_hardware(hardware, devices=devices or ""))
+    found = detect() if engine is None else open_engine(engine).sight()
+    return Detected(narrow(found.hardware, devices=devices or ""), found.findings)
 
 
 def _release(

@@ -12,13 +12,13 @@ from qreg.cli.common import address_options, command_options
 from qreg.cli.output import Output, size_text
 from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
+from serving.render import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from serving.plan import Flag, Plan
 
-_FORMATS = ("shell", "docker", "compose", "kubernetes", "config", "python")
 _BAR = 50  # columns
 _LONGEST = 44  # columns of a flag with its value, before the reason
 
@@ -30,7 +30,9 @@ _LONGEST = 44  # columns of a flag with its value, before the reason
 @click.option(
     "--explain", metavar="FLAG", help="Tell all about one flag, and where it is known from."
 )
-@click.option("--as", "form", type=click.Choice(_FORMATS), help="Print the launch in this form.")
+@click.option(
+    "--as", "form", type=click.Choice(list(FORMATS)), help="Print the launch in this form."
+)
 @click.option("--shell", is_flag=True, help="The same as --as shell .")
 @command_options
 def command(

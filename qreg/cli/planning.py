@@ -12,6 +12,7 @@ import click
 
 from registry.config import Settings
 from registry.progress import Observer
+from serving.wishes import GOALS, LATENCY, ROLES, Wishes
 
 if TYPE_CHECKING:
     from serving.plan import Plan
@@ -41,7 +42,6 @@ class Planning:
     ) -> Plan:
         """Plan the launch of a reference."""
         from serving.resolver import make_plan
-        from serving.wishes import Wishes
 
         wishes = Wishes(
             host=host,
@@ -82,11 +82,13 @@ def prepare(
     from registry.transfer import bring_here, pull
     from serving.launch import require_launchable
 
-    require_launchable(planning.plan(reference, settings, host=host, port=port))
-    exact = bring_here(reference, settings, observe)  # what is planned is what is verified
-    plan = planning.plan(exact, settings, host=host, port=port)
+    plan = planning.plan(reference, settings, host=host, port=port)
     require_launchable(plan)
+    exact = bring_here(reference, settings, observe)
     pulled = pull(exact, settings, observe=observe)
+    if str(pulled.folder.absolute()) != plan.folder:  # what is launched is what is verified
+        plan = planning.plan(exact, settings, host=host, port=port)
+        require_launchable(plan)
     return replace(plan, digest=str(pulled.manifest.digest))
 
 
@@ -127,15 +129,15 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--release", metavar="VERSION", help="Of vLLM Ascend; by default the installed."),
     click.option(
         "--goal",
-        default="latency",
+        default=LATENCY,
         show_default=True,
-        type=click.Choice(["latency", "throughput", "context"]),
+        type=click.Choice(GOALS),
         help="What the layout is chosen for.",
     ),
     click.option(
         "--role",
         default="",
-        type=click.Choice(["", "prefill", "decode"]),
+        type=click.Choice(["", *ROLES]),
         metavar="[prefill|decode]",
         help="Its part of a split deployment.",
     ),

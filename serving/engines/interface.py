@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 
-from registry.finding import Finding
 from registry.progress import Progress
 from serving.facts import ArtifactFacts
 from serving.fit import Fit
-from serving.hardware import Hardware
+from serving.hardware import Detected, Hardware
 from serving.plan import Flag
 from serving.releases import Release
 from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What was found of this machine, and what is odd about it."""
-
-    hardware: Hardware
-    findings: tuple[Finding, ...] = ()
 
 
 class Engine(ABC):
@@ -32,14 +22,19 @@ class Engine(ABC):
         name: as users say it.
         toolchain: that it runs in.
         has_releases: whether there are tables of its releases.
+        steps: lines of its log that mark a step of the start, in their order: what is in the line,
+            and what goes on then.
+        failures: what is in the log of a known failure, and what to do about it.
     """
 
     name: str
     toolchain: str
     has_releases: bool = False
+    steps: tuple[tuple[str, str], ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
 
     @abstractmethod
-    def sight(self) -> Sighting:
+    def sight(self) -> Detected:
         """The hardware of this machine that the engine would use.
 
         Raises:
@@ -70,10 +65,13 @@ class Engine(ABC):
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         """The words before the flags that start the server for the model in `folder`."""
 
-    @abstractmethod
     def read_line(self, line: str) -> Progress | None:
         """What a line of the log says of the start; None for other lines."""
+        for number, (sign, stage) in enumerate(self.steps, 1):
+            if sign in line:
+                return Progress(stage, number, len(self.steps), "steps")
+        return None
 
-    @abstractmethod
     def explain(self, log_tail: str) -> str:
         """What to do about a failed start, from the log's error lines; empty if it is not known."""
+        return next((remedy for sign, remedy in self.failures if sign in log_tail), "")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from registry.errors import IncompatibleError
-from serving.engines.interface import Sighting
-from serving.hardware import detect
+from serving.hardware import Detected, detect
 
 
-def sight_of(kind: str, what: str) -> Sighting:
+def sight_of(kind: str, what: str) -> Detected:
     """This machine's hardware of a kind.
 
     Args:
@@ -26,4 +25,4 @@ def sight_of(kind: str, what: str) -> Sighting:
             "was found and all names.",
             details="\n".join(told),
         )
-    return Sighting(found.hardware, found.findings)
+    return found

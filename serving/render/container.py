@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from registry.errors import IncompatibleError
+from serving.hardware import profiles
+from serving.hardware.profile import NPU
 from serving.plan import Plan
 
 # Official images. Ascend's are one a kind of NPU (docs.vllm.ai/projects/ascend, "Installation").
 _ASCEND = "quay.io/ascend/vllm-ascend"
-_SUFFIXES = {"A2": "", "A3": "-a3", "310P": "-310p", "950": "-a5"}
+_SUFFIXES = {row.chip: row.image_suffix for row in profiles() if row.kind == NPU}
 _OTHERS = {
     "vllm": "vllm/vllm-openai",
     "vllm-cpu": "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from registry.checkpoint import LocalSource
+from registry.checkpoint.sampling import read_outline
 from registry.describe import describe_folder
 from registry.errors import UsageError
 from serving.arguments import override, parse_arguments
@@ -21,15 +23,23 @@ from serving.plan import Flag, Plan
 from serving.render.shell import render_shell
 from serving.resolver import compose_plan
 from serving.wishes import Wishes
-from tests.checkpoints import write_quantized
+from tests.checkpoints import CONFIG, write_quantized
 
 MACHINE = Hardware("CPU test", "cpu", 1, 16 * GIB, 4)
 
 
 @pytest.fixture
 def facts(tmp_path: Path) -> ArtifactFacts:
-    manifest = describe_folder(write_quantized(tmp_path / "m"), name="org/m")
-    return ArtifactFacts.of(manifest, "/srv/m")
+    folder = write_quantized(tmp_path / "m")
+    manifest = describe_folder(folder, name="org/m")
+    return ArtifactFacts.of_outline(
+        read_outline(LocalSource(folder)),
+        CONFIG,
+        [entry.path for entry in manifest.files],
+        name=manifest.name,
+        digest=str(manifest.digest),
+        folder="/srv/m",
+    )
 
 
 def _plan(facts: ArtifactFacts, wishes: Wishes | None = None) -> Plan:
