@@ -2,8 +2,9 @@
 
     python -m benchmarks.startup
 
-Medians of ten warm runs, in milliseconds. Peers: `python -c "import click"`, the floor of any
-command made with click, and `mlflow --version`, the command line that users of MLflow alone have.
+Medians of ten warm runs, in milliseconds; of a release's table only what reading it takes. Peers:
+`python -c "import click"`, the floor of any command made with click, and `mlflow --version`, the
+command line that users of MLflow alone have.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from pathlib import Path
 from tests.checkpoints import write_quantized
 
 RUNS = 10
-LIMITS = {"qreg --help": 150, "qreg list": 300, "qreg plan": 400}  # milliseconds
+LIMITS = {"qreg --help": 150, "qreg list": 300, "qreg plan": 400, "a release's table": 60}  # ms
+_TABLE = (
+    "import time; start = time.perf_counter()\n"
+    "from serving.releases import latest; release = latest()\n"
+    "release.options, release.additional_config, release.environment\n"
+    "print(time.perf_counter() - start)"
+)
 
 
 def main() -> int:
@@ -42,6 +49,7 @@ def main() -> int:
             "qreg plan": [*qreg, "plan", "bench/a"],
         }
         medians = {name: _median(argv, environment) for name, argv in commands.items()}
+    medians["a release's table"] = _median_told([sys.executable, "-c", _TABLE])
     floor = medians["python -c 'import click'"]
     print(f"{'command':<26} {'median':>9} {'limit':>9} {'× click':>8}")
     slow = 0
@@ -61,6 +69,15 @@ def _median(argv: list[str], environment: dict[str, str]) -> float:
         if run:  # the first one warms the caches
             times.append((time.perf_counter() - began) * 1000)
     return statistics.median(times)
+
+
+def _median_told(argv: list[str]) -> float:
+    """Of the seconds that a command prints, in milliseconds."""
+    told = [
+        subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        for _ in range(RUNS + 1)
+    ]
+    return statistics.median(1000 * float(seconds) for seconds in told[1:])
 
 
 if __name__ == "__main__":

@@ -172,18 +172,19 @@ def test_what_does_not_belong_together_is_said() -> None:
     assert pairing_faults(open_release("0.11.0"), {"cann": "8.3.rc2"}) == ()
 
 
-def test_reading_a_table_is_quick() -> None:
+def test_reading_a_table_imports_nothing_heavy() -> None:
+    """How long it takes is measured by `benchmarks.startup`."""
     code = (
-        "import time; start = time.perf_counter()\n"
-        "from serving.releases import latest; release = latest()\n"
+        "import sys; from serving.releases import latest; release = latest()\n"
         "release.options, release.additional_config, release.environment\n"
-        "print(time.perf_counter() - start)"
+        "print(*sys.modules)"
     )
-    runs = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    assert min(runs) < 0.06
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "serving.releases.release" in modules
+    heavy = {"mlflow", "numpy", "requests", "rich", "yaml", "click", "packaging"}
+    assert not modules & heavy
+    assert not any(name.startswith("serving.releases.generate") for name in modules)
 
 
 def test_every_entry_says_where_it_was_read() -> None:
