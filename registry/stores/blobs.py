@@ -21,8 +21,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from registry.artifact import FileEntry
-from registry.errors import IntegrityError, TransferError
+from registry.errors import TransferError
 from registry.folder import sha256_file
+from registry.stores.uploading import require_unchanged
 
 PART = 64 * 2**20  # bytes of a part, the unit of resuming and of parallel ranges
 _CHUNK = 8 * 2**20
@@ -89,12 +90,7 @@ class Blobs:
         try:
             linked = consume and _link(file, part)
             found = _hash_locked(part) if linked else _copy(file, part)
-            if found != entry.sha256:
-                raise IntegrityError(
-                    f"{file} changed while it was published: its sha256 is {found}, the manifest "
-                    f"says {entry.sha256}",
-                    remedy="Let whatever writes to the folder finish, then publish again.",
-                )
+            require_unchanged(file, found, entry.sha256)
             self.put(entry.sha256, part)
         finally:
             part.unlink(missing_ok=True)

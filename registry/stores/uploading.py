@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
 from threading import Lock
 
-from registry.errors import TransferError
+from registry.artifact import FileEntry
+from registry.errors import IntegrityError, TransferError
 from registry.progress import Observer, Progress
 
 WORKERS = 4
@@ -69,3 +72,20 @@ def upload_all(jobs: Sequence[Callable[[], None]], tally: Tally, workers: int = 
             for future in futures:
                 future.cancel()
             raise
+
+
+def content_of(entry: FileEntry, file: Path) -> bytes:
+    """A small file to be sent; raises IntegrityError if it is not what was hashed before."""
+    content = file.read_bytes()
+    require_unchanged(file, hashlib.sha256(content).hexdigest(), entry.sha256)
+    return content
+
+
+def require_unchanged(file: Path, found: str, expected: str) -> None:
+    """Raise IntegrityError if the sha256 of what was read of a file is not what was hashed."""
+    if found != expected:
+        raise IntegrityError(
+            f"{file} changed while it was published: its sha256 is {found}, the manifest says "
+            f"{expected}",
+            remedy="Let whatever writes to the folder finish, then publish again.",
+        )

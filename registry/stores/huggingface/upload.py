@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from registry.artifact import FileEntry
 from registry.errors import TransferError, UsageError
-from registry.stores.uploading import Tally, upload_all
+from registry.stores.uploading import Tally, content_of, upload_all
 from registry.transport import Transport
 
 _LFS = {
@@ -83,7 +83,7 @@ class HuggingFaceUpload:
             }
         ]
         for one in small:
-            content = one.file.read_bytes()
+            content = content_of(one.entry, one.file)
             lines.append(
                 {
                     "key": "file",

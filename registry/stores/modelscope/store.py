@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_kept
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_kept
 from registry.clock import utc_now
 from registry.errors import (
     IntegrityError,
@@ -42,7 +42,7 @@ from registry.stores.modelscope.client import (
     headers,
 )
 from registry.stores.modelscope.snapshot import BRANCH, ModelScopeSnapshot
-from registry.stores.uploading import Tally, upload_all
+from registry.stores.uploading import Tally, content_of, upload_all
 from registry.transport import Transport
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ModelScopeStore(HubStore):
             actions = [_deletion(path) for path in deleted]
             for one, where in missing:
                 update = one.path in there
-                actions.append(_action(one.path, one.size, one.sha256, where, update=update))
+                actions.append(_action(one, where, update=update))
                 if one.path not in large:
                     tally.of(one.path, one.size)(one.size)
             commit = self._commit(name, actions, manifest)
@@ -244,9 +244,13 @@ def _deletion(path: str) -> dict[str, Any]:
     return {"action": "delete", "path": path}
 
 
-def _action(path: str, size: int, sha256: str, file: Path, *, update: bool) -> dict[str, Any]:
-    action = {"action": "update" if update else "create", "path": path, "size": size}
-    if _is_large(path, size):
-        return {**action, "type": "lfs", "sha256": sha256, "content": "", "encoding": ""}
-    content = base64.b64encode(file.read_bytes()).decode()
+def _action(entry: FileEntry, file: Path, *, update: bool) -> dict[str, Any]:
+    action = {
+        "action": "update" if update else "create",
+        "path": entry.path,
+        "size": entry.size,
+    }
+    if _is_large(entry.path, entry.size):
+        return {**action, "type": "lfs", "sha256": entry.sha256, "content": "", "encoding": ""}
+    content = base64.b64encode(content_of(entry, file)).decode()
     return {**action, "type": "normal", "sha256": "", "content": content, "encoding": "base64"}

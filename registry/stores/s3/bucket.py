@@ -6,6 +6,7 @@ endpoint of a server of your own is AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
+from registry.stores.uploading import require_unchanged
 from registry.transport import Patience, patiently
 
 _WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
@@ -111,13 +113,18 @@ class Bucket:
             size: in bytes.
             sha256: of the whole, kept in the object's metadata.
             told: is called with the bytes of each request that has succeeded.
+
+        Raises:
+            IntegrityError: the file is not what was hashed before; there is no object then.
         """
         if size <= _WHOLE:
+            content = file.read_bytes()
+            require_unchanged(file, hashlib.sha256(content).hexdigest(), sha256)
             with self._errors(key):
                 self.client.put_object(
                     Bucket=self.name,
                     Key=key,
-                    Body=file.read_bytes(),
+                    Body=content,
                     Metadata={"sha256": sha256},
                 )
             told(size)
@@ -131,13 +138,15 @@ class Bucket:
             )
             upload = {"Bucket": self.name, "Key": key, "UploadId": created["UploadId"]}
             try:
-                parts = []
+                parts, digest = [], hashlib.sha256()
                 with file.open("rb") as reader:
                     for number in range(1, -(-size // part) + 1):
                         body = reader.read(part)
+                        digest.update(body)
                         answer = self.client.upload_part(**upload, PartNumber=number, Body=body)
                         parts.append({"PartNumber": number, "ETag": answer["ETag"]})
                         told(len(body))
+                require_unchanged(file, digest.hexdigest(), sha256)
                 self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
             except BaseException:
                 self._abort(upload)

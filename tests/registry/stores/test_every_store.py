@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,16 @@ import pytest
 
 from registry.config import Settings
 from registry.describe import describe_folder
-from registry.errors import CheckFailed, IntegrityError, NotAllowedError, NotFoundError
+from registry.errors import (
+    CheckFailed,
+    IntegrityError,
+    NotAllowedError,
+    NotFoundError,
+    TransferError,
+)
+from registry.folder import sha256_file
 from registry.resolve import resolve
+from registry.stores import open_store
 from registry.transfer import publish, pull
 from tests.checkpoints import write_quantized
 from tests.own_hub import OwnHub, own_hub
@@ -195,6 +204,44 @@ def test_what_lint_refuses_is_not_published(
         publish(folder, settings, name=NAME, to=place.url)
     with pytest.raises((NotFoundError, NotAllowedError)):
         resolve(place.reference, settings)
+
+
+@pytest.mark.parametrize("changed", ["tokenizer.json", "model.safetensors"])
+def test_a_file_that_changes_while_it_is_published(
+    place: Place, settings: Settings, tmp_path: Path, changed: str
+) -> None:
+    # A hub keeps contents; these were never published to it.
+    folder = write_quantized(tmp_path / "m", seed=zlib.crc32(f"{place.kind} {changed}".encode()))
+    manifest = describe_folder(folder, name=NAME)
+    before = (folder / changed).read_bytes()
+    (folder / changed).write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises((IntegrityError, TransferError)):
+        open_store(place.url).publish(folder, manifest)
+    with pytest.raises(NotFoundError):
+        assert not open_store(place.url).snapshot(NAME).manifest
+    (folder / changed).write_bytes(before)
+    open_store(place.url).publish(folder, manifest)
+    assert pull(place.reference, settings).manifest.digest == manifest.digest
+
+
+def test_a_large_file_that_changes_while_it_is_published(
+    place: Place, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.kind != "s3-swift":
+        pytest.skip("only here are there parts in one upload, and a least size of them")
+    from registry.stores.s3 import S3Store, bucket
+
+    monkeypatch.setattr(bucket, "_WHOLE", 5 * 2**20)
+    file, key = tmp_path / "file", f"some/where/{NAME}/file"
+    file.write_bytes(bytes(6 * 2**20))
+    expected = sha256_file(file)
+    objects = S3Store(place.url.removeprefix("s3://")).bucket
+    with file.open("r+b") as writer:
+        writer.write(b"\1")
+    with pytest.raises(IntegrityError, match="changed while"):
+        objects.put_file(key, file, 6 * 2**20, expected, lambda count: None)
+    assert objects.head(key) is None
+    assert not objects.client.list_multipart_uploads(Bucket=objects.name).get("Uploads")
 
 
 def test_a_public_repository_is_published_to_only_when_asked(
