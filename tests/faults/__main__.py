@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import limited_files, small_disk
@@ -43,6 +44,12 @@ def disks(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcom
         yield from small_disk(place, folder / "small")
 
 
+def changes(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Sources that change while they are published."""
+    with PLACES[name](folder) as place:
+        yield from changing_sources(place, folder / "sources")
+
+
 def crowds(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
     """Many at once."""
     with PLACES[name](folder) as place:
@@ -61,6 +68,7 @@ KINDS: dict[str, Kind] = {
     "kills": kills,
     "wires": wires,
     "disks": disks,
+    "changes": changes,
     "crowds": crowds,
     "listings": listings,
 }

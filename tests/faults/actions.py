@@ -44,12 +44,15 @@ class Job:
         limits: `fsize`: bytes that a file may have; `impatient`: seconds that a socket waits at
             most; `hurried`: seconds that a pause before another try takes at most;
             `blind`: free space is not looked at beforehand, as when others take it meanwhile.
+        meddle: `flip` or `remove`, and a file of the source: done when all of it is hashed, and
+            nothing of it sent.
     """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
     limits: Mapping[str, float] = field(default_factory=dict)
+    meddle: tuple[str, str] | None = None
 
 
 def preload() -> None:
@@ -66,6 +69,8 @@ def act(job: Job) -> NoReturn:
     sys.stderr = os.fdopen(2, "w", buffering=1)
     os.environ.update(job.environment)
     _prepare(job.limits)
+    if job.meddle:
+        _meddle(job.meddle[0], Path(job.meddle[1]))
     if job.arguments[0] == "whole":
         print(json.dumps(whole(*job.arguments[1:])))
         sys.exit(0)
@@ -120,6 +125,26 @@ def _hurry(seconds: float) -> None:
     plain = time.sleep
     vars(time)["sleep"] = lambda pause: plain(min(pause, seconds))
     setattr(Patience, "before", lambda *_: seconds)  # noqa: B010 - mypy minds an assignment
+
+
+def _meddle(way: str, file: Path) -> None:
+    """Change a file between hashing and sending; nothing goes ahead of the others then."""
+    import registry.stores.ahead as ahead
+    import registry.transfer.publishing as publishing
+
+    plain: Any = vars(publishing)["_publish_to"]
+
+    def after(*arguments: Any) -> Any:
+        if way == "flip":
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        else:
+            file.unlink()
+        return plain(*arguments)
+
+    vars(ahead)["LARGE"] = 2**62
+    vars(publishing)["_publish_to"] = after
 
 
 def whole(url: str, name: str) -> dict[str, Any]:

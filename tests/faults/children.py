@@ -94,6 +94,7 @@ class Sandbox:
         *arguments: object,
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, float] | None = None,
+        meddle: tuple[str, str] | None = None,
     ) -> Child:
         """Begin a command."""
         environment = {
@@ -108,7 +109,8 @@ class Sandbox:
             **(env or {}),
         }
         log = self.root / "logs" / f"{next(_numbers)}-{os.getpid()}.log"
-        return Child(Job(tuple(map(str, arguments)), environment, log, dict(limits or {})))
+        words = tuple(map(str, arguments))
+        return Child(Job(words, environment, log, dict(limits or {}), meddle))
 
     def run(self, *arguments: object, **keywords: Any) -> Ended:
         """A command from its begin to its end."""

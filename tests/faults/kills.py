@@ -20,7 +20,7 @@ def kill_publishers(place: Place, folder: Path, number: int, seed: int) -> Itera
     """Kill `qreg publish` at `number` moments; half of the time the name is there already."""
     chance = random.Random(seed)
     sandbox = Sandbox(folder / "sandbox", place.environment)
-    first = write_source(folder / "first", seed=0)
+    first = write_source(folder / "first", 0, place.vocabulary)
     done = sandbox.run("publish", first, "--name", AGAIN, "--to", place.url, "--json")
     if done.code != 0:
         yield Outcome("kill publish", place.name, "without a fault", (done.said,))
@@ -28,7 +28,7 @@ def kill_publishers(place: Place, folder: Path, number: int, seed: int) -> Itera
     had, longest = [done.json["digest"]], done.seconds
     for count in range(1, number + 1):
         name = AGAIN if count % 2 else f"org/new-{count}"
-        source = write_source(folder / f"source-{count}", seed=count)
+        source = write_source(folder / f"source-{count}", count, place.vocabulary)
         before = tree(source)
         arguments = ("publish", source, "--name", name, "--to", place.url, "--json")
         moment = chance.uniform(0, longest)

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.faults.model import VOCABULARY
 from tests.own_hub import own_hub
 from tests.servers import S3Server, moto_server, swift_server
 
 BUCKET = "models"
+_PART = 2**18  # bytes of a hub's parts; the smallest shard has two
+_IN_PARTS = 2 * VOCABULARY  # rows: 6.4 MB a shard, as parts on S3 have 5 MiB at least
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Place:
         environment: what its clients need.
         server: the address of its server, for a proxy; empty for a folder.
         blobs: a folder on this machine that holds its contents by their sha256, if there is one.
+        vocabulary: of models whose shards are sent in parts, where the store knows parts.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Place:
     environment: Mapping[str, str] = field(default_factory=dict)
     server: str = ""
     blobs: Path | None = None
+    vocabulary: int = VOCABULARY
 
     def reference(self, name: str) -> str:
         """Of an artifact there."""
@@ -61,7 +66,9 @@ def _on_s3(server: S3Server) -> Place:
     )
     client.create_bucket(Bucket=BUCKET)
     client.close()
-    return Place(server.kind, f"s3://{BUCKET}", server.environment, server.url)
+    return Place(
+        server.kind, f"s3://{BUCKET}", server.environment, server.url, vocabulary=_IN_PARTS
+    )
 
 
 @contextmanager
@@ -79,13 +86,13 @@ def swift_place(folder: Path) -> Iterator[Place]:
 
 @contextmanager
 def hf_place(folder: Path) -> Iterator[Place]:
-    with own_hub(folder / "hub") as hub:
+    with own_hub(folder / "hub", "--part-size", str(_PART)) as hub:
         yield Place("hf", "hf://", hub.environment, hub.url, folder / "hub")
 
 
 @contextmanager
 def ms_place(folder: Path) -> Iterator[Place]:
-    with own_hub(folder / "hub") as hub:
+    with own_hub(folder / "hub", "--part-size", str(_PART)) as hub:
         yield Place("ms", "ms://", hub.environment, hub.url, folder / "hub")
 
 
