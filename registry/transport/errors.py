@@ -17,6 +17,10 @@ class ConflictError(TransferError):
     """What was to be made is there already, or has changed meanwhile (HTTP 409)."""
 
 
+class RejectedError(TransferError):
+    """What was sent is not what was announced, says the server (HTTP 400, 422)."""
+
+
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -42,6 +46,8 @@ def raise_for_status(what: str, response: requests.Response) -> None:
         raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
     if status == 409:
         raise ConflictError(f"There is already {detail}")
+    if status in (400, 422):
+        raise RejectedError(f"Failed to transfer {detail}")
     raise TransferError(f"Failed to transfer {detail}")
 
 

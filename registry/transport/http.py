@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from registry.errors import QregError, TransferError, TransientError
-from registry.transport.errors import network_errors, raise_for_status
+from registry.transport.errors import RejectedError, network_errors, raise_for_status
 from registry.transport.retry import Patience, patiently
 from registry.transport.stream import Stream
 
@@ -116,6 +116,8 @@ class Transport:
     ) -> Mapping[str, str]:
         """Send a part of a file with PUT, tried again where that helps.
 
+        What the server rejects may have been damaged on its way: it is sent once more.
+
         Args:
             what: is sent, for messages.
             url: takes it; no credentials but those in `headers` go there.
@@ -149,7 +151,10 @@ class Transport:
                     raise
             return response.headers
 
-        return patiently(self.patience, one)
+        try:
+            return patiently(self.patience, one)
+        except RejectedError:
+            return patiently(self.patience, one)
 
     @property
     def _session(self) -> requests.Session:

@@ -29,7 +29,7 @@ class Rule:
             body; `mute`: no answer ever; `lost`: the server hears the request, and the answer is
             reset; and of answers: `cut`: half of the body; `stall`: half of it, then silence;
             `flip`: one byte; `range`: a wrong Content-Range; `other`: other bytes; `longer`: of
-            another file, with its size.
+            another file, with its size. `spoil`: one byte of the request's body.
         method: a pattern.
         path: a pattern, found anywhere in the path and query.
         least: bytes that the request's body must have.
@@ -139,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif fault == "mute":
             self._hold()
+        elif fault == "spoil":
+            self._forward("", _flipped(body))
         else:
             self._forward(fault, body)
 
@@ -204,9 +206,7 @@ def _spoilt(
     fault: str, headers: list[tuple[str, str]], content: bytes
 ) -> tuple[list[tuple[str, str]], bytes]:
     if fault == "flip" and content:
-        spoilt = bytearray(content)
-        spoilt[len(spoilt) // 2] ^= 1
-        return headers, bytes(spoilt)
+        return headers, _flipped(content)
     if fault == "other":
         return headers, bytes(byte ^ 0x5A for byte in content)
     if fault == "range":
@@ -214,6 +214,13 @@ def _spoilt(
     if fault == "longer":
         return _ranged(headers, 0, 10), content
     return headers, content
+
+
+def _flipped(content: bytes) -> bytes:
+    spoilt = bytearray(content)
+    if spoilt:
+        spoilt[len(spoilt) // 2] ^= 1
+    return bytes(spoilt)
 
 
 def _ranged(headers: list[tuple[str, str]], shift: int, more: int) -> list[tuple[str, str]]:

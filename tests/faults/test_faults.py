@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import limited_files, small_disk
@@ -21,11 +22,13 @@ PULLS = {
     "hf": [("shard", "flip"), ("small file", "flip")],
     "ms": [("manifest", "500")],
     "moto": [("shard", "range")],
+    "swift": [("manifest", "cut")],
 }
 PUBLICATIONS = {
-    "hf": [("commit", "lost")],
+    "hf": [("commit", "lost"), ("upload", "spoil")],
     "ms": [("upload", "reset")],
     "moto": [("manifest", "500")],
+    "swift": [("bytes", "spoil")],
 }
 
 
@@ -54,6 +57,12 @@ def test_full_disks(tmp_path: Path) -> None:
     with PLACES["hf"](tmp_path) as place:
         _held(limited_files(place, tmp_path / "limited"))
         _held(small_disk(place, tmp_path / "small"))
+
+
+@pytest.mark.parametrize("name", ["hf", "moto"])
+def test_sources_that_change(name: str, tmp_path: Path) -> None:
+    with PLACES[name](tmp_path) as place:
+        _held(changing_sources(place, tmp_path / "sources"))
 
 
 @pytest.mark.parametrize("name", ["file", "hf"])

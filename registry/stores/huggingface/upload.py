@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from registry.artifact import FileEntry
 from registry.errors import TransferError, UsageError
 from registry.stores.uploading import Tally, content_of, upload_all
 from registry.transport import Transport
+from registry.transport.errors import RejectedError
 
 _LFS = {
     "Accept": "application/vnd.git-lfs+json",
@@ -177,21 +178,12 @@ class HuggingFaceUpload:
                 path, upload["href"], one.file, 0, size, headers=header, told=told
             )
         else:
-            length, parts = int(chunk), []
             urls = {int(number): url for number, url in header.items() if number.isdigit()}
-            for number in sorted(urls):
-                offset = (number - 1) * length
-                answer = self._transport.put_file(
-                    f"part {number} of {path}",
-                    urls[number],
-                    one.file,
-                    offset,
-                    min(length, size - offset),
-                    told=told,
-                )
-                parts.append({"partNumber": number, "etag": answer.get("ETag", "")})
-            done = {"oid": one.entry.sha256, "parts": parts}
-            self._post(upload["href"], path, json=done, headers=_LFS)
+            try:
+                self._put_parts(one, upload["href"], urls, int(chunk), told)
+            except RejectedError:  # one of them was damaged on its way, and nobody knows which
+                told(-size)
+                self._put_parts(one, upload["href"], urls, int(chunk), told)
         verify = actions.get("verify")
         if verify:
             self._post(
@@ -200,6 +192,29 @@ class HuggingFaceUpload:
                 json={"oid": one.entry.sha256, "size": size},
                 headers={**_LFS, **(verify.get("header") or {})},
             )
+
+    def _put_parts(
+        self,
+        one: Outgoing,
+        completion: str,
+        urls: Mapping[int, str],
+        length: int,
+        told: Callable[[int], None],
+    ) -> None:
+        path, size, parts = one.entry.path, one.entry.size, []
+        for number in sorted(urls):
+            offset = (number - 1) * length
+            answer = self._transport.put_file(
+                f"part {number} of {path}",
+                urls[number],
+                one.file,
+                offset,
+                min(length, size - offset),
+                told=told,
+            )
+            parts.append({"partNumber": number, "etag": answer.get("ETag", "")})
+        done = {"oid": one.entry.sha256, "parts": parts}
+        self._post(completion, path, json=done, headers=_LFS)
 
     def _post(self, url: str, what: str, **arguments: Any) -> dict[str, Any]:
         response = self._transport.request("POST", f"{what} of hf://{self._name}", url, **arguments)

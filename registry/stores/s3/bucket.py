@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,10 @@ _SIGNED_FOR = 3600  # seconds that an address for reading is valid
 
 class Conflict(TransferError):
     """A conditional write found that the object is there already."""
+
+
+class Damaged(TransferError):
+    """What arrived is not what was sent, says the server."""
 
 
 class Bucket:
@@ -120,13 +124,7 @@ class Bucket:
         if size <= _WHOLE:
             content = file.read_bytes()
             require_unchanged(file, hashlib.sha256(content).hexdigest(), sha256)
-            with self._errors(key):
-                self.client.put_object(
-                    Bucket=self.name,
-                    Key=key,
-                    Body=content,
-                    Metadata={"sha256": sha256},
-                )
+            self._send(self.client.put_object, key, Body=content, Metadata={"sha256": sha256})
             told(size)
             return
         part = _WHOLE
@@ -143,7 +141,13 @@ class Bucket:
                     for number in range(1, -(-size // part) + 1):
                         body = reader.read(part)
                         digest.update(body)
-                        answer = self.client.upload_part(**upload, PartNumber=number, Body=body)
+                        answer = self._send(
+                            self.client.upload_part,
+                            key,
+                            UploadId=upload["UploadId"],
+                            PartNumber=number,
+                            Body=body,
+                        )
                         parts.append({"PartNumber": number, "ETag": answer["ETag"]})
                         told(len(body))
                 require_unchanged(file, digest.hexdigest(), sha256)
@@ -151,6 +155,18 @@ class Bucket:
             except BaseException:
                 self._abort(upload)
                 raise
+
+    def _send(self, request: Callable[..., Any], key: str, **arguments: Any) -> Any:
+        """Make a request with a body; what is damaged on its way is sent once more."""
+
+        def one() -> Any:
+            with self._errors(key):
+                return request(Bucket=self.name, Key=key, **arguments)
+
+        try:
+            return one()
+        except Damaged:
+            return one()
 
     def abort_stale(self, prefix: str, older_than: float) -> int:
         """Abort uploads in parts that nobody has ended: their parts are paid for, and not listed.
@@ -272,6 +288,8 @@ def _translated(what: str, error: Any) -> Exception:
     detail = f"{what}: {code or status} {message}".rstrip()
     if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict"):
         return Conflict(f"{what} is there already")
+    if code in ("BadDigest", "XAmzContentSHA256Mismatch"):
+        return Damaged(f"Damaged on its way: {detail}", remedy="Check the network; publish again.")
     if code == "NoSuchBucket":
         return NotFoundError(f"There is no bucket for {what}", remedy="Create the bucket first.")
     if status == 404 or code in ("NoSuchKey", "404", "NotFound"):
