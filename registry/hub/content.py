@@ -149,4 +149,6 @@ async def _receive(request: Request, handle: int, offset: int, limit: int) -> tu
         raise Refusal(400, f"The content is longer than the {limit} bytes announced") from error
     except ClientDisconnect as error:
         raise Refusal(400, "The connection ended before the content did") from error
+    except OSError as error:  # of the disk; what networks do is a ClientDisconnect
+        raise Refusal(507, f"The hub's disk takes no more: {error.strerror}") from error
     return sink.sha256, sink.received

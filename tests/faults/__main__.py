@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
-from tests.faults.disk import limited_files, small_disk
+from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import hostile_listings
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
@@ -42,6 +42,8 @@ def disks(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcom
     with PLACES[name](folder) as place:
         yield from limited_files(place, folder / "limited")
         yield from small_disk(place, folder / "small")
+    if name in ("hf", "ms"):
+        yield from full_hub(name, folder / "full")
 
 
 def changes(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:

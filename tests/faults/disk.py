@@ -12,7 +12,7 @@ from tests.faults import checks
 from tests.faults.checks import Outcome
 from tests.faults.children import Sandbox
 from tests.faults.model import tree, write_source
-from tests.faults.places import Place
+from tests.faults.places import PLACES, Place
 
 NAME = "org/model"
 _SMALL = 4 * 2**20  # bytes of a disk, or of a file on it; a source has more, in two files of 3 MB
@@ -84,6 +84,30 @@ def small_disk(place: Place, folder: Path) -> Iterator[Outcome]:
                 what = f"pull {'into the cache' if into_cache else 'to a folder'} of 4 MiB"
                 what += ", filled meanwhile" if limits else ""
                 yield Outcome("full disk", place.name, what, tuple(problems))
+
+
+def full_hub(name: str, folder: Path) -> Iterator[Outcome]:
+    """A hub whose disk has room for one of two shards."""
+    folder.mkdir()
+    disk = folder / "hub"
+    with mounted(disk, _SMALL) as is_mounted:
+        if not is_mounted:
+            yield Outcome("full hub", name, "skipped: a tmpfs may not be mounted here")
+            return
+        with PLACES[name](folder) as place:
+            sandbox = Sandbox(folder / "sandbox", place.environment)
+            source = write_source(folder / "source", seed=1)
+            before = tree(source)
+            publish = ("publish", source, "--name", NAME, "--to", place.url)
+            ended = sandbox.run(*publish)
+            problems = [*checks.failed(ended, 7), *checks.unchanged(source, before)]
+            if "No space left" not in ended.err:
+                problems.append(f"the hub does not say why: {ended.said}")
+            problems += checks.whole(sandbox, place, NAME)
+            _grow(disk, 8 * _SMALL)
+            problems += checks.succeeded(sandbox.run(*publish))
+            problems += checks.published(sandbox, place, NAME, source, before)
+            yield Outcome("full hub", name, "publish to a hub with 4 MiB", tuple(problems))
 
 
 def _pulled(

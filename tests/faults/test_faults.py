@@ -10,7 +10,7 @@ import pytest
 from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
-from tests.faults.disk import limited_files, small_disk
+from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import LISTINGS, hostile_listings
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
@@ -57,6 +57,7 @@ def test_full_disks(tmp_path: Path) -> None:
     with PLACES["hf"](tmp_path) as place:
         _held(limited_files(place, tmp_path / "limited"))
         _held(small_disk(place, tmp_path / "small"))
+    _held(full_hub("hf", tmp_path / "full"))
 
 
 @pytest.mark.parametrize("name", ["hf", "moto"])
