@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
 from registry.errors import IncompatibleError, IntegrityError, UsageError
-from registry.names import check_path
+from registry.names import check_path, folders_above
 
 MANIFEST_FILE = "qreg.json"
 SCHEMA_VERSION = 1
@@ -204,8 +204,7 @@ class Manifest:
         if not all(isinstance(item, dict) for item in value.get("evidence", ())):
             raise IntegrityError(f"The evidence of {MANIFEST_FILE} is malformed")
         files = tuple(FileEntry.from_json(entry) for entry in value["files"])
-        if len({entry.path for entry in files}) != len(files):
-            raise IntegrityError(f"{MANIFEST_FILE} lists a file twice")
+        _require_a_tree([entry.path for entry in files])
         manifest = cls(
             name=value.get("name", ""),
             digest=Digest.parse(str(value.get("digest", ""))),
@@ -245,6 +244,18 @@ class Manifest:
                 remedy="Remove it, or publish the folder with --describe-anew.",
             ) from error
         return cls.from_json(value)
+
+
+def _require_a_tree(paths: Sequence[str]) -> None:
+    """Refuse paths that no folder can hold beside each other and beside the manifest."""
+    taken = {*paths, MANIFEST_FILE}
+    if len(taken) != len(paths) + 1:
+        raise IntegrityError(f"{MANIFEST_FILE} lists a file twice, or itself")
+    below = next((p for p in paths if any(above in taken for above in folders_above(p))), None)
+    if below is not None:
+        raise IntegrityError(
+            f"{MANIFEST_FILE} lists {below!r} below a file", remedy="Do not use this artifact."
+        )
 
 
 def _refuse_constant(name: str) -> None:

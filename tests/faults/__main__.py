@@ -15,6 +15,7 @@ from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import hostile_listings
+from tests.faults.hostile_stores import hostile_manifests
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
 from tests.faults.wire import PULLING, broken_publications, broken_pulls
@@ -64,6 +65,9 @@ def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Out
     """Hostile listings."""
     if name in ("hf", "ms"):
         yield from hostile_listings(name, folder)
+    else:
+        with PLACES[name](folder) as place:
+            yield from hostile_manifests(place, folder / "manifests")
 
 
 KINDS: dict[str, Kind] = {

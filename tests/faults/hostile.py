@@ -22,7 +22,7 @@ from tests.faults.model import tree
 
 NAME = "evil/model"
 COMMIT = "c0ffee" * 6 + "c0ff"
-_CONTENT = b"written by a hostile hub"
+CONTENT = b"written by a hostile hub"
 _REFUSED, _EITHER = (5,), (0, 5)
 
 
@@ -86,7 +86,7 @@ class Hostile:
     def files(self) -> Iterator[tuple[str, int, str]]:
         """Name, size and sha256 of each listed file."""
         for name in (*self.model, *self.names):
-            content = self.model.get(name, _CONTENT)
+            content = self.model.get(name, CONTENT)
             yield name, len(content), hashlib.sha256(content).hexdigest()
 
     def answer(self, path: str, query: dict[str, list[str]]) -> bytes:
@@ -104,7 +104,7 @@ class Hostile:
             ]
             return json.dumps({"Code": 200, "Success": True, "Data": {"Files": rows}}).encode()
         name = query["FilePath"][0] if "FilePath" in query else path.partition(f"{COMMIT}/")[2]
-        return self.model.get(unquote(name), _CONTENT)
+        return self.model.get(unquote(name), CONTENT)
 
 
 @contextmanager
@@ -158,12 +158,14 @@ def hostile_listings(
             problems = [
                 problem
                 for output in (None, folder / "outputs" / "output")
-                for problem in _pull(sandbox, f"{scheme}://{NAME}", output, folder, listing, model)
+                for problem in pull_listing(
+                    sandbox, f"{scheme}://{NAME}", output, folder, listing, model
+                )
             ]
             yield Outcome("hostile listing", scheme, listing.what, tuple(problems))
 
 
-def _pull(
+def pull_listing(
     sandbox: Sandbox,
     reference: str,
     output: Path | None,
@@ -171,6 +173,7 @@ def _pull(
     listing: Listing,
     model: Path,
 ) -> Iterator[str]:
+    """Problems of a pull of a listing: it is refused, or all of it is there; nothing elsewhere."""
     home, cache = folder / "outputs", sandbox.cache
     for path in (home, cache):
         shutil.rmtree(path, ignore_errors=True)
@@ -195,7 +198,7 @@ def _pull(
 
 def _sound(folder: Path, model: Path, listing: Listing) -> Iterator[str]:
     found = tree(folder)
-    expected = {**tree(model), **dict.fromkeys(listing.names, hashlib.sha256(_CONTENT).hexdigest())}
+    expected = {**tree(model), **dict.fromkeys(listing.names, hashlib.sha256(CONTENT).hexdigest())}
     missing = [path for path, sha256 in expected.items() if found.get(path) != sha256]
     extra = set(found) - set(expected) - {"qreg.json"}
     if missing or extra:
@@ -205,7 +208,7 @@ def _sound(folder: Path, model: Path, listing: Listing) -> Iterator[str]:
 def _outside(folder: Path, *allowed: Path) -> dict[str, str]:
     """All files but those that may be written: the output, the cache, logs and temporary ones."""
     names = [path.relative_to(folder).as_posix() for path in allowed]
-    names += ["sandbox/logs", "sandbox/tmp", "sandbox/home"]
+    names += ["sandbox/logs", "sandbox/tmp", "sandbox/home", "sandbox/data"]
     return {
         path: sha256
         for path, sha256 in tree(folder).items()

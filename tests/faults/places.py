@@ -52,18 +52,23 @@ def file_place(folder: Path) -> Iterator[Place]:
     yield Place("file", f"file://{folder}/store", blobs=folder / "store")
 
 
-def _on_s3(server: S3Server) -> Place:
+def s3_client(environment: Mapping[str, str]) -> Any:
+    """A client of an S3 server, in this process."""
     import boto3
     from botocore.config import Config
 
-    client: Any = boto3.client(
+    return boto3.client(
         "s3",
-        endpoint_url=server.url,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
+        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
         config=Config(s3={"addressing_style": "path"}),
     )
+
+
+def _on_s3(server: S3Server) -> Place:
+    client = s3_client(server.environment)
     client.create_bucket(Bucket=BUCKET)
     client.close()
     return Place(

@@ -12,6 +12,7 @@ from tests.faults.checks import Outcome
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import LISTINGS, hostile_listings
+from tests.faults.hostile_stores import hostile_manifests
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
 from tests.faults.wire import broken_publications, broken_pulls
@@ -78,3 +79,9 @@ def test_many_at_once(name: str, tmp_path: Path) -> None:
 def test_hostile_listings(scheme: str, tmp_path: Path) -> None:
     short = [one for one in LISTINGS if len(one.names) < 100]
     _held(hostile_listings(scheme, tmp_path, short[:: 4 if scheme == "ms" else 3]))
+
+
+def test_hostile_manifests(tmp_path: Path) -> None:
+    with PLACES["moto"](tmp_path) as place:
+        chosen = [one for one in LISTINGS if one.what in ("../x", "a file and a folder")]
+        _held(hostile_manifests(place, tmp_path / "manifests", chosen))

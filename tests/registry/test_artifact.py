@@ -102,3 +102,11 @@ def test_what_only_a_newer_qreg_knows_is_kept_everywhere(tmp_path: Path) -> None
 def test_numbers_and_lists_that_no_manifest_has(content: str) -> None:
     with pytest.raises(IntegrityError):
         Manifest.from_bytes(content.encode())
+
+
+@pytest.mark.parametrize("paths", [["x", "x/y"], ["x", "x"], ["qreg.json"], ["qreg.json/x"]])
+def test_lists_that_no_folder_can_hold_are_refused(paths: list[str]) -> None:
+    files = tuple(FileEntry(path, 1, "0" * 64) for path in paths)
+    manifest = Manifest(name="org/model", digest=payload_digest(files), files=files)
+    with pytest.raises(IntegrityError, match=r"below a file|twice"):
+        Manifest.from_bytes(manifest.to_bytes())
