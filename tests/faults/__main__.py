@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
+from tests.faults.copying import kill_copiers
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import hostile_listings
@@ -28,6 +29,12 @@ def kills(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcom
     with PLACES[name](folder) as place:
         yield from kill_publishers(place, folder / "publishers", asked.kills, asked.seed)
         yield from kill_pullers(place, folder / "pullers", asked.kills, asked.seed)
+
+
+def copies(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """SIGKILL of copies between stores."""
+    with PLACES[name](folder) as place:
+        yield from kill_copiers(place, folder / "copies", max(1, asked.kills // 5), asked.seed)
 
 
 def wires(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
@@ -72,6 +79,7 @@ def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Out
 
 KINDS: dict[str, Kind] = {
     "kills": kills,
+    "copies": copies,
     "wires": wires,
     "disks": disks,
     "changes": changes,

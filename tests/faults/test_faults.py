@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.changing import changing_sources
 from tests.faults.checks import Outcome
+from tests.faults.copying import kill_copiers
 from tests.faults.crowds import pullers_and_a_cleaner, two_publishers
 from tests.faults.disk import full_hub, limited_files, small_disk
 from tests.faults.hostile import LISTINGS, hostile_listings
@@ -85,3 +86,8 @@ def test_hostile_manifests(tmp_path: Path) -> None:
     with PLACES["moto"](tmp_path) as place:
         chosen = [one for one in LISTINGS if one.what in ("../x", "a file and a folder")]
         _held(hostile_manifests(place, tmp_path / "manifests", chosen))
+
+
+def test_copies_that_are_killed(tmp_path: Path) -> None:
+    with PLACES["ms"](tmp_path) as place:
+        _held(kill_copiers(place, tmp_path / "copies", 1, SEED))
