@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from registry.errors import UsageError
+from registry.errors import IntegrityError, UsageError
 from registry.files import remove_tree, sync_folder
 
 
@@ -47,6 +47,18 @@ def staged_folder(target: Path) -> Iterator[Path]:
         remove_tree(partial)
         lock_of(target).unlink(missing_ok=True)
         lock.release()
+
+
+def require_unused(target: Path) -> None:
+    """Raise IntegrityError if a new file's name finds another file of the same artifact.
+
+    File systems that do not tell case, or forms of Unicode, apart would keep one of the two.
+    """
+    if os.path.lexists(target):
+        raise IntegrityError(
+            f"{target.name} and another file of the artifact have one name on this file system",
+            remedy="Write it to a file system that tells upper and lower case apart.",
+        )
 
 
 def lock_of(target: Path) -> Path:

@@ -16,7 +16,7 @@ from registry.files import remove_tree, write_atomically
 from registry.folder import require_folder, sha256_file
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
-from registry.staging import require_fresh, staged_folder
+from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
 from registry.stores.blobs import Blobs, require_space
 from registry.stores.local_snapshot import LocalSnapshot
@@ -232,6 +232,7 @@ def _into_folder(
             for entry in files:
                 target = staging / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
+                require_unused(target)
                 if entry.sha256 in seen:
                     shutil.copyfile(seen[entry.sha256], target)
                 else:
@@ -282,6 +283,7 @@ def _copy(
 def _copy_file(source: Path, entry: FileEntry, staging: Path) -> None:
     target = staging / entry.path
     target.parent.mkdir(parents=True, exist_ok=True)
+    require_unused(target)
     with (source / entry.path).open("rb") as reader, target.open("wb") as writer:
         shutil.copyfileobj(reader, writer, _CHUNK)
     found = sha256_file(target)

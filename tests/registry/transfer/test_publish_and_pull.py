@@ -155,3 +155,21 @@ def test_an_output_that_holds_something_is_left_alone(settings: Settings, tmp_pa
     with pytest.raises(UsageError, match="not empty"):
         pull(NAME, settings, output=tmp_path / "full")
     assert _tree(tmp_path / "full") == {"mine": b"1"}
+
+
+def test_names_that_a_file_system_does_not_tell_apart(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_quantized(tmp_path / "m")
+    (folder / "Notes.txt").write_text("one")
+    (folder / "notes.txt").write_text("another")
+    publish(folder, settings, name="org/model")
+    assert (pull("org/model", settings, output=tmp_path / "both").folder / "notes.txt").is_file()
+
+    def found(path: Path) -> bool:  # as on Windows and macOS
+        return path.name.lower() in {p.name.lower() for p in path.parent.iterdir()}
+
+    monkeypatch.setattr("registry.staging.os.path.lexists", found)
+    with pytest.raises(IntegrityError, match="have one name"):
+        pull("org/model", settings, output=tmp_path / "one")
+    assert not (tmp_path / "one").exists()
