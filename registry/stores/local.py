@@ -266,9 +266,11 @@ class LocalStore(Store):
                     remedy="Upgrade qreg.",
                 )
             return
-        with self._area.guard() as guard:
+        with self._area.guard():
             if not self.exists:
-                if any(path != Path(guard.lock_file) for path in self.root.iterdir()):
+                # The lock, and what those left who died while they made the marker.
+                own = f".{MARKER}."
+                if not all(path.name.startswith(own) for path in self.root.iterdir()):
                     raise UsageError(
                         f"{self.root} is neither empty nor a registry",
                         remedy="Name a new folder, or one that qreg publishes to already.",

@@ -144,6 +144,24 @@ def test_what_a_killed_publisher_left_is_invisible_and_goes_away(
     assert store.snapshot(NAME).manifest == manifest
 
 
+def test_a_killed_maker_of_a_registry_does_not_spoil_its_folder(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # As SIGKILL would leave it: nothing is tidied up.
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("registry.files.os.replace", killed)
+        patched.setattr(Path, "unlink", lambda *_, **__: None)
+        patched.setattr("registry.files.os.unlink", lambda *_, **__: None)
+        store.prepare()
+    left = [path.name for path in store.root.iterdir()]
+    assert len(left) == 2 and not store.exists, left  # the lock, and half a marker
+    store.publish(*_made(tmp_path / "m"))
+    assert store.names() == [NAME]
+
+
 def test_a_foreign_folder_is_not_taken_for_a_registry(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
