@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tests.own_hub import own_hub
-from tests.servers import S3Server, moto_server, swift_server
+from tests.servers import S3Server, client_of, moto_server, swift_server
 
 BUCKET = "models"
 
@@ -48,17 +47,7 @@ def file_place(folder: Path) -> Iterator[Place]:
 
 
 def _on_s3(server: S3Server) -> Place:
-    import boto3
-    from botocore.config import Config
-
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=server.url,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
-        config=Config(s3={"addressing_style": "path"}),
-    )
+    client = client_of(server)
     client.create_bucket(Bucket=BUCKET)
     client.close()
     return Place(server.kind, f"s3://{BUCKET}", server.environment, server.url)
