@@ -48,6 +48,10 @@ class TrackedRun:
         """Record metrics at a step."""
         self._add("metrics", values=dict(values), step=step)
 
+    def curves(self, values: Mapping[str, Mapping[int, float]]) -> None:
+        """Record metrics with a value at each of several steps."""
+        self._add("curves", values={key: list(found.items()) for key, found in values.items()})
+
     def artifact(self, source: Path, folder: str | None = None) -> None:
         """Record a small file, copied now."""
         self._add("artifact", file=self._journal.keep(source, source.name), folder=folder)

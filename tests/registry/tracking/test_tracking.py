@@ -46,6 +46,7 @@ def _work(settings: Settings, tmp_path: Path, events: list[Event] | None = None)
         run.params({"recipe": "w8a8", "nothing": None})
         run.metrics({"perplexity/float": 2.5})
         run.metrics({"perplexity/float": 2.0}, step=1)
+        run.curves({"by_layer": {0: 1.0, 3: 4.0}})
         run.dataset(name="c.jsonl", digest="ab", source="/c.jsonl", context="calibration")
         run.artifact(artifact, "logs")
 
@@ -61,11 +62,13 @@ def test_a_run_is_all_there_and_finished(settings: Settings, tmp_path: Path) -> 
     (run,) = _runs(settings)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"recipe": "w8a8"}
-    assert run.data.metrics == {"perplexity/float": 2.0}
+    assert run.data.metrics == {"perplexity/float": 2.0, "by_layer": 4.0}
     assert run.data.tags["qreg.base"] == "Base"
     assert run.inputs.dataset_inputs[0].dataset.name == "c.jsonl"
     client = connect(settings)
     assert [a.path for a in client.list_artifacts(run.info.run_id, "logs")] == ["logs/note.txt"]
+    curve = client.get_metric_history(run.info.run_id, "by_layer")
+    assert [(point.step, point.value) for point in curve] == [(0, 1.0), (3, 4.0)]
     assert journals(settings) == []
 
 
@@ -161,7 +164,7 @@ def test_mlflow_being_away_costs_nothing_and_loses_nothing(
         assert synchronise(away).sent == 2
         (run,) = _runs(away)
         assert run.info.status == "FINISHED"
-        assert run.data.metrics == {"perplexity/float": 2.0}
+        assert run.data.metrics == {"perplexity/float": 2.0, "by_layer": 4.0}
         version = connect(away).get_model_version_by_alias("org--m", "current")
         assert version.tags["qreg.digest"] == str(published.manifest.digest)
     assert journals(away) == []
