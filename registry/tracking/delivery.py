@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from registry.config import load
+from registry.tracking.client import initialisation_lock
 from registry.tracking.journal import Journal
 from registry.tracking.sender import Sender
 
@@ -49,6 +50,7 @@ def deliver(folder: str) -> None:
     if complete:
         journal.discard()
         say(delivered=True)
+    os._exit(0)  # it is waited for, and Python takes a second to clear away what MLflow brought
 
 
 class _Bell:
@@ -69,7 +71,10 @@ class _Bell:
         while os.read(0, 4096):
             self._rung.set()
         if not any(operation["op"] == "end" for operation in self._journal.operations()):
-            os._exit(0)
+            settings = load()
+            # A database that is just being made would be left half made.
+            with initialisation_lock(settings) if settings.embedded_tracking else nullcontext():
+                os._exit(0)
         self.ended = True
         self._rung.set()
 
