@@ -76,6 +76,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.transfer
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.tracking
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile

@@ -35,8 +35,10 @@ class CalibrationSet:
     own: bool = True
 
     def to_json(self) -> dict[str, object]:
-        """For provenance; without the path, which says something of this machine only."""
+        """For provenance; the path of the user's lets `reproduce` find it again."""
         found: dict[str, object] = {"file": self.name, "digest": self.digest or None}
+        if self.own and self.where is not None:
+            found["path"] = str(self.where)
         if self.lines is not None:
             found["lines"] = self.lines
         return found | ({} if self.own else {"origin": "comes with the tool"})

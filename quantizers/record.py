@@ -11,9 +11,11 @@ from typing import Any
 
 from quantizers.interface import USED, Command
 from quantizers.modelslim.devices import ALLOCATION, VISIBLE
+from quantizers.quality.tracked import OF_WEIGHTS
 from quantizers.request import Prepared, QuantizationRequest
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
 from registry.checkpoint.architecture import read_architecture
+from registry.clock import utc_now
 from registry.tracking.run import TrackedRun
 
 # Where CANN is installed by default: PREFIX/MACHINE-linux/ascend_toolkit_install.info .
@@ -114,6 +116,20 @@ def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
     if not path.is_file() or not isinstance(calibration, dict):
         return inputs
     return {**inputs, "calibration": {**calibration, "used": json.loads(path.read_text())}}
+
+
+def evidence_of(
+    manifest: Manifest, base: str, figures: Mapping[str, float]
+) -> tuple[dict[str, Any], ...]:
+    """What was measured of the result, as `qreg quality` records it; empty where nothing was."""
+    if not figures:
+        return ()
+    named = {
+        f"weights/{name}" if name in OF_WEIGHTS else name.replace("_", "/", 1): value
+        for name, value in figures.items()
+    }
+    entry = {"kind": "quality", "time": utc_now(), "digest": str(manifest.digest), "base": base}
+    return ({**entry, "figures": named},)
 
 
 def track_inputs(

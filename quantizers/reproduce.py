@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantizers.calibration import digest_of
 from quantizers.comparison import TensorChange, tensor_changes
 from quantizers.interface import Options
+from quantizers.recorded import recorded_set
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
 from registry.artifact import Manifest, is_payload, payload_digest
@@ -36,7 +36,7 @@ class Again:
 
     Attributes:
         source: where the float model is now; empty: where it was.
-        calibration: the user's set that was used then; None if none was.
+        calibration: where the user's set is now; None: where it was, or none was used.
         anti_dataset: the same for smoothing.
         script: the script that was run, in its checkout.
         output: where to keep what comes out; None: only if it differs, below the data folder.
@@ -96,7 +96,7 @@ def reproduce(
     Raises:
         IncompatibleError: nothing of how it was made is recorded, or the toolchain is another one.
         IntegrityError: source, calibration set or script are not what is recorded.
-        UsageError: a calibration set or script has to be given.
+        UsageError: a calibration set is not where it was, or a script has to be given.
         QregError: as `quantize` raises.
     """
     again, began = again or Again(), time.monotonic()
@@ -227,8 +227,8 @@ def _request(
         tool=str(record["tool"]["name"]),
         recipe=str(path),
         output=output,
-        calibration=_set("calibration", record, again.calibration),
-        anti_dataset=_set("anti_dataset", record, again.anti_dataset),
+        calibration=recorded_set("calibration", record, again.calibration),
+        anti_dataset=recorded_set("anti_dataset", record, again.anti_dataset),
         evaluate=False,
         target=Target(CHIPS.get(str(options.get("target")))),
         toolchain=str(record["toolchain"].get("name") or ""),
@@ -242,25 +242,6 @@ def _request(
         tags={"qreg.reproduces": str(manifest.digest)},
         environment={k: str(environment[k]) for k in _REPEATED if k in environment},
     )
-
-
-def _set(which: str, record: Mapping[str, Any], given: Path | None) -> Path | None:
-    """The user's set that was used then; its digest is checked."""
-    recorded = record.get(which)
-    if not isinstance(recorded, Mapping) or recorded.get("origin"):
-        return None  # none, or one that comes with the tool
-    option = f"--{which.replace('_', '-')}"
-    if given is None:
-        raise UsageError(
-            f"It was made with {recorded.get('file')}, which is not kept",
-            remedy=f"Say where that is: {option} PATH .",
-        )
-    if recorded.get("digest") and digest_of(given) != recorded["digest"]:
-        raise IntegrityError(
-            f"{given} is not the set that is recorded ({recorded['digest']})",
-            remedy=f"Give the same set that was used then: {option} PATH .",
-        )
-    return given
 
 
 def _compare(

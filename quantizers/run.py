@@ -17,6 +17,7 @@ from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
 from quantizers.quality.tracked import track_quality
 from quantizers.record import (
+    evidence_of,
     inputs_of,
     opening_tags,
     track_inputs,
@@ -182,6 +183,7 @@ def _carry_out(
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
     manifest = compose(facts.checkpoint, files, name=prepared.request.name, provenance=provenance)
+    manifest = replace(manifest, evidence=evidence_of(manifest, prepared.base, quality))
     (job.output / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest, perplexity
 

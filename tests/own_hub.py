@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.hub.access import Access
+from tests.servers import S3Server, client_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +23,9 @@ class OwnHub:
 
     Attributes:
         url: for HF_ENDPOINT and MODELSCOPE_ENDPOINT.
-        folder: the registry that it serves.
+        folder: the registry that it serves, or its state where that is in a bucket.
+        store: the URL of what it serves.
+        variables: of the environment, with which `store` is found.
         writer, reader: tokens.
         process: that serves it.
     """
@@ -32,6 +35,8 @@ class OwnHub:
     writer: str
     reader: str
     process: subprocess.Popen[str]
+    store: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,24 +57,44 @@ class OwnHub:
 
 
 @contextmanager
-def own_hub(folder: Path, *options: str) -> Iterator[OwnHub]:
-    """Serve a registry until the block ends."""
-    access = Access(folder / "hub")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def own_hub(
+    folder: Path, *options: str, store: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[OwnHub]:
+    """Serve a registry until the block ends.
+
+    Args:
+        folder: the registry, or the hub's state where that is in a bucket.
+        options: of `qreg hub serve`.
+        store: the URL of a bucket.
+        variables: of the environment, with which the bucket is found.
+    """
+    state = folder if store else folder / "hub"
+    access = Access(state)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
     command = [sys.executable, "-m", "qreg", "hub", "serve", "--quiet", "--port", "0"]
+    url = store or f"file://{folder}"
     process = subprocess.Popen(
-        [*command, "--store", f"file://{folder}", *options],
+        [*command, "--store", url, "--state", str(state), *options],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout
     try:
-        url = process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
         known = {token.name for token in access.tokens()}
         tokens = [access.issue(f"{scope}-{len(known)}", scope) for scope in ("write", "read")]
-        yield OwnHub(url, folder, tokens[0], tokens[1], process)
+        yield OwnHub(address, folder, tokens[0], tokens[1], process, url, variables or {})
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def bucket_hub(folder: Path, server: S3Server, *options: str) -> Iterator[OwnHub]:
+    """Serve a registry in a bucket of a running server, which is made if it is not there."""
+    with suppress(client_of(server).exceptions.BucketAlreadyOwnedByYou):
+        client_of(server).create_bucket(Bucket="hub")
+    with own_hub(folder, *options, store="s3://hub/some", variables=server.environment) as hub:
+        yield hub

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,16 +10,23 @@ import click
 from qreg.cli.common import command_options
 from qreg.cli.output import Output
 from registry.config import Settings
-from registry.errors import IncompatibleError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from registry.hub.access import Access
-    from registry.stores.local import LocalStore
+    from registry.hub.backends import Backend
 
 _STORE = click.option(
-    "--store", "url", default="", help="The registry (file:///path); default: yours."
+    "--store",
+    "url",
+    default="",
+    help="The registry, file:///path or s3://BUCKET/PREFIX; default: yours.",
+)
+_STATE = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the tokens; default: in the registry's own, for a bucket in qreg's data.",
 )
 
 
@@ -29,6 +37,7 @@ def command() -> None:
 
 @command.command("serve")
 @_STORE
+@_STATE
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -52,6 +61,7 @@ def serve_command(
     output: Output,
     settings: Settings,
     url: str,
+    state: Path | None,
     host: str,
     port: int,
     open_to_all: bool,
@@ -65,24 +75,24 @@ def serve_command(
     """
     from registry.hub.server import serve
 
-    store = _store(url, settings)
+    backend = _backend(url, state, settings)
 
     def ready(address: str) -> None:
         def human(console: Console) -> None:
-            console.print(f"serving   {store.url}")
+            console.print(f"serving   {backend.store.url}")
             console.print(f"address   {address}")
             console.print(f"export HF_ENDPOINT={address} HF_HUB_DISABLE_XET=1")
             console.print(f"export MODELSCOPE_ENDPOINT={address}")
             if open_to_all:
                 console.print("Everyone who reaches this address can read and write.")
-            elif not _access(store).tokens():
+            elif not _access(backend).tokens():
                 console.print("There is no token yet: qreg hub token create NAME --scope write")
             console.print("Ctrl-C stops it.")
 
-        output.result({"url": address, "store": store.url}, human, essential=address)
+        output.result({"url": address, "store": backend.store.url}, human, essential=address)
 
     try:
-        serve(store, host, port, open_to_all=open_to_all, part=part_size, ready=ready)
+        serve(backend, host, port, open_to_all=open_to_all, part=part_size, ready=ready)
     except KeyboardInterrupt:
         pass
     output.note("Stopped.")
@@ -100,10 +110,13 @@ def token() -> None:
     help="What its bearer may do; write includes read.",
 )  # fmt: skip
 @_STORE
+@_STATE
 @command_options
-def create_command(output: Output, settings: Settings, name: str, scope: str, url: str) -> None:
+def create_command(
+    output: Output, settings: Settings, name: str, scope: str, url: str, state: Path | None
+) -> None:
     """Make a token for NAME and print it, once."""
-    secret = _access(_store(url, settings)).issue(name, scope)
+    secret = _access(_backend(url, state, settings)).issue(name, scope)
 
     def human(console: Console) -> None:
         console.print(secret)
@@ -114,10 +127,11 @@ def create_command(output: Output, settings: Settings, name: str, scope: str, ur
 
 @token.command("list")
 @_STORE
+@_STATE
 @command_options
-def list_command(output: Output, settings: Settings, url: str) -> None:
+def list_command(output: Output, settings: Settings, url: str, state: Path | None) -> None:
     """List the tokens, without their secrets."""
-    tokens = _access(_store(url, settings)).tokens()
+    tokens = _access(_backend(url, state, settings)).tokens()
 
     def human(console: Console) -> None:
         for one in tokens:
@@ -129,27 +143,27 @@ def list_command(output: Output, settings: Settings, url: str) -> None:
 @token.command("revoke")
 @click.argument("name")
 @_STORE
+@_STATE
 @command_options
-def revoke_command(output: Output, settings: Settings, name: str, url: str) -> None:
+def revoke_command(
+    output: Output, settings: Settings, name: str, url: str, state: Path | None
+) -> None:
     """Make the token of NAME invalid at once."""
-    _access(_store(url, settings)).revoke(name)
+    _access(_backend(url, state, settings)).revoke(name)
     output.result({"revoked": name}, lambda console: console.print(f"revoked   {name}"))
 
 
-def _store(url: str, settings: Settings) -> LocalStore:
+def _backend(url: str, state: Path | None, settings: Settings) -> Backend:
+    from registry.hub.backends import open_backend
     from registry.stores import open_store
-    from registry.stores.local import LocalStore
 
     store = open_store(url or settings.registry)
-    if not isinstance(store, LocalStore):
-        raise IncompatibleError(
-            f"A hub cannot be served from {store.url} yet", remedy="Name a folder: file:///path ."
-        )
-    store.prepare()
-    return store
+    backend = open_backend(store, settings.data / "hubs", state)
+    backend.prepare()
+    return backend
 
 
-def _access(store: LocalStore) -> Access:
+def _access(backend: Backend) -> Access:
     from registry.hub.access import Access
 
-    return Access(store.root / "hub")
+    return Access(backend.state)

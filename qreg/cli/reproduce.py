@@ -23,12 +23,12 @@ MOST = 15  # names on the terminal; --json has them all
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path, exists=True),
-    help="The calibration set of yours that was used then.",
+    help="Where the calibration set that was used then is now, if not where it was.",
 )
 @click.option(
     "--anti-dataset",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The set to smooth with that was used then.",
+    help="The same for the set to smooth with.",
 )
 @click.option(
     "--script",

@@ -123,7 +123,11 @@ class ModelSlim(Quantizer):
         return Needs(memory + _IMPORT_MEMORY, max(weights - quantized, weights // 4) + 64 * 2**20)
 
     def command(self, job: Job, toolchain: Toolchain) -> Command:
-        self._layers = read_architecture(job.checkpoint.config).layers
+        architecture = read_architecture(job.checkpoint.config)
+        kind = kind_of_model(job.checkpoint.config.get("model_type"))
+        self._layers = architecture.layers
+        if kind.by_layer and self._layers:  # those adapters go through the MTP layers, too
+            self._layers += architecture.mtp_layers or 0
         self._script = is_script(job.recipe)
         source = source_for_modelslim(job.source, job.work)
         device = read_device(job.options.device or default_device())
@@ -135,7 +139,6 @@ class ModelSlim(Quantizer):
             return Command([python, "-s", *arguments], env)
         practice = job.work / "practice.yaml"
         practice.write_text(self._practice(job, sets), encoding="utf-8")
-        kind = kind_of_model(job.checkpoint.config.get("model_type"))
         several = job.recipe.body.get("apiversion") != V0
         return Command(
             [

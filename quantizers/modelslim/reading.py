@@ -35,6 +35,8 @@ _DOING = {
 _WARNING = re.compile(r" - WARNING - (These include patterns are not matched .*)")
 # From config.ini's dependencies; another version is known to work, so it is no more than a note.
 _VERSIONS = re.compile(r" - WARNING - (Environment does not meet dependency requirements: .*)")
+# Adapters that load by layer draw bars for each; the lines of the processors tell more.
+_LAYER_BAR = re.compile(r"(?:\x1b\[A)?Loading (?:[\w.]*layers\.\d+|/\S+\.safetensors)?:")
 _STAGES = {"Loading checkpoint shards": "loading the model"}
 _ERROR = re.compile(r"Code: (\d+), Message: (.*?)(?:, TIP: (.*))?$", re.MULTILINE)
 
@@ -84,7 +86,7 @@ def read_progress(line: str, layers: int | None) -> Progress | None:
 
     Args:
         line: of the log.
-        layers: decoder layers of the model, or None.
+        layers: decoder layers that are gone through, or None.
     """
     found = _PROCESSOR.search(line)
     if found:
@@ -99,6 +101,8 @@ def read_progress(line: str, layers: int | None) -> Progress | None:
         for banner, stage in _BANNERS.items():
             if banner in line:
                 return Progress(stage)
+    if _LAYER_BAR.match(line):
+        return None
     return read_bar(line, _STAGES, "calibrating")
 
 

@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quantizers.quality.measure import measure_weights
+from quantizers.quality.measure import Quality, measure_weights
 from quantizers.quality.perplexity import Perplexity
 from quantizers.quality.report import html_report
+from quantizers.quality.weights import Sums
 from registry.errors import QregError
 from registry.progress import Note, Observer
 from registry.resolve import Resolved
 from registry.tracking.run import TrackedRun
+
+OF_WEIGHTS = ("sqnr_db", "sqnr_db_worst", "cosine")
+_TABLE, _MOST = "worst_layers.json", 25
 
 
 def track_quality(
@@ -33,7 +37,8 @@ def track_quality(
     What cannot be measured costs no artifact: a note says why.
 
     Args:
-        run: takes metrics, and `quality/report.html` and `quality/quality.json`.
+        run: takes metrics, the error by layer and kind among them, and in `quality` the report,
+            all figures as JSON, and a table of the worst layers.
         source: the model before.
         output: the model after.
         name: ORG/NAME of the result.
@@ -57,12 +62,38 @@ def track_quality(
     found = replace(found, functional=perplexity, reference=name)
     metrics = found.metrics()
     run.metrics(metrics)
+    run.curves(_curves(found))
     document = json.dumps(found.to_json(), indent=1)
-    for path, content in (("report.html", html_report(found)), ("quality.json", document)):
+    files = {"report.html": html_report(found), "quality.json": document}
+    for path, content in {**files, _TABLE: _worst(found)}.items():
         (work / path).write_text(content, encoding="utf-8")
         run.artifact(work / path, "quality")
-    weights = {k.removeprefix("weights/"): v for k, v in metrics.items() if k in _OF_WEIGHTS}
-    return {**figures, **weights}
+    run.tags(
+        {"mlflow.loggedArtifacts": json.dumps([{"path": f"quality/{_TABLE}", "type": "table"}])}
+    )
+    weights = {k.removeprefix("weights/"): v for k, v in metrics.items()}
+    return {**figures, **{k: v for k, v in weights.items() if k in OF_WEIGHTS}}
 
 
-_OF_WEIGHTS = ("weights/sqnr_db", "weights/sqnr_db_worst", "weights/cosine")
+def _curves(found: Quality) -> dict[str, dict[int, float]]:
+    """The SQNR of each decoder layer by kind, in dB: what MLflow draws for runs side by side."""
+    places: dict[tuple[str, int], Sums] = {}
+    for layer in found.layers:
+        if layer.sums is not None and layer.number is not None:
+            key = layer.kind, layer.number
+            places[key] = places.get(key, Sums()) + layer.sums
+    curves: dict[str, dict[int, float]] = {}
+    for (kind, number), sums in sorted(places.items()):
+        if sums.sqnr is not None:
+            curves.setdefault(f"weights/sqnr_db_by_layer/{kind}", {})[number] = sums.sqnr
+    return curves
+
+
+def _worst(found: Quality) -> str:
+    """The worst layers as the table that MLflow shows."""
+    columns = ["layer", "kind", "scheme", "sqnr_db", "cosine"]
+    rows = [
+        [layer.module, layer.kind, layer.scheme, layer.sqnr, layer.sums and layer.sums.cosine]
+        for layer in found.worst(_MOST)
+    ]
+    return json.dumps({"columns": columns, "data": rows})

@@ -1,12 +1,14 @@
-"""A hub of one's own: the APIs of Hugging Face and ModelScope over a registry in a folder.
+"""A hub of one's own: the APIs of Hugging Face and ModelScope over a registry.
 
-commits.py        what a commit is: a tree of files, hashed
-repositories.py   repositories, branches, tags; kept beside the registry's artifacts, and in
-                  step with them
-access.py         who may do what: tokens, signed addresses
-content.py        files in and out, by ranges
-errors.py         refusals, as each API tells them
-huggingface.py    the routes that huggingface_hub and transformers use
-modelscope.py     the routes that modelscope uses
-app.py server.py  all of that as an application, and the process that serves it
+commits.py repository.py   what a commit is: a tree of files, hashed; what is known of a repository
+backends/                  what both are kept in: a folder, or a bucket
+repositories.py            repositories, branches, tags
+synchronisation.py exports.py   commits and the registry's revisions become each other
+access.py guard.py         who may do what: tokens, signed addresses
+content.py uploads.py      files in and out, by ranges, whole or in parts
+direct.py sinks.py         bodies from the socket to where they are kept
+errors.py asked.py         refusals, as each API tells them; what requests say
+huggingface*.py            the routes that huggingface_hub and transformers use
+modelscope.py              the routes that modelscope uses
+app.py server.py           all of that as an application, and the process that serves it
 """

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from registry.errors import QregError
 from registry.hub.access import Access
+from registry.hub.backends import Backend
 from registry.hub.errors import Refusal, refusal_of
 from registry.hub.guard import Guard
 from registry.hub.huggingface import HuggingFaceReading
@@ -17,20 +18,19 @@ from registry.hub.modelscope import ModelScopeRoutes
 from registry.hub.repositories import Repositories
 from registry.hub.uploads import PART, Uploads
 from registry.names import one_line
-from registry.stores.local import LocalStore
 
 
-def create_app(store: LocalStore, *, open_to_all: bool = False, part: int = PART) -> Starlette:
+def create_app(backend: Backend, *, open_to_all: bool = False, part: int = PART) -> Starlette:
     """Make the application.
 
     Args:
-        store: the registry that it serves.
+        backend: what it keeps its repositories in.
         open_to_all: let everyone read and write without a token.
         part: files larger than so many bytes are uploaded in parts.
     """
-    access = Access(store.root / "hub", open_to_all=open_to_all)
-    guard = Guard(Repositories(store), access)
-    uploads = Uploads(store.blobs, access, part)
+    access = Access(backend.state, open_to_all=open_to_all)
+    guard = Guard(Repositories(backend), access)
+    uploads = Uploads(backend.contents, access, part)
     return Starlette(
         routes=[
             Route("/health", _health),

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.errors import IntegrityError
+from registry.errors import IntegrityError, NotFoundError
 from registry.folder import git_sha1
 from registry.names import check_path, folders_above
 
+MAIN = "main"  # the branch whose commits are the registry's revisions
 _LARGE = 10 * 2**20  # bytes; Hugging Face keeps larger files in LFS
 _LARGE_NAMES = (
     ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack", ".npz", ".model",
@@ -109,6 +110,13 @@ class Commit:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise IntegrityError("A commit of the hub is damaged") from error
         return found
+
+
+def check_oid(name: str, oid: str) -> str:
+    """Return what can be the name of a commit; raises NotFoundError for anything else."""
+    if not (oid.isalnum() and oid.isascii() and 7 <= len(oid) <= 40):
+        raise NotFoundError(f"{name} has no revision {oid[:80]!r}")
+    return oid
 
 
 def check_tree(files: Mapping[str, Blob]) -> None:

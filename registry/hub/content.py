@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
-from typing import IO
+from contextlib import ExitStack
+from io import FileIO
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from registry.errors import NotFoundError
+from registry.hub.backends import Contents
 from registry.hub.commits import Blob
-from registry.hub.direct import Sink, receive_body
+from registry.hub.direct import receive_body, send_file
 from registry.hub.errors import Refusal
-from registry.stores.blobs import Blobs
+from registry.hub.sinks import Sink
+from registry.transport import Stream
 
 _OUT = 2**20  # bytes that are read and sent at once
-_IN = 4 * 2**20  # bytes that are read and hashed at once
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
-def deliver(request: Request, blobs: Blobs, blob: Blob, headers: Mapping[str, str]) -> Response:
-    """The answer that holds a file, or the range of it that is asked for."""
+def deliver(
+    request: Request, contents: Contents, name: str, blob: Blob, headers: Mapping[str, str]
+) -> Response:
+    """The answer that holds a file, or the range of it that is asked for.
+
+    Args:
+        request: may name a range, and what the client has already.
+        contents: holds the file.
+        name: ORG/NAME of its repository.
+        blob: it.
+        headers: of the answer, besides those of every file.
+    """
     etag = f'"{blob.etag}"'
     base = {
         **headers,
@@ -50,11 +61,12 @@ def deliver(request: Request, blobs: Blobs, blob: Blob, headers: Mapping[str, st
     base["Content-Length"] = str(end - begin)
     if request.method == "HEAD" or begin == end:
         return Response(status_code=status, headers=base)
+    opened = ExitStack()
     try:
-        file = blobs.path(blob.sha256).open("rb", buffering=0)
-    except FileNotFoundError as error:
+        stream = opened.enter_context(contents.stream(name, blob.sha256, begin, end - begin))
+    except NotFoundError as error:
         raise Refusal(500, "The content of this file is missing in the registry") from error
-    return StreamingResponse(_pieces(file, begin, end), status_code=status, headers=base)
+    return _Delivery(stream, opened, end - begin, status, base)
 
 
 def _span(text: str, size: int) -> tuple[int, int] | None:
@@ -69,68 +81,90 @@ def _span(text: str, size: int) -> tuple[int, int] | None:
     return (begin, end) if begin < end else None
 
 
-async def _pieces(file: IO[bytes], begin: int, end: int) -> AsyncIterator[bytes]:
-    with file:
-        handle = file.fileno()
-        os.posix_fadvise(handle, begin, end - begin, os.POSIX_FADV_SEQUENTIAL)
-        while begin < end:
-            piece = await asyncio.to_thread(os.pread, handle, min(_OUT, end - begin), begin)
-            if not piece:
-                return
-            yield piece
-            begin += len(piece)
+class _Delivery(StreamingResponse):
+    """An answer whose body is a stream: sent by the kernel where it is a file."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        opened: ExitStack,
+        length: int,
+        status: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(_pieces(stream, length), status, headers)
+        self._stream, self._opened, self._length = stream, opened, length
+        self._scope: Scope = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        with self._opened:
+            await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        file = self._stream if isinstance(self._stream, FileIO) and self._length > _OUT else None
+        if not (file and await send_file(self._scope, file, self._length)):
+            async for piece in self.body_iterator:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def receive_whole(request: Request, blobs: Blobs, sha256: str, size: int) -> None:
+async def _pieces(stream: Stream, length: int) -> AsyncIterator[memoryview]:
+    while length:
+        buffer = memoryview(bytearray(min(_OUT, length)))
+        count = await asyncio.to_thread(stream.readinto, buffer)
+        if not count:
+            return
+        yield buffer[:count]
+        length -= count
+
+
+async def receive_whole(
+    request: Request, contents: Contents, name: str, sha256: str, size: int
+) -> None:
     """Receive a content in one request.
 
     Raises:
         Refusal: it is not what it should be; nothing of it is kept.
     """
-    check_sha256(sha256)
-    part = blobs.incoming()
+    sink = contents.sink(name, check_sha256(sha256), size)
     try:
-        with part.open("wb") as file:
-            found, received = await _receive(request, file.fileno(), 0, size)
-        if received != size or found != sha256:
+        await _receive(request, sink)
+        if sink.received != size or sink.sha256 != sha256:
             raise Refusal(400, f"The content is not that of {sha256}, or it was cut")
-        blobs.put(sha256, part)
+        await asyncio.to_thread(sink.keep)
     finally:
-        part.unlink(missing_ok=True)
+        await asyncio.shield(asyncio.to_thread(sink.close))
 
 
-async def receive_part(request: Request, part: Path, offset: int, length: int) -> str:
+async def receive_part(
+    request: Request, contents: Contents, sha256: str, offset: int, length: int
+) -> str:
     """Receive a part of a content at its place; returns its ETag."""
-    part.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    sink = contents.part(check_sha256(sha256), offset, length)
     try:
-        found, received = await _receive(request, handle, offset, length)
+        await _receive(request, sink)
     finally:
-        os.close(handle)
-    if received != length:
-        raise Refusal(400, f"The part was cut: {received} of {length} bytes")
-    return f'"{found}"'
+        await asyncio.shield(asyncio.to_thread(sink.close))
+    if sink.received != length:
+        raise Refusal(400, f"The part was cut: {sink.received} of {length} bytes")
+    return f'"{sink.sha256}"'
 
 
-def finish_parts(blobs: Blobs, part: Path, sha256: str, size: int) -> None:
+def finish_parts(contents: Contents, sha256: str, size: int) -> None:
     """Check a content whose parts have all arrived, and keep it.
 
     Raises:
         Refusal: it is not what it should be; nothing of it is kept.
     """
-    check_sha256(sha256)
-    if blobs.has(sha256, size):
-        return
-    if not part.is_file():
-        raise Refusal(400, "No part of this upload has arrived")
-    digest = hashlib.sha256()
-    with part.open("rb") as file:
-        while piece := file.read(_IN):
-            digest.update(piece)
-    if part.stat().st_size != size or digest.hexdigest() != sha256:
-        part.unlink(missing_ok=True)
+    try:
+        found = contents.join(check_sha256(sha256), size)
+    except NotFoundError as error:
+        raise Refusal(400, error.message) from error
+    if found != sha256:
         raise Refusal(400, f"The parts together are not the content {sha256}")
-    blobs.put(sha256, part)
 
 
 def check_sha256(text: str) -> str:
@@ -140,15 +174,14 @@ def check_sha256(text: str) -> str:
     return text
 
 
-async def _receive(request: Request, handle: int, offset: int, limit: int) -> tuple[str, int]:
-    """Write a body into a file as it comes, durably; its sha256 and length."""
-    sink = Sink(handle, offset, limit)
+async def _receive(request: Request, sink: Sink) -> None:
     try:
         await receive_body(request, sink)
     except ValueError as error:
-        raise Refusal(400, f"The content is longer than the {limit} bytes announced") from error
+        raise Refusal(
+            400, f"The content is longer than the {sink.limit} bytes announced"
+        ) from error
     except ClientDisconnect as error:
         raise Refusal(400, "The connection ended before the content did") from error
     except OSError as error:  # of the disk; what networks do is a ClientDisconnect
         raise Refusal(507, f"The hub's disk takes no more: {error.strerror}") from error
-    return sink.sha256, sink.received

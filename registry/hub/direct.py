@@ -1,90 +1,33 @@
-"""Bodies of uploads, from the socket to the disk past the event loop.
+"""Large bodies between the socket and where they are kept, past the event loop.
 
 Through the loop, a byte of an upload is copied five times, and Python wakes for each 64 KiB. So
 where the server can, a thread takes the socket for as long as the body lasts: it receives into one
 buffer, hashes and writes. The connection is closed after the answer, as the server's parser has not
-seen the body. Whoever has no such connection, a test for example, gets the body as ASGI sends it.
+seen the body. A file that is asked for is sent by the kernel. Whoever has no such connection, a
+test for example, gets bodies as ASGI sends them; so does a download that finds all threads busy.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import socket
 from collections.abc import Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from errno import EINVAL
-from fcntl import F_GETFL, F_SETFL, fcntl
-from mmap import mmap
-from typing import Any
+from io import FileIO
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from registry.hub.sinks import Sink
+
+T = TypeVar("T")
+Scope = MutableMapping[str, Any]
 _EXTENSION = "qreg.direct"
-_PIECE = 4 * 2**20  # bytes that are hashed and written at once
-_BLOCK = 4096  # bytes; what goes to the disk past the page cache is a multiple of it
-_AT_ONCE = 64  # bodies; further ones wait, with their senders held back by TCP
-_SILENCE = 60.0  # seconds without a byte after which an upload is given up
-
-
-class Sink:
-    """A file that takes a body from an offset on, piece by piece, past the page cache.
-
-    An upload is answered when the disk has it. Pages of the cache would cost as much time as all
-    else together, only to be waited for in the end.
-
-    Args:
-        handle: of the file, for writing.
-        offset: of the first byte.
-        limit: bytes that it takes at most.
-    """
-
-    def __init__(self, handle: int, offset: int, limit: int) -> None:
-        self.received, self.limit = 0, limit
-        self.buffer = memoryview(mmap(-1, max(_BLOCK, min(_PIECE, limit))))
-        self._handle, self._offset = handle, offset
-        self._digest = hashlib.sha256()
-        self._direct = offset % _BLOCK == 0 and _set_direct(handle, True)
-
-    @property
-    def sha256(self) -> str:
-        """Of what was received."""
-        return self._digest.hexdigest()
-
-    def take(self, count: int) -> None:
-        """Hash and write the first bytes of `buffer`."""
-        content = self.buffer[:count]
-        self._digest.update(content)
-        offset = self._offset + self.received
-        self.received += count
-        while content:
-            if self._direct and len(content) % _BLOCK:
-                self._direct = not _set_direct(self._handle, False)  # the end of the body
-            try:
-                written = os.pwrite(self._handle, content, offset)
-            except OSError as error:
-                if error.errno != EINVAL or not self._direct:
-                    raise
-                self._direct = not _set_direct(self._handle, False)  # the file system cannot
-                continue
-            offset, content = offset + written, content[written:]
-
-    def finish(self) -> None:
-        """Wait until the disk has all of it."""
-        os.fdatasync(self._handle)
-
-
-def _set_direct(handle: int, on: bool) -> bool:
-    """Let writes pass the page cache, or not; whether that could be set."""
-    flags = fcntl(handle, F_GETFL)
-    try:
-        fcntl(handle, F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
-    except OSError:
-        return False
-    return True
+_AT_ONCE = 64  # bodies each way; further uploads wait, with their senders held back by TCP
+_SILENCE = 60.0  # seconds without a byte after which a body is given up
 
 
 async def receive_body(request: Request, sink: Sink) -> None:
@@ -121,11 +64,60 @@ async def _receive_stream(request: Request, sink: Sink) -> None:
     await asyncio.to_thread(sink.take, filled)
 
 
-class _Direct:
-    """One connection of uvicorn, as far as its bodies are taken from it."""
+async def send_file(scope: Scope, file: FileIO, length: int) -> bool:
+    """Send a file's next bytes as the body of an answer whose headers are out.
 
-    def __init__(self, protocol: Any, pool: ThreadPoolExecutor) -> None:
+    Args:
+        scope: of the request.
+        file: stands at the first byte.
+        length: in bytes.
+
+    Returns:
+        Whether that was done; else the caller does it.
+
+    Raises:
+        ClientDisconnect: the connection ended, or nothing was taken from it for a minute.
+    """
+    direct: _Direct | None = scope.get("extensions", {}).get(_EXTENSION)
+    return direct is not None and await direct.send(file, length)
+
+
+class Pool(ThreadPoolExecutor):
+    """Threads for bodies; they begin as they are needed."""
+
+    def __init__(self) -> None:
+        super().__init__(2 * _AT_ONCE, thread_name_prefix="body")
+        self.sending = 0
+
+
+class _Direct:
+    """One connection of uvicorn, as far as bodies are taken from it or given to it."""
+
+    def __init__(self, protocol: Any, pool: Pool) -> None:
         self._protocol, self._pool = protocol, pool
+
+    async def send(self, file: FileIO, length: int) -> bool:
+        cycle, transport = self._protocol.cycle, self._protocol.transport
+        # h11 counts an answer's bytes for itself.
+        if self._pool.sending >= _AT_ONCE or not hasattr(cycle, "expected_content_length"):
+            return False
+        while transport.get_write_buffer_size():  # the headers
+            await asyncio.sleep(0.001)
+        if transport.is_closing():
+            raise ClientDisconnect
+        self._pool.sending += 1
+        try:
+            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
+                peer.settimeout(_SILENCE)
+                work = self._pool.submit(peer.sendfile, file, file.tell(), length)
+                sent = await _shut_down_with(work, peer)
+        except OSError as error:
+            transport.abort()
+            raise ClientDisconnect from error
+        finally:
+            self._pool.sending -= 1
+        cycle.expected_content_length -= sent
+        return True
 
     async def receive(self, request: Request, sink: Sink, length: int) -> None:
         # What came with the headers; and a client that waits for it is told to go on.
@@ -142,15 +134,20 @@ class _Direct:
         peer = self._protocol.transport.get_extra_info("socket")
         taken = socket.socket(fileno=os.dup(peer.fileno()))
         work = self._pool.submit(_take, taken, sink, begun, length)
-        try:
-            await asyncio.wrap_future(work)
-        except asyncio.CancelledError:  # the server ends: so must the thread, before its file
-            with suppress(OSError):
-                taken.shutdown(socket.SHUT_RD)
-            wait([work])
-            if work.cancelled():  # before it began
-                taken.close()
-            raise
+        await _shut_down_with(work, taken)
+
+
+async def _shut_down_with(work: Future[T], peer: socket.socket) -> T:
+    """Wait for what a thread does with a socket; if the server ends, the thread does first."""
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:  # so must the thread, before its file
+        with suppress(OSError):
+            peer.shutdown(socket.SHUT_RDWR)
+        wait([work])
+        if work.cancelled():  # before it began
+            peer.close()
+        raise
 
 
 def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> None:
@@ -181,7 +178,7 @@ def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> 
             peer.close()
 
 
-def with_direct(pool: ThreadPoolExecutor) -> type[asyncio.Protocol]:
+def with_direct(pool: Pool) -> type[asyncio.Protocol]:
     """uvicorn's HTTP protocol, offering its sockets to the application."""
 
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -192,15 +189,10 @@ def with_direct(pool: ThreadPoolExecutor) -> type[asyncio.Protocol]:
             inner: Callable[..., Any] = self.app
             direct = _Direct(self, pool)
 
-            async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+            async def app(scope: Scope, receive: Any, send: Any) -> None:
                 scope.setdefault("extensions", {})[_EXTENSION] = direct
                 await inner(scope, receive, send)
 
             self.app = app
 
     return Protocol
-
-
-def new_pool() -> ThreadPoolExecutor:
-    """Threads for bodies; they begin as they are needed."""
-    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="body")

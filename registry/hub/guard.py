@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.requests import Request
 
 from registry.errors import NotFoundError, UsageError
 from registry.hub.access import ANYONE, READ, WRITE, Access, Token
 from registry.hub.errors import Refusal
-from registry.hub.records import Repository
 from registry.hub.repositories import Repositories
+from registry.hub.repository import Repository
 
 NO_REPOSITORY = "RepoNotFound"
 
@@ -62,6 +64,9 @@ class Guard:
     def visible(self, request: Request) -> list[Repository]:
         """All repositories that whoever asks may read."""
         token = self.who(request)
-        found = (self.repositories.get(name) for name in self.repositories.names())
         may_read = self.access.may(token, READ)
+        found = []
+        for name in self.repositories.names():
+            with suppress(NotFoundError):  # removed meanwhile, or not yet published whole
+                found.append(self.repositories.get(name))
         return [repository for repository in found if may_read or not repository.private]

@@ -14,12 +14,12 @@ from registry.errors import NotFoundError
 from registry.hub import huggingface_rows as rows
 from registry.hub.access import ANYONE
 from registry.hub.asked import body_of, json_body, repository_name
-from registry.hub.commits import Blob
+from registry.hub.commits import MAIN, Blob
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
-from registry.hub.records import Repository
-from registry.hub.repositories import MAIN, Repositories
+from registry.hub.repositories import Repositories
+from registry.hub.repository import Repository
 
 NO_REVISION, NO_ENTRY = "RevisionNotFound", "EntryNotFound"
 _MOST_ROWS = 1000  # of one page of a listing
@@ -163,7 +163,7 @@ class HuggingFaceReading:
         if blob.large:
             headers["X-Linked-Etag"] = f'"{blob.sha256}"'
             headers["X-Linked-Size"] = str(blob.size)
-        return deliver(request, self._repositories.blobs, blob, headers)
+        return deliver(request, self._repositories.contents, name, blob, headers)
 
     def _find(self, request: Request, known: Repository) -> tuple[str, Mapping[str, Blob]]:
         return find_tree(self._repositories, known.name, revision_of(request), known)

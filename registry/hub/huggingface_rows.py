@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry.hub.commits import Blob, listing
-from registry.hub.records import Repository
+from registry.hub.repository import Repository
 
 
 def summary(repository: Repository) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from registry.hub.asked import (
     json_body,
     repository_name,
 )
-from registry.hub.commits import Blob, is_large
+from registry.hub.commits import MAIN, Blob, is_large
+from registry.hub.content import check_sha256
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
 from registry.hub.huggingface import NO_ENTRY, NO_REVISION, find_tree, revision_of
-from registry.hub.repositories import MAIN, AlreadyThere
+from registry.hub.repositories import AlreadyThere
 from registry.hub.uploads import Uploads
 from registry.names import check_path
 
@@ -157,11 +158,9 @@ class HuggingFaceWriting:
         body = await json_body(request)
 
         def plan() -> Response:
-            self._guard.writing(request, repository_name(request))
-            objects = [
-                self._uploads.offer(base_url(request), str(row["oid"]), int(row["size"]))
-                for row in body.get("objects", [])
-            ]
+            name, base = repository_name(request), base_url(request)
+            self._guard.writing(request, name)
+            objects = self._uploads.offer(base, name, body.get("objects", []))
             return JSONResponse(
                 {"transfer": "basic", "objects": objects, "hash_algo": "sha256"},
                 media_type="application/vnd.git-lfs+json",
@@ -187,11 +186,9 @@ class HuggingFaceWriting:
                     header = value
                 else:
                     operations.append((key, value))
-        kept = {
-            id(value): self._repositories.keep(content_of(value))
-            for key, value in operations
-            if key == "file"
-        }
+        small = [value for key, value in operations if key == "file"]
+        blobs = self._repositories.keep(name, [content_of(value) for value in small])
+        kept = {id(value): blob for value, blob in zip(small, blobs, strict=True)}
 
         def change(files: dict[str, Blob]) -> None:
             for key, value in operations:
@@ -199,7 +196,7 @@ class HuggingFaceWriting:
                 if key == "file":
                     files[path] = kept[id(value)]
                 elif key == "lfsFile":
-                    files[path] = self._uploads.uploaded(str(value["oid"]), int(value["size"]))
+                    files[path] = Blob(int(value["size"]), check_sha256(str(value["oid"])))
                 elif key == "deletedFile":
                     if files.pop(path, None) is None:
                         raise Refusal(404, f"A file with this name doesn't exist: {path}", NO_ENTRY)

@@ -14,12 +14,12 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.hub.access import ANYONE
 from registry.hub.asked import MOST_COMMIT, base_url, content_of, json_body, repository_name
-from registry.hub.commits import Blob, listing
-from registry.hub.content import deliver
+from registry.hub.commits import MAIN, Blob, listing
+from registry.hub.content import check_sha256, deliver
 from registry.hub.errors import Refusal
 from registry.hub.guard import Guard
-from registry.hub.records import Repository
-from registry.hub.repositories import MAIN, AlreadyThere
+from registry.hub.repositories import AlreadyThere
+from registry.hub.repository import Repository
 from registry.hub.uploads import Uploads
 from registry.names import check_path
 
@@ -133,7 +133,7 @@ class ModelScopeRoutes:
         if blob is None:
             raise Refusal(404, f"{query.get('FilePath', '')[:200]} is not in {name}")
         headers = {"X-Linked-ETag": blob.sha256, "X-Repo-Commit": oid}
-        return deliver(request, self._repositories.blobs, blob, headers)
+        return deliver(request, self._repositories.contents, name, blob, headers)
 
     async def tag(self, request: Request) -> Response:
         body = await json_body(request)
@@ -150,12 +150,9 @@ class ModelScopeRoutes:
         body = await json_body(request)
 
         def plan() -> Response:
-            self._guard.writing(request, repository_name(request))
-            base = base_url(request)
-            offers = [
-                self._uploads.offer(base, str(row["oid"]), int(row["size"]), parts=False)
-                for row in body.get("objects", [])
-            ]
+            name, base = repository_name(request), base_url(request)
+            self._guard.writing(request, name)
+            offers = self._uploads.offer(base, name, body.get("objects", []), parts=False)
             for offer in offers:
                 if "error" in offer:
                     raise Refusal(507, offer["error"]["message"])
@@ -176,18 +173,21 @@ class ModelScopeRoutes:
             oid = self._repositories.commit(
                 name,
                 request.path_params["revision"],
-                self._change(actions),
+                self._change(name, actions),
                 message=str(body.get("commit_message", ""))[:500],
             )
             return _ok({"commit_id": oid, "oid": oid})
 
         return await run_in_threadpool(make)
 
-    def _change(self, actions: list[dict[str, Any]]) -> Any:
-        kept: dict[int, Blob] = {}
-        for number, action in enumerate(actions):
-            if action.get("action") != "delete" and action.get("type") != "lfs":
-                kept[number] = self._repositories.keep(content_of(action))
+    def _change(self, name: str, actions: list[dict[str, Any]]) -> Any:
+        small = [
+            number
+            for number, action in enumerate(actions)
+            if action.get("action") != "delete" and action.get("type") != "lfs"
+        ]
+        blobs = self._repositories.keep(name, [content_of(actions[n]) for n in small])
+        kept = dict(zip(small, blobs, strict=True))
 
         def change(files: dict[str, Blob]) -> None:
             for number, action in enumerate(actions):
@@ -198,7 +198,7 @@ class ModelScopeRoutes:
                     files[path] = kept[number]
                 else:
                     sha256, size = str(action.get("sha256", "")), int(action.get("size", 0))
-                    files[path] = self._uploads.uploaded(sha256, size)
+                    files[path] = Blob(size, check_sha256(sha256))
 
         return change
 

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from registry.errors import IncompatibleError, UsageError
-from registry.stores.local import LocalStore
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from registry.hub.backends import Backend
 
 _GRACE = 30  # seconds that requests under way have when the server is asked to end
 
 
 def serve(
-    store: LocalStore,
+    backend: Backend,
     host: str,
     port: int,
     *,
@@ -27,7 +28,7 @@ def serve(
     """Serve a registry until SIGINT or SIGTERM; requests under way are finished.
 
     Args:
-        store: the registry; it is made if the folder is new.
+        backend: what the hub keeps its repositories in; it is made if it is new.
         host: to listen on.
         port: 0 for any free one.
         open_to_all: let everyone read and write without a token.
@@ -42,19 +43,19 @@ def serve(
         import uvicorn
 
         from registry.hub.app import create_app
-        from registry.hub.direct import new_pool, with_direct
+        from registry.hub.direct import Pool, with_direct
     except ImportError as error:
         raise IncompatibleError(
             f"Serving a hub needs {error.name}, which is not installed",
             remedy="pip install 'qreg[serve]' .",
         ) from error
-    store.prepare()
+    backend.prepare()
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(store, open_to_all=open_to_all, part=part),
-        http=with_direct(new_pool()),
+        create_app(backend, open_to_all=open_to_all, part=part),
+        http=with_direct(Pool()),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=_GRACE,

@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.folder import Entry
+from registry.hub.backends import Contents
 from registry.hub.commits import Commit
-from registry.stores.blobs import Blobs
+from registry.transport.stream import read_all
 
 
 class TreeSource:
-    """Files of a commit, read from the registry's contents (a `checkpoint.Source`)."""
+    """Files of a commit (a `checkpoint.Source`).
+
+    Args:
+        name: ORG/NAME of the repository.
+        commit: of it.
+        contents: holds the files.
+    """
 
     folder: Path | None = None
 
-    def __init__(self, label: str, commit: Commit, blobs: Blobs) -> None:
-        self.label = label
-        self._commit, self._blobs = commit, blobs
+    def __init__(self, name: str, commit: Commit, contents: Contents) -> None:
+        self.label = name
+        self._commit, self._contents = commit, contents
 
     def entries(self) -> Sequence[Entry]:
         return [
@@ -25,6 +32,9 @@ class TreeSource:
         ]
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        with self._blobs.path(self._commit.files[path].sha256).open("rb") as file:
-            file.seek(offset)
-            return file.read(length)
+        blob = self._commit.files[path]
+        length = min(length, blob.size - offset)
+        if length <= 0:
+            return b""
+        with self._contents.stream(self.label, blob.sha256, offset, length) as stream:
+            return read_all(stream, length)

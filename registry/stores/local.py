@@ -121,10 +121,15 @@ class LocalStore(Store):
             else:
                 self._take(folder, manifest, extra, observe, consume)
                 self._link(manifest, target)
-            return self._tag(manifest, tags)
+            return self._tag(manifest, (*tags, LATEST))
 
     def commit(
-        self, manifest: Manifest, tags: Iterable[str] = (), *, durable: bool = True
+        self,
+        manifest: Manifest,
+        tags: Iterable[str] = (),
+        *,
+        durable: bool = True,
+        newest: bool = True,
     ) -> Published:
         """Make a revision of contents that are all in `blobs` already.
 
@@ -132,6 +137,7 @@ class LocalStore(Store):
             manifest: what it is.
             tags: set to it.
             durable: force it to the disk; not needed for what can be had again.
+            newest: `latest` is set to it, too.
 
         Raises:
             FileNotFoundError: one of them is not, or the revision is removed at once.
@@ -141,7 +147,7 @@ class LocalStore(Store):
         with self._changing(manifest.name), self.blobs.in_use():
             if not (target / MANIFEST_FILE).is_file():
                 self._link(manifest, target, durable=durable)
-            return self._tag(manifest, tags)
+            return self._tag(manifest, (*tags, *((LATEST,) if newest else ())))
 
     def prepare(self) -> None:
         """Make the folder a registry, so that contents can be received into `blobs`."""
@@ -177,7 +183,7 @@ class LocalStore(Store):
             ) from error
 
     def _tag(self, manifest: Manifest, tags: Iterable[str]) -> Published:
-        for tag in (*tags, LATEST):
+        for tag in tags:
             path = self._home(manifest.name) / ".tags" / tag
             write_atomically(path, f"{manifest.digest.hex}\n".encode())
         for revision in self.revisions(manifest.name):

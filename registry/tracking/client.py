@@ -41,6 +41,12 @@ def connect(settings: Settings) -> MlflowClient:
         return _connect(settings)
 
 
+def initialisation_lock(settings: Settings) -> FileLock:
+    """Guards the embedded database while it is being made."""
+    settings.mlflow.mkdir(parents=True, exist_ok=True)
+    return FileLock(settings.mlflow / "init.lock", timeout=120)
+
+
 def warm_up(settings: Settings) -> None:
     """Begin to load MLflow in the background: that takes seconds, which long work can hide.
 
@@ -64,8 +70,7 @@ def _connect(settings: Settings) -> MlflowClient:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if not settings.embedded_tracking:
         return MlflowClient(settings.tracking_uri, settings.registry_uri)
-    settings.mlflow.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.mlflow / "init.lock", timeout=120):
+    with initialisation_lock(settings):
         mlflow.set_tracking_uri(settings.tracking_uri)
         client = MlflowClient(settings.tracking_uri, settings.registry_uri)
         client.search_experiments(max_results=1)  # makes the schema

@@ -2,6 +2,7 @@
 
 ACTIVITY/activity.json    what it is: kind, experiment, run name, tags, scratch folders
 ACTIVITY/lock             held as long as the process that writes lives
+ACTIVITY/sending          held by the one process that sends it
 ACTIVITY/journal.jsonl    one operation a line
 ACTIVITY/files/           artifacts to send
 ACTIVITY/sent.json        how far MLflow has it, and under which ids
@@ -34,6 +35,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(folder / "lock")
+        self._sending = FileLock(folder / "sending")
 
     @classmethod
     def create(cls, settings: Settings, header: Mapping[str, Any]) -> Journal:
@@ -52,9 +54,10 @@ class Journal:
         journal._lock.acquire(timeout=0)
         content = {**header, "id": identity, "started": now_ms()}
         write_atomically(hidden / "activity.json", json.dumps(content).encode())
-        journal.folder = settings.activities / identity
-        os.rename(hidden, journal.folder)
-        return journal
+        os.rename(hidden, settings.activities / identity)
+        found = cls(settings.activities / identity)
+        found._lock = journal._lock
+        return found
 
     @property
     def header(self) -> dict[str, Any]:
@@ -76,17 +79,32 @@ class Journal:
         Args:
             wait: seconds for a process that has it to end.
         """
+        return self._take(self._lock, wait)
+
+    def take_sending(self, wait: float = 0.0) -> bool:
+        """Become the one that sends it; False while another process does, or when it has done so.
+
+        Args:
+            wait: seconds for a process that sends it.
+        """
+        return self._take(self._sending, wait)
+
+    def _take(self, lock: FileLock, wait: float) -> bool:
         try:
-            self._lock.acquire(timeout=wait)
+            lock.acquire(timeout=wait)
         except (Timeout, OSError):
             return False
         if (self.folder / "activity.json").is_file():
             return True
-        self._lock.release()
+        lock.release()
+        with contextlib.suppress(OSError):  # locking made the folder anew
+            Path(lock.lock_file).unlink()
+            self.folder.rmdir()
         return False
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the locks back."""
+        self._sending.release()
         self._lock.release()
 
     @property

@@ -11,7 +11,8 @@ from registry.files import remove_tree
 from registry.tracking.journal import KILLED, PUBLICATION, Journal, journals
 
 _RETRY_AFTER = 60.0  # seconds between two attempts to reach an MLflow that was away
-_SENDING = 60.0  # seconds that another process may take to send a publication
+_SENDING = 60.0  # seconds that another process may take to send something
+_LEAVING = 5.0  # seconds that the messenger of a dead process may take to leave
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
         if not journal.take_over(0.0 if patient else _patience_with(journal)):
             continue
         try:
+            if not journal.take_sending(_LEAVING if patient else _SENDING):
+                if journal.readable:  # else it was just sent
+                    waiting, trouble = waiting + 1, "another process is sending it"
+                continue
             if not journal.readable:
                 waiting, trouble = waiting + 1, f"{journal.folder} is damaged: move it away"
                 continue

@@ -10,15 +10,19 @@ from typing import Any
 from registry.config import Settings
 from registry.progress import Note, Observer, ignore
 from registry.tracking.journal import FAILED, FINISHED, KILLED, RUN, Journal
-from registry.tracking.sender import Sender
+from registry.tracking.messenger import Messenger
+
+_OPENING = 60.0  # seconds that the run's id in MLflow is waited for
+_ENDING = 120.0  # seconds that the last of a run is waited for; loading MLflow may be among it
 
 
 class TrackedRun:
-    """Writes to the journal and sends on; MLflow being away is a note, never an error."""
+    """Writes to the journal, which a messenger sends on; MLflow being away is a note, no error."""
 
-    def __init__(self, journal: Journal, sender: Sender, observe: Observer) -> None:
-        self._journal, self._sender, self._observe = journal, sender, observe
-        self._away = self._told = False
+    def __init__(self, journal: Journal, settings: Settings, observe: Observer) -> None:
+        self._journal, self._settings, self._observe = journal, settings, observe
+        self._messenger = Messenger(journal.folder, settings)
+        self._told = False
 
     @property
     def identity(self) -> str:
@@ -27,8 +31,10 @@ class TrackedRun:
 
     @property
     def run_id(self) -> str | None:
-        """MLflow's id of the run, once MLflow has it."""
-        return self._journal.sent().get("run_id")
+        """MLflow's id of the run, waited for while it is made; None where MLflow is away."""
+        found = self._messenger.wait_for_run(_OPENING)
+        self._tell()
+        return found
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record parameters; None values are left out."""
@@ -42,6 +48,10 @@ class TrackedRun:
         """Record metrics at a step."""
         self._add("metrics", values=dict(values), step=step)
 
+    def curves(self, values: Mapping[str, Mapping[int, float]]) -> None:
+        """Record metrics with a value at each of several steps."""
+        self._add("curves", values={key: list(found.items()) for key, found in values.items()})
+
     def artifact(self, source: Path, folder: str | None = None) -> None:
         """Record a small file, copied now."""
         self._add("artifact", file=self._journal.keep(source, source.name), folder=folder)
@@ -53,36 +63,35 @@ class TrackedRun:
     def end(self, status: str) -> None:
         """Close the run; what could not be sent stays on disk for later."""
         self._journal.append("end", status=status)
-        self._away = False
-        if self._send():
-            self._journal.discard()
-        else:
+        try:
+            if not self._messenger.alive:  # killed, for memory perhaps
+                self._messenger.finish(0)
+                self._messenger = Messenger(self._journal.folder, self._settings)
+            self._messenger.finish(_ENDING)
+        finally:
             self._journal.release()
+        self._tell(last=True)
 
     def _add(self, op: str, **fields: Any) -> None:
         self._journal.append(op, **fields)
-        self._send()
+        self._messenger.nudge()
+        self._tell()
 
-    def _send(self) -> bool:
-        if self._away:
-            return False
-        sent = self._sender.send(self._journal)
-        while self._sender.refused:
-            self._observe(Note(self._sender.refused.pop(0), warning=True))
-        if sent:
-            return True
-        self._away = True
-        if self._told:
-            return False
+    def _tell(self, *, last: bool = False) -> None:
+        for refusal in self._messenger.refused():
+            self._observe(Note(refusal, warning=True))
+        if self._told or self._messenger.delivered:
+            return
+        trouble = self._messenger.trouble
+        if trouble:
+            text = f"MLflow does not answer ({trouble}). The run is kept on this machine and sent"
+            text += " later, by the next command or by `qreg sync`."
+        elif last:
+            text = "MLflow is still being told of the run; `qreg sync` waits for that."
+        else:
+            return
         self._told = True
-        self._observe(
-            Note(
-                f"MLflow does not answer ({self._sender.trouble}). The run is kept on this machine "
-                "and sent later, by the next command or by `qreg sync`.",
-                warning=True,
-            )
-        )
-        return False
+        self._observe(Note(text, warning=True))
 
 
 @contextmanager
@@ -110,7 +119,7 @@ def tracked_run(
             "scratch": [str(path) for path in scratch],
         },
     )
-    run = TrackedRun(journal, Sender(settings), observe)
+    run = TrackedRun(journal, settings, observe)
     run.tags({"qreg.activity": run.identity})
     try:
         yield run

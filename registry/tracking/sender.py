@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Beyond these MLflow cuts values in silence (3.17.2).
 MAX_PARAM = 6000
 MAX_TAG = 8000
+MAX_METRICS = 1000  # a call; more are refused
 _OUTAGES = ("connection refused", "timed out", "name or service not known", "connection aborted")
 _REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"})
 
@@ -119,6 +120,18 @@ def _metrics(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[s
     client.log_batch(state["run_id"], metrics=values)
 
 
+def _curves(client: MlflowClient, _: Journal, state: dict[str, Any], op: dict[str, Any]) -> None:
+    from mlflow.entities import Metric
+
+    values = [
+        Metric(key, value, op["time"], step)
+        for key, points in op["values"].items()
+        for step, value in points
+    ]
+    for start in range(0, len(values), MAX_METRICS):
+        client.log_batch(state["run_id"], metrics=values[start : start + MAX_METRICS])
+
+
 def _artifact(
     client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]
 ) -> None:
@@ -142,6 +155,7 @@ _HANDLERS: dict[str, Callable[[MlflowClient, Journal, dict[str, Any], dict[str, 
     "params": _params,
     "tags": _tags,
     "metrics": _metrics,
+    "curves": _curves,
     "artifact": _artifact,
     "dataset": _dataset,
     "end": _end,

@@ -97,5 +97,5 @@ def test_hubs_that_cannot_be(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
     (tmp_path / "mine" / "file").touch()
     foreign = qreg("hub", "serve", "--store", f"file://{tmp_path}/mine", "--json")
     assert foreign.code == 2 and "neither empty nor a registry" in foreign.error["message"]
-    bucket = qreg("hub", "serve", "--store", "s3://bucket/prefix", "--json")
-    assert bucket.code == 6 and "cannot be served" in bucket.error["message"]
+    other = qreg("hub", "serve", "--store", "hf://", "--json")
+    assert other.code == 6 and "cannot be served" in other.error["message"]

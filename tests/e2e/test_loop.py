@@ -137,7 +137,11 @@ def _check_run(settings: Settings, result: dict[str, Any], source: Path) -> None
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert names == {"logs", "quality", "recipe", "qreg.json"}
     quality = {item.path for item in client.list_artifacts(run.info.run_id, "quality")}
-    assert quality == {"quality/report.html", "quality/quality.json"}
+    files = ("report.html", "quality.json", "worst_layers.json")
+    assert quality == {f"quality/{name}" for name in files}
+    by_layer = client.get_metric_history(run.info.run_id, "weights/sqnr_db_by_layer/attention")
+    assert [point.step for point in by_layer] == list(range(len(by_layer)))
+    assert len(by_layer) > 1 and all(35 < point.value < 50 for point in by_layer)
     (log,) = client.list_artifacts(run.info.run_id, "logs")
     assert log.file_size > 1000
 

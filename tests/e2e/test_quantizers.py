@@ -50,12 +50,19 @@ def test_modelslim_static_w8a8_and_the_same_again(
     assert run.info.status == "FINISHED"
     assert run.data.params["calibration_digest"] == provenance["calibration"]["digest"]
 
-    other = qreg("reproduce", tmp_path / "q", "--json")
-    assert other.code == 2 and "--calibration" in other.error["remedy"]
-    again = qreg("reproduce", tmp_path / "q", "--calibration", calibration, "--json")
+    again = qreg("reproduce", tmp_path / "q", "--json")  # the set is where it was
     assert again.code == 0, again.err
     assert again.json["identical"] and again.json["new"] == str(manifest["digest"])
     assert again.json["files_changed"] == [] and again.json["folder"] is None
+    calibration.rename(tmp_path / "moved.jsonl")
+    gone = qreg("reproduce", tmp_path / "q", "--json")
+    assert gone.code == 2 and "--calibration" in gone.error["remedy"]
+    assert f"{calibration} is not there any more" in gone.error["message"]
+    calibration.write_text('{"text": "another one"}\n')
+    assert "has changed since" in qreg("reproduce", tmp_path / "q", "--json").error["message"]
+    given = ("reproduce", tmp_path / "q", "--calibration", tmp_path / "moved.jsonl", "--json")
+    moved = qreg(*given)
+    assert moved.code == 0 and moved.json["identical"], moved.err
 
 
 def test_a_data_free_run_of_llmcompressor_and_the_same_again(

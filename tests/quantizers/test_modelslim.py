@@ -297,6 +297,12 @@ LINE = "2026-11-24 17:45:10,854 - msmodelslim.core.runner.layer_wise_runner - IN
         (f"{LINE}Start to handle dataset", Progress("preparing calibration")),
         ("  25%|##   | 8/32 [00:00<00:00, 86.96it/s]", Progress("calibrating", 8, 32, "steps")),
         (f"{LINE}Handle dataset success", None),
+        ("Loading model.layers.1:   0%|          | 0/1 [00:00<?, ?it/s]", None),
+        ("Loading : 100%|██████████| 1/1 [00:00<00:00, 349.41it/s]", None),
+        (
+            "\x1b[ALoading /m/model-00001-of-00163.safetensors:   0%|   | 0/15 [00:00<?, ?it/s]",
+            None,
+        ),
     ],
 )
 def test_progress_lines(line: str, progress: Progress | None) -> None:

@@ -23,11 +23,11 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
+from registry.stores.s3.writing import Writing, part_size
 from registry.stores.uploading import require_unchanged
 from registry.transport import Patience, patiently
 
 _WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
-_MOST_PARTS = 10_000  # Amazon S3's limit
 _PIECE = 2**20
 _NO_TIME = 5 * 365 * 86400.0  # seconds; some servers tell no real time (moto: always 2010)
 _SIGNED_FOR = 3600  # seconds that an address for reading is valid
@@ -57,7 +57,7 @@ class Bucket:
 
         def one() -> bytes:
             # boto3 tries requests again, and not the reading of their bodies.
-            with self._errors(key):
+            with self.errors(key):
                 content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
             return content
 
@@ -66,7 +66,7 @@ class Bucket:
     def head(self, key: str) -> dict[str, Any] | None:
         """What is known of an object; None if there is none."""
         try:
-            with self._errors(key):
+            with self.errors(key):
                 found: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=key)
         except NotFoundError:
             return None
@@ -78,7 +78,7 @@ class Bucket:
         Raises:
             Conflict: it is there already.
         """
-        with self._errors(key):
+        with self.errors(key):
             self.client.put_object(
                 Bucket=self.name,
                 Key=key,
@@ -89,24 +89,31 @@ class Bucket:
 
     def list(self, prefix: str) -> Iterator[dict[str, Any]]:
         """All objects below a prefix, sorted by key."""
-        with self._errors(prefix):
+        with self.errors(prefix):
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
                 yield from page.get("Contents", ())
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names between a prefix and the next slash."""
-        with self._errors(prefix):
+        with self.errors(prefix):
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
                 for row in page.get("CommonPrefixes", ()):
                     yield row["Prefix"][len(prefix) :].rstrip("/")
 
-    def copy(self, source: str, key: str, size: int) -> None:
-        """Copy an object inside the bucket, without moving its bytes here."""
+    def copy(self, source: str, key: str, sha256: str) -> None:
+        """Copy an object inside the bucket, without moving its bytes here.
+
+        Args:
+            source: key of the object.
+            key: of the copy.
+            sha256: of the content; a copy in parts would lose the metadata of its origin.
+        """
         origin = {"Bucket": self.name, "Key": source}
-        with self._errors(source):
-            self.client.copy(origin, self.name, key, Config=self._transfer_config)
+        told = {"Metadata": {"sha256": sha256}, "MetadataDirective": "REPLACE"}
+        with self.errors(source):
+            self.client.copy(origin, self.name, key, told, Config=self._transfer_config)
 
     def put_file(self, key: str, file: Path, size: int, sha256: str, told: Any) -> None:
         """Upload a file; the server is given the sha256 of each request's body to check.
@@ -124,43 +131,32 @@ class Bucket:
         if size <= _WHOLE:
             content = file.read_bytes()
             require_unchanged(file, hashlib.sha256(content).hexdigest(), sha256)
-            self._send(self.client.put_object, key, Body=content, Metadata={"sha256": sha256})
+            self.put(key, content, sha256)
             told(size)
             return
-        part = _WHOLE
-        while -(-size // part) > _MOST_PARTS:
-            part *= 2
-        with self._errors(key):
-            created = self.client.create_multipart_upload(
-                Bucket=self.name, Key=key, Metadata={"sha256": sha256}
-            )
-            upload = {"Bucket": self.name, "Key": key, "UploadId": created["UploadId"]}
-            try:
-                parts, digest = [], hashlib.sha256()
-                with file.open("rb") as reader:
-                    for number in range(1, -(-size // part) + 1):
-                        body = reader.read(part)
-                        digest.update(body)
-                        answer = self._send(
-                            self.client.upload_part,
-                            key,
-                            UploadId=upload["UploadId"],
-                            PartNumber=number,
-                            Body=body,
-                        )
-                        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-                        told(len(body))
-                require_unchanged(file, digest.hexdigest(), sha256)
-                self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-            except BaseException:
-                self._abort(upload)
-                raise
+        writing = Writing(self, key, sha256)
+        try:
+            part, digest = part_size(size, _WHOLE), hashlib.sha256()
+            with file.open("rb") as reader:
+                while body := reader.read(part):
+                    digest.update(body)
+                    writing.add(body)
+                    told(len(body))
+            require_unchanged(file, digest.hexdigest(), sha256)
+            writing.complete()
+        except BaseException:
+            writing.abort()
+            raise
 
-    def _send(self, request: Callable[..., Any], key: str, **arguments: Any) -> Any:
+    def put(self, key: str, content: bytes, sha256: str) -> None:
+        """Write a small object, with its sha256 in its metadata."""
+        self.send(self.client.put_object, key, Body=content, Metadata={"sha256": sha256})
+
+    def send(self, request: Callable[..., Any], key: str, **arguments: Any) -> Any:
         """Make a request with a body; what is damaged on its way is sent once more."""
 
         def one() -> Any:
-            with self._errors(key):
+            with self.errors(key):
                 return request(Bucket=self.name, Key=key, **arguments)
 
         try:
@@ -179,7 +175,7 @@ class Bucket:
             How many; 0 also where the server does not list them.
         """
         try:
-            with self._errors(prefix):
+            with self.errors(prefix):
                 pages = self.client.get_paginator("list_multipart_uploads")
                 found = [
                     row
@@ -190,23 +186,24 @@ class Bucket:
         except QregError:
             return 0
         for row in found:
-            self._abort({"Bucket": self.name, "Key": row["Key"], "UploadId": row["UploadId"]})
+            self.abort({"Bucket": self.name, "Key": row["Key"], "UploadId": row["UploadId"]})
         return len(found)
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
-        with self._errors(key):
+        with self.errors(key):
             self.client.delete_object(Bucket=self.name, Key=key)
 
     def address(self, key: str) -> str:
         """A signed address to read an object with any client; it holds a secret."""
-        with self._errors(key):
+        with self.errors(key):
             url: str = self.client.generate_presigned_url(
                 "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=_SIGNED_FOR
             )
         return url
 
-    def _abort(self, upload: dict[str, Any]) -> None:
+    def abort(self, upload: dict[str, Any]) -> None:
+        """Drop an upload in parts, if the server lets us."""
         try:
             self.client.abort_multipart_upload(**upload)
         except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
@@ -249,7 +246,8 @@ class Bucket:
         )
 
     @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
+    def errors(self, key: str) -> Iterator[None]:
+        """What botocore raises inside of the block becomes one of our errors."""
         _import_boto3()
         from botocore.exceptions import (
             BotoCoreError,

@@ -157,16 +157,55 @@ class S3Store(Store):
                 partial(self._bring, entry, file, key, there, elsewhere.get(entry.sha256), tally)
             )
         upload_all(jobs, tally)
-        self._check(target, manifest)
-        try:
-            self.bucket.create(f"{target}{MANIFEST_FILE}", manifest.to_bytes())
-        except Conflict:
-            pass  # published before, or by somebody else at this moment: the same digest
-        log = Tags(self.bucket, home)
-        for tag in (*tags, LATEST):
-            log.set(tag, manifest.digest)
+        self._finish(manifest, (*tags, LATEST))
         self.bucket.abort_stale(home, _STALE)
         return next(r for r in self.revisions(name) if r.digest == manifest.digest)
+
+    def commit(
+        self, manifest: Manifest, keys: Mapping[str, str], tags: Iterable[str], *, newest: bool
+    ) -> None:
+        """Make a revision of contents that are in the bucket already, by copying them there.
+
+        Args:
+            manifest: what it is.
+            keys: of its contents, by their sha256.
+            tags: set to it.
+            newest: `latest` is set to it, too.
+
+        Raises:
+            NotFoundError: a content is not there.
+        """
+        target = f"{self.home(manifest.name)}{manifest.digest.hex}/"
+        if self.bucket.head(f"{target}{MANIFEST_FILE}") is None:
+            there = self._sizes(target)
+            tally = Tally(manifest.size, ignore)
+            jobs = [
+                partial(self.bucket.copy, keys[e.sha256], f"{target}{e.path}", e.sha256)
+                for e in manifest.files
+                if there.get(f"{target}{e.path}") != e.size
+            ]
+            upload_all(jobs, tally)
+        self._finish(manifest, (*check_tags(tags), *((LATEST,) if newest else ())))
+
+    def files(self, name: str, digest: Digest) -> Mapping[str, str]:
+        """The keys of a revision's files by their sha256; raises NotFoundError."""
+        files = S3Snapshot(self, name, digest).manifest.files
+        return {e.sha256: f"{self.home(name)}{digest.hex}/{e.path}" for e in files}
+
+    def digests(self, name: str) -> list[Digest]:
+        """The digests of an artifact's revisions, also of those that are just being published."""
+        folders = self.bucket.folders(self.home(name))
+        return [Digest(folder) for folder in folders if not folder.startswith(".")]
+
+    def is_whole(self, name: str, digest: Digest) -> bool:
+        """Whether a revision's manifest is there, which comes last."""
+        return self.bucket.head(_manifest(self.home(name), digest.hex)) is not None
+
+    def remove(self, name: str) -> None:
+        """Remove an artifact: first what makes its revisions visible, then all else."""
+        rows = [row["Key"] for row in self.bucket.list(self.home(name))]
+        for key in sorted(rows, key=lambda key: not key.endswith(f"/{MANIFEST_FILE}")):
+            self.bucket.delete(key)
 
     def home(self, name: str) -> str:
         """The prefix of an artifact, with a slash at its end."""
@@ -186,7 +225,7 @@ class S3Store(Store):
         if there.get(key) == entry.size and self._has(key, entry):
             told(entry.size)
         elif source is not None and self._has(source, entry):
-            self.bucket.copy(source, key, entry.size)
+            self.bucket.copy(source, key, entry.sha256)
             told(entry.size)
         else:
             self.bucket.put_file(key, file, entry.size, entry.sha256, told)
@@ -203,16 +242,28 @@ class S3Store(Store):
     def _sizes(self, prefix: str) -> dict[str, int]:
         return {row["Key"]: row["Size"] for row in self.bucket.list(prefix)}
 
-    def _contents_elsewhere(self, name: str, manifest: Manifest) -> dict[str, str]:
+    def _contents_elsewhere(self, name: str, manifest: Manifest) -> Mapping[str, str]:
         """Keys of contents, by sha256, that another revision of the same artifact has."""
         latest = Tags(self.bucket, self.home(name)).get(LATEST)
         if latest is None or latest == manifest.digest:
             return {}
         try:
-            files = S3Snapshot(self, name, latest).manifest.files
+            return self.files(name, latest)
         except (NotFoundError, IntegrityError):
             return {}
-        return {e.sha256: f"{self.home(name)}{latest.hex}/{e.path}" for e in files}
+
+    def _finish(self, manifest: Manifest, tags: Iterable[str]) -> None:
+        """Make a revision visible whose files have all arrived."""
+        home = self.home(manifest.name)
+        target = f"{home}{manifest.digest.hex}/"
+        self._check(target, manifest)
+        try:
+            self.bucket.create(f"{target}{MANIFEST_FILE}", manifest.to_bytes())
+        except Conflict:
+            pass  # published before, or by somebody else at this moment: the same digest
+        log = Tags(self.bucket, home)
+        for tag in tags:
+            log.set(tag, manifest.digest)
 
     def _check(self, target: str, manifest: Manifest) -> None:
         """What arrived must be listed in full; the server checked its bytes as they came."""

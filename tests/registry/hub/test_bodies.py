@@ -1,18 +1,20 @@
-"""Bodies of uploads: taken from the socket, or as ASGI sends them; whole, cut, silent, too long."""
+"""Large bodies, both ways: by the socket, or as ASGI sends them; whole, cut, silent, too long."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from registry.hub.direct import Sink
+from registry.hub.sinks import FileSink
 from tests.own_hub import OwnHub, own_hub
 
 SIZE = 9 * 2**20 + 777  # several pieces, and an end that is no block of a disk
@@ -45,10 +47,10 @@ def _kept(hub: OwnHub, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-def _connected(hub: OwnHub, href: str, *headers: str) -> socket.socket:
+def _connected(hub: OwnHub, href: str, *headers: str, method: str = "PUT") -> socket.socket:
     host, _, port = hub.url.removeprefix("http://").rpartition(":")
     peer = socket.create_connection((host, int(port)), timeout=30)
-    lines = [f"PUT {href.removeprefix(hub.url)} HTTP/1.1", f"Host: {host}", *headers, "", ""]
+    lines = [f"{method} {href.removeprefix(hub.url)} HTTP/1.1", f"Host: {host}", *headers, "", ""]
     peer.sendall("\r\n".join(lines).encode())
     return peer
 
@@ -140,7 +142,7 @@ def test_a_sink_writes_where_it_should(tmp_path: Path, offset: int) -> None:
     path.write_bytes(b"x" * (offset + len(content) + 10))
     handle = os.open(path, os.O_RDWR)
     try:
-        sink = Sink(handle, offset, len(content))
+        sink = FileSink(handle, offset, len(content))
         for begin in range(0, len(content), len(sink.buffer)):
             piece = content[begin : begin + len(sink.buffer)]
             sink.buffer[: len(piece)] = piece
@@ -151,3 +153,61 @@ def test_a_sink_writes_where_it_should(tmp_path: Path, offset: int) -> None:
     assert path.read_bytes() == b"x" * offset + content + b"x" * 10
     assert sink.sha256 == hashlib.sha256(content).hexdigest()
     assert sink.received == len(content)
+
+
+def test_a_file_is_sent_whole_by_ranges_and_its_connection_goes_on(hub: OwnHub) -> None:
+    content = os.urandom(SIZE)
+    url, headers = _committed(hub, content), {"Authorization": f"Bearer {hub.reader}"}
+    with requests.Session() as session:
+        for begin, end in ((0, SIZE), (5, SIZE - 3), (SIZE - 2 * 2**20, SIZE), (7, 9)):
+            span = {"Range": f"bytes={begin}-{end - 1}"}
+            found = session.get(url, headers={**headers, **span}, timeout=30)
+            assert found.content == content[begin:end]
+        connections = [pool.num_connections for pool in _pools(session)]
+    assert connections == [1]
+
+
+def test_readers_that_go_away_leave_the_hub_as_it_was(hub: OwnHub) -> None:
+    content = os.urandom(SIZE)
+    url = _committed(hub, content)
+    for _ in range(100):  # more than there are threads
+        peer = _connected(hub, url, f"Authorization: Bearer {hub.reader}", method="GET")
+        assert peer.recv(1000)
+        peer.close()
+    headers = {"Authorization": f"Bearer {hub.reader}"}
+    assert requests.get(url, headers=headers, timeout=30).content == content
+
+
+def test_readers_that_wait_do_not_keep_others_waiting(hub: OwnHub) -> None:
+    content = os.urandom(4 * SIZE)  # more than sockets hold
+    url = _committed(hub, content)
+    silent = [
+        _connected(hub, url, f"Authorization: Bearer {hub.reader}", method="GET") for _ in range(80)
+    ]
+    try:
+        headers = {"Authorization": f"Bearer {hub.reader}"}
+        assert requests.get(url, headers=headers, timeout=30).content == content
+    finally:
+        for peer in silent:
+            peer.close()
+
+
+def _pools(session: requests.Session) -> list[Any]:
+    pools = session.get_adapter("http://").poolmanager.pools  # type: ignore[attr-defined]
+    return [pools[key] for key in pools.keys()]  # noqa: SIM118 - it is no mapping
+
+
+def _committed(hub: OwnHub, content: bytes) -> str:
+    """The address of a file with a content."""
+    requests.put(_offered(hub, content), data=content, timeout=30)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = {"path": f"{sha256}.bin", "algo": "sha256", "oid": sha256, "size": len(content)}
+    lines = [{"key": "header", "value": {"summary": "x"}}, {"key": "lfsFile", "value": file}]
+    answer = requests.post(
+        f"{hub.url}/api/models/org/m/commit/main",
+        data="\n".join(map(json.dumps, lines)),
+        headers={"Authorization": f"Bearer {hub.writer}"},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    return f"{hub.url}/org/m/resolve/main/{sha256}.bin"

@@ -23,7 +23,7 @@ from registry.resolve import resolve
 from registry.stores import open_store
 from registry.transfer import publish, pull
 from tests.checkpoints import write_quantized
-from tests.own_hub import OwnHub, own_hub
+from tests.own_hub import OwnHub, bucket_hub, own_hub
 from tests.servers import moto_server, swift_server
 
 NAME = "org/model"
@@ -47,18 +47,28 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnHub]:
         yield running
 
 
-@pytest.fixture(params=["file", "s3-moto", "s3-swift", "hf", "ms"])
+@pytest.fixture(scope="module")
+def hub_on_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnHub]:
+    with moto_server() as server, bucket_hub(tmp_path_factory.mktemp("state"), server) as running:
+        yield running
+
+
+PLACES = ["file", "s3-moto", "s3-swift", "hf", "ms"]
+and_hubs_on_s3 = pytest.mark.parametrize("place", [*PLACES, "hf-on-s3", "ms-on-s3"], indirect=True)
+
+
+@pytest.fixture(params=PLACES)
 def place(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: OwnHub
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
     kind = request.param
     if kind == "file":
         yield Place(kind, f"file://{tmp_path}/registry")
-    elif kind in ("hf", "ms"):
+    elif kind.startswith(("hf", "ms")):
+        hub = request.getfixturevalue("hub_on_s3" if kind.endswith("s3") else "hub")
         use_hub(monkeypatch, hub, hub.writer)
-        for repository in hub_repositories(hub):
-            repository.delete(NAME)
-        yield Place(kind, f"{kind}://")
+        empty(hub)
+        yield Place(kind[:2], f"{kind[:2]}://")
     else:
         import boto3
 
@@ -81,15 +91,15 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, hub: OwnHub, token: str) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
     monkeypatch.setenv("MODELSCOPE_API_TOKEN", token)
+    # Its library reads them once a process.
+    monkeypatch.setattr("modelscope_hub.config._default_config", None)
 
 
-def hub_repositories(hub: OwnHub) -> list:  # type: ignore[type-arg]
-    """The hub's repositories, if the one of these tests exists."""
-    from registry.hub.repositories import Repositories
-    from registry.stores.local import LocalStore
+def empty(hub: OwnHub) -> None:
+    """Remove the repository of these tests, if it is there."""
+    from huggingface_hub import HfApi
 
-    found = Repositories(LocalStore(hub.folder))
-    return [found] if NAME in found.names() else []
+    HfApi(endpoint=hub.url, token=hub.writer).delete_repo(NAME, missing_ok=True)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -98,6 +108,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+@and_hubs_on_s3
 def test_there_and_back(place: Place, settings: Settings, tmp_path: Path) -> None:
     folder = write_quantized(tmp_path / "m")
     before, digest = tree(folder), describe_folder(folder).digest
@@ -118,6 +129,7 @@ def test_there_and_back(place: Place, settings: Settings, tmp_path: Path) -> Non
         pull(f"{place.reference}@{other}", settings)
 
 
+@and_hubs_on_s3
 def test_publishing_again_changes_nothing(place: Place, settings: Settings, tmp_path: Path) -> None:
     folder = write_quantized(tmp_path / "m")
     once = publish(folder, settings, name=NAME, to=place.url)
@@ -127,6 +139,7 @@ def test_publishing_again_changes_nothing(place: Place, settings: Settings, tmp_
     assert resolve(place.reference, settings).reference == before
 
 
+@and_hubs_on_s3
 def test_a_new_version_leaves_the_old_one_where_it_was(
     place: Place, settings: Settings, tmp_path: Path
 ) -> None:

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from registry.config import Settings
@@ -45,6 +46,7 @@ def _work(settings: Settings, tmp_path: Path, events: list[Event] | None = None)
         run.params({"recipe": "w8a8", "nothing": None})
         run.metrics({"perplexity/float": 2.5})
         run.metrics({"perplexity/float": 2.0}, step=1)
+        run.curves({"by_layer": {0: 1.0, 3: 4.0}})
         run.dataset(name="c.jsonl", digest="ab", source="/c.jsonl", context="calibration")
         run.artifact(artifact, "logs")
 
@@ -60,11 +62,13 @@ def test_a_run_is_all_there_and_finished(settings: Settings, tmp_path: Path) -> 
     (run,) = _runs(settings)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"recipe": "w8a8"}
-    assert run.data.metrics == {"perplexity/float": 2.0}
+    assert run.data.metrics == {"perplexity/float": 2.0, "by_layer": 4.0}
     assert run.data.tags["qreg.base"] == "Base"
     assert run.inputs.dataset_inputs[0].dataset.name == "c.jsonl"
     client = connect(settings)
     assert [a.path for a in client.list_artifacts(run.info.run_id, "logs")] == ["logs/note.txt"]
+    curve = client.get_metric_history(run.info.run_id, "by_layer")
+    assert [(point.step, point.value) for point in curve] == [(0, 1.0), (3, 4.0)]
     assert journals(settings) == []
 
 
@@ -88,7 +92,8 @@ def test_a_killed_process_leaves_no_running_run(settings: Settings, tmp_path: Pa
         "import os\nfrom pathlib import Path\nfrom registry.config import load\n"
         "from registry.tracking.run import tracked_run\n"
         f"with tracked_run(load(), experiment='quant/Base', run_name='r', tags={{}}, "
-        f"scratch=(Path({str(scratch)!r}),)):\n    os.kill(os.getpid(), 9)\n"
+        f"scratch=(Path({str(scratch)!r}),)) as run:\n"
+        "    assert run.run_id\n    os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     (run,) = _runs(settings)
@@ -101,8 +106,8 @@ def test_a_killed_process_leaves_no_running_run(settings: Settings, tmp_path: Pa
 
 
 def test_a_living_process_is_left_alone(settings: Settings) -> None:
-    with tracked_run(settings, experiment="quant/Base", run_name="r", tags={}):
-        assert recover(settings).sent == 0
+    with tracked_run(settings, experiment="quant/Base", run_name="r", tags={}) as run:
+        assert run.run_id and recover(settings).sent == 0
         (run,) = _runs(settings)
         assert run.info.status == "RUNNING"
 
@@ -159,7 +164,7 @@ def test_mlflow_being_away_costs_nothing_and_loses_nothing(
         assert synchronise(away).sent == 2
         (run,) = _runs(away)
         assert run.info.status == "FINISHED"
-        assert run.data.metrics == {"perplexity/float": 2.0}
+        assert run.data.metrics == {"perplexity/float": 2.0, "by_layer": 4.0}
         version = connect(away).get_model_version_by_alias("org--m", "current")
         assert version.tags["qreg.digest"] == str(published.manifest.digest)
     assert journals(away) == []
@@ -258,14 +263,90 @@ def test_sigterm_is_never_taken_for_an_outage(settings: Settings) -> None:
     code = (
         "import os, signal\nfrom qreg.cli.signals import terminate_as_interruption\n"
         "import registry.tracking.sender as sender\nfrom registry.config import load\n"
-        "from registry.tracking.run import tracked_run\n"
+        "from registry.tracking.journal import Journal\n"
         "terminate_as_interruption()\nreal = sender.connect\n"
         "def connect(settings):\n"
         "    sender.connect = real\n    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return real(settings)\n"
-        "sender.connect = connect\n"
-        "with tracked_run(load(), experiment='quant/Base', run_name='r', tags={}):\n"
-        "    print('went on')\n"
+        "sender.connect = connect\nsettings = load()\n"
+        "header = {'kind': 'run', 'experiment': 'quant/Base', 'run_name': 'r', 'tags': {}}\n"
+        "sender.Sender(settings).send(Journal.create(settings, header))\n"
+        "print('went on')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "went on" not in done.stdout and "Terminated" in done.stderr
+
+
+def test_work_does_not_wait_for_mlflow_and_is_seen_while_it_lasts(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Neither MLflow nor what it brings is loaded into the process that works."""
+    code = (
+        "import sys, time\nfrom registry.config import load\n"
+        "from registry.tracking.run import tracked_run\n"
+        "with tracked_run(load(), experiment='quant/Base', run_name='r', tags={}) as run:\n"
+        "    began = time.monotonic()\n"
+        "    for number in range(20):\n"
+        "        run.metrics({'a': number}, step=number)\n"
+        "    assert time.monotonic() - began < 2, 'it waited'\n"
+        "    print(run.run_id, flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "assert 'mlflow' not in sys.modules\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    run_id = process.stdout.readline().strip()
+    client = connect(settings)
+    deadline = time.monotonic() + 60
+    while client.get_run(run_id).data.metrics.get("a") != 19:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert client.get_run(run_id).info.status == "RUNNING"
+    process.communicate("\n")
+    assert process.returncode == 0
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert journals(settings) == []
+
+
+def test_a_messenger_that_is_killed_costs_nothing(settings: Settings) -> None:
+    events: list[Event] = []
+    with tracked_run(
+        settings, experiment="quant/Base", run_name="r", tags={}, observe=events.append
+    ) as run:
+        assert run.run_id
+        (messenger,) = psutil.Process().children()
+        messenger.kill()
+        messenger.wait()
+        run.params({"recipe": "w8a8"})
+    (found,) = _runs(settings)
+    assert (found.info.status, found.data.params) == ("FINISHED", {"recipe": "w8a8"})
+    assert journals(settings) == [] and events == []
+
+
+def test_mlflow_that_dies_in_the_middle_loses_nothing(settings: Settings) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    served = replace(settings, tracking_uri=url, registry_uri=url)
+    events: list[Event] = []
+    with (
+        ExitStack() as server,
+        tracked_run(
+            served, experiment="quant/Base", run_name="r", tags={}, observe=events.append
+        ) as run,
+    ):
+        server.enter_context(_server(settings, port))
+        deadline = time.monotonic() + 60
+        while not run.run_id:  # it was away at first, and is asked again
+            assert time.monotonic() < deadline
+            run.metrics({"waits": 1.0})
+            time.sleep(1)
+        server.close()
+        run.metrics({"perplexity/float": 2.5})
+    (note,) = (event.text for event in events if isinstance(event, Note))
+    assert "does not answer" in note and len(journals(served)) == 1
+    with _server(settings, port):
+        assert synchronise(served).sent == 1
+        (found,) = _runs(served)
+        assert found.info.status == "FINISHED" and found.data.metrics["perplexity/float"] == 2.5

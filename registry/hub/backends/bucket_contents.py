@@ -1,0 +1,153 @@
+"""Contents of a hub's files in a bucket.
+
+    …/ORG/NAME/.hub/contents/SHA256   what was uploaded
+    …/ORG/NAME/DIGEST/…               what became part of a revision: it lies there alone
+
+Bodies go to the bucket as they come, part by part; what is not what was announced is dropped
+before it becomes an object. So a hub needs no disk, and little memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+
+from registry.artifact import Digest
+from registry.errors import IntegrityError, NotFoundError
+from registry.hub.backends.interface import Contents
+from registry.hub.sinks import Sink
+from registry.stores.s3.store import S3Store
+from registry.stores.s3.writing import Writing, part_size
+from registry.transport import Stream
+
+_AT_ONCE = 8  # small contents that are sent at once
+_PART = 8 * 2**20  # bytes that are sent to the bucket at once; S3 takes 5 MiB and more
+
+
+class BucketContents(Contents):
+    """Contents of each repository below its artifact's prefix.
+
+    Args:
+        store: whose bucket holds them.
+    """
+
+    def __init__(self, store: S3Store) -> None:
+        self._store, self._bucket = store, store.bucket
+        self._files: dict[str, dict[Digest, Mapping[str, str]]] = {}
+
+    def has(self, name: str, sha256: str, size: int) -> bool:
+        key = self.find(name, sha256)
+        head = self._bucket.head(key) if key else None
+        return head is not None and head.get("ContentLength") == size
+
+    def missing(self, name: str, sizes: Mapping[str, int]) -> set[str]:
+        # One look for a thousand of them, where `has` would take one for each.
+        prefix = self.key(name, "")
+        there = {row["Key"][len(prefix) :]: row["Size"] for row in self._bucket.list(prefix)}
+        absent = {sha256 for sha256, size in sizes.items() if there.get(sha256) != size}
+        revisions = self.exported(name) if absent else {}
+        return {s for s in absent if s not in revisions or not self.has(name, s, sizes[s])}
+
+    def keep(self, name: str, contents: Sequence[bytes]) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(partial(self._keep, name), contents):
+                pass
+
+    def _keep(self, name: str, content: bytes) -> None:
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._bucket.put(self.key(name, sha256), content, sha256)
+
+    @contextmanager
+    def stream(self, name: str, sha256: str, offset: int, length: int) -> Iterator[Stream]:
+        with ExitStack() as opened:
+            try:
+                stream = opened.enter_context(self._open(name, sha256, offset, length))
+            except NotFoundError:  # a revision that was known is gone
+                self._files.pop(name, None)
+                stream = opened.enter_context(self._open(name, sha256, offset, length))
+            yield stream
+
+    def _open(
+        self, name: str, sha256: str, offset: int, length: int
+    ) -> AbstractContextManager[Stream]:
+        key = self.find(name, sha256)
+        if key is None:
+            raise NotFoundError(f"The content {sha256} is missing in {self._store.url}/{name}")
+        what = f"{sha256[:12]} of {self._store.url}/{name}"
+        return self._store.transport.stream(what, self._bucket.address(key), offset, length)
+
+    def sink(self, name: str, sha256: str, size: int) -> BucketSink:
+        return BucketSink(self._store, self.key(name, sha256), sha256, size)
+
+    def find(self, name: str, sha256: str) -> str | None:
+        """The key of a content; None if it is not there."""
+        for files in list(self._files.get(name, {}).values()):
+            if sha256 in files:
+                return files[sha256]
+        uploaded = self.key(name, sha256)
+        if self._bucket.head(uploaded) is not None:
+            return uploaded
+        return self.exported(name).get(sha256)
+
+    def exported(self, name: str) -> Mapping[str, str]:
+        """The keys of contents that are parts of revisions, by their sha256."""
+        known = self._files.setdefault(name, {})
+        found: dict[str, str] = {}
+        there = self._store.digests(name)
+        for digest in [digest for digest in known if digest not in there]:
+            known.pop(digest, None)
+        for digest in there:
+            try:
+                if digest not in known:
+                    known[digest] = self._store.files(name, digest)
+            except (NotFoundError, IntegrityError):
+                continue  # it is just being published, or was altered
+            found.update(known[digest])
+        return found
+
+    def forget(self, name: str) -> None:
+        """Look revisions up anew: the repository was removed."""
+        self._files.pop(name, None)
+
+    def drop(self, name: str, sha256: str) -> None:
+        """Remove what was uploaded: a revision has it."""
+        self._bucket.delete(self.key(name, sha256))
+
+    def key(self, name: str, sha256: str) -> str:
+        """Where a content lies that was uploaded."""
+        return f"{self._store.home(name)}.hub/contents/{sha256}"
+
+
+class BucketSink(Sink):
+    """A body on its way into an object, which is there when it is kept."""
+
+    def __init__(self, store: S3Store, key: str, sha256: str, size: int) -> None:
+        super().__init__(size, part_size(size, _PART))
+        self._bucket, self._key, self._announced = store.bucket, key, sha256
+        self._whole = b""
+        self._writing: Writing | None = None
+
+    def write(self, content: memoryview, offset: int) -> None:
+        if self.limit <= len(self.buffer):
+            self._whole += bytes(content)
+            return
+        if self._writing is None:
+            self._writing = Writing(self._bucket, self._key, self._announced)
+        self._writing.add(bytes(content))
+
+    def finish(self) -> None:
+        """Nothing is left to wait for."""
+
+    def keep(self) -> None:
+        if self._writing is None:
+            self._bucket.put(self._key, self._whole, self._announced)
+        else:
+            self._writing.complete()
+            self._writing = None
+
+    def close(self) -> None:
+        if self._writing is not None:
+            self._writing.abort()

@@ -1,0 +1,106 @@
+"""What a hub knows of its repositories, in a bucket.
+
+    …/ORG/NAME/.hub/repository/00000001   visibility, branches, tags; the last one counts
+    …/ORG/NAME/.hub/commits/OID.json      trees, written before a branch points to them
+
+As with tags, each change is one atomic create: whoever changes a repository at the same moment, in
+this process or in another hub over the same bucket, finds the number taken and begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from registry.errors import NotFoundError, TransferError
+from registry.hub.backends.interface import Records
+from registry.hub.backends.recent import Recent
+from registry.hub.commits import Commit, check_oid
+from registry.hub.repository import Repository
+from registry.names import check_name
+from registry.stores.s3.bucket import Conflict
+from registry.stores.s3.store import S3Store
+
+T = TypeVar("T")
+_KEPT = 8  # states of a repository; older ones say nothing that matters
+_TRIES = 50  # changes of one repository at one moment
+
+
+class BucketRecords(Records):
+    """The records of a hub below the artifacts' own prefixes.
+
+    Args:
+        store: whose bucket holds them.
+    """
+
+    def __init__(self, store: S3Store) -> None:
+        self._store, self._bucket = store, store.bucket
+        self._recent: Recent[Repository | None] = Recent()
+        self._locks: dict[str, threading.RLock] = {}
+        self._commit = lru_cache(maxsize=64)(self._read_commit)
+
+    def names(self) -> list[str]:
+        return list(self._store.names())
+
+    def read(self, name: str) -> Repository | None:
+        return self._recent.get(check_name(name), lambda: self._read(name))
+
+    def change(self, name: str, work: Callable[[], T]) -> T:
+        # Those of this process take turns; those of others are seen by their conflicts.
+        with self._locks.setdefault(check_name(name), threading.RLock()):
+            for _ in range(_TRIES):
+                self._recent.forget(name)
+                try:
+                    return work()
+                except Conflict:
+                    continue
+        raise TransferError(f"Others change {name} all the time", remedy="Try again later.")
+
+    def write(self, repository: Repository) -> None:
+        home = self._home(repository.name)
+        number = repository.version + 1
+        content = json.dumps(repository.to_json()).encode()
+        self._bucket.create(f"{home}repository/{number:08d}", content)
+        self._recent.forget(repository.name)
+        for old in self._log(repository.name)[:-_KEPT]:
+            self._bucket.delete(old)
+
+    def remove(self, name: str) -> None:
+        for row in list(self._bucket.list(self._home(name))):
+            self._bucket.delete(row["Key"])
+        self._recent.forget(name)
+
+    def read_commit(self, name: str, oid: str) -> Commit:
+        return self._commit(name, check_oid(name, oid))
+
+    def write_commit(self, name: str, commit: Commit) -> None:
+        key = f"{self._home(name)}commits/{commit.oid}.json"
+        try:
+            self._bucket.create(key, json.dumps(commit.to_json()).encode())
+        except Conflict:
+            pass  # its name is its content
+
+    def _read_commit(self, name: str, oid: str) -> Commit:
+        try:
+            return Commit.from_json(
+                json.loads(self._bucket.get(f"{self._home(name)}commits/{oid}.json"))
+            )
+        except NotFoundError as error:
+            raise NotFoundError(f"{name} has no revision {oid!r}") from error
+
+    def _read(self, name: str) -> Repository | None:
+        log = self._log(name)
+        if not log:
+            return None
+        number = int(log[-1].rpartition("/")[2])
+        return Repository.from_json(name, json.loads(self._bucket.get(log[-1])), number)
+
+    def _log(self, name: str) -> list[str]:
+        keys = [row["Key"] for row in self._bucket.list(f"{self._home(name)}repository/")]
+        return [key for key in keys if key.rpartition("/")[2].isdigit()]
+
+    def _home(self, name: str) -> str:
+        return f"{self._store.home(name)}.hub/"

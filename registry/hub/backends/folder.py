@@ -1,0 +1,107 @@
+"""A hub over a registry in a folder: its contents are the registry's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.artifact import Manifest
+from registry.errors import NotFoundError
+from registry.folder import sha256_file
+from registry.hub.backends.folder_records import FolderRecords
+from registry.hub.backends.interface import Backend, Contents
+from registry.hub.sinks import FileSink
+from registry.stores.blobs import Blobs, require_space
+from registry.stores.local import LocalStore
+from registry.transport import Stream
+
+
+class FolderContents(Contents):
+    """Contents among a registry's; repositories share them."""
+
+    takes_parts = True
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def has(self, name: str, sha256: str, size: int) -> bool:
+        return self._blobs.has(sha256, size)
+
+    def keep(self, name: str, contents: Sequence[bytes]) -> None:
+        for content in contents:
+            self._blobs.keep(content)
+
+    @contextmanager
+    def stream(self, name: str, sha256: str, offset: int, length: int) -> Iterator[Stream]:
+        try:
+            file = self._blobs.path(sha256).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"The content {sha256} is missing in the registry") from error
+        with file:
+            os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_SEQUENTIAL)
+            file.seek(offset)
+            yield file
+
+    def sink(self, name: str, sha256: str, size: int) -> FileSink:
+        part = self._blobs.incoming()
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        return FileSink(
+            handle,
+            0,
+            size,
+            keep=lambda: self._blobs.put(sha256, part),
+            drop=lambda: part.unlink(missing_ok=True),
+        )
+
+    def require_space(self, size: int) -> None:
+        require_space(self._blobs.root, size, "This upload")
+
+    def part(self, sha256: str, offset: int, length: int) -> FileSink:
+        path = self._parts_of(sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return FileSink(handle, offset, length)
+
+    def join(self, sha256: str, size: int) -> str:
+        if self._blobs.has(sha256, size):
+            return sha256
+        path = self._parts_of(sha256)
+        if not path.is_file():
+            raise NotFoundError("No part of this upload has arrived")
+        found = sha256_file(path)
+        if path.stat().st_size == size and found == sha256:
+            self._blobs.put(sha256, path)
+        else:
+            path.unlink(missing_ok=True)
+        return found
+
+    def _parts_of(self, sha256: str) -> Path:
+        return self._blobs.root / "partial" / f"upload-{sha256}"
+
+
+class FolderBackend(Backend):
+    """All of a hub in one folder, beside the registry's artifacts."""
+
+    store: LocalStore
+
+    def __init__(self, store: LocalStore, state: Path | None = None) -> None:
+        self.store = store
+        self.contents = FolderContents(store.blobs)
+        self.records = FolderRecords(store.root / "hub")
+        self.state = state or store.root / "hub"
+
+    def prepare(self) -> None:
+        self.store.prepare()
+
+    def is_behind(self, name: str, known: Collection[str]) -> bool:
+        return any(str(revision.digest) not in known for revision in self.store.revisions(name))
+
+    def export(self, manifest: Manifest, tags: Iterable[str], *, newest: bool) -> None:
+        self.store.commit(manifest, tags, newest=newest)
+
+    def remove(self, name: str) -> None:
+        for revision in self.store.revisions(name):
+            self.store.remove(name, revision.digest)
+        self.records.remove(name)
