@@ -8,12 +8,12 @@ no commit names are nothing to anybody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from registry.artifact import FileEntry
 from registry.progress import Observer, ignore
-from registry.stores.uploading import WORKERS, Tally
+from registry.stores.uploading import WORKERS, Tally, settle
 
 LARGE = 10 * 2**20  # bytes; hubs keep larger files in LFS, whatever their names
 Send = Callable[[FileEntry, Path, Tally], None]
@@ -42,11 +42,7 @@ class Ahead:
         """Wait until all is sent; raises what the first upload failed with."""
         self._tally.show(observe)
         try:
-            pending = set(self._sending.values())
-            while pending:  # in slices, so that signals are handled
-                done, pending = wait(pending, timeout=0.2)
-                for future in done:
-                    future.result()
+            settle(list(self._sending.values()), self._tally)
         finally:
             self.stop()
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from registry.files import remove_tree
 
 _YOUNG = 5.0  # seconds between a file's making and its locking, generously
+_RESUMED = 7 * 24 * 3600  # seconds in which a client goes on with an upload in parts
 
 
 class StagingArea:
@@ -53,7 +54,9 @@ class StagingArea:
                 except Timeout:
                     continue
         for taken in (self.root / "partial").glob("take-*"):
-            _remove_abandoned(taken)
+            _remove_abandoned(taken, _YOUNG)
+        for parts in (self.root / "partial").glob("upload-*"):
+            _remove_abandoned(parts, _RESUMED)
 
     def guard(self) -> FileLock:
         """Held for a moment by whoever makes or cleans what others could mistake for leftovers."""
@@ -61,14 +64,14 @@ class StagingArea:
         return FileLock(self.root / self._guard)
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove a file unless its writer lives: that one holds its lock."""
+def _remove_abandoned(path: Path, age: float) -> None:
+    """Remove a file of so many seconds unless its writer lives: that one holds its lock."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # gone, or not ours to read
         return
     try:
-        if time.time() - os.fstat(handle).st_ctime > _YOUNG:
+        if time.time() - os.fstat(handle).st_ctime > age:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
     except BlockingIOError:

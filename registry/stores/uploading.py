@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +13,10 @@ from registry.errors import IntegrityError, TransferError
 from registry.progress import Observer, Progress
 
 WORKERS = 4
+
+
+class Stopped(TransferError):
+    """An upload ended because another one failed, and what that failed with is to be told."""
 
 
 class Tally:
@@ -37,7 +41,7 @@ class Tally:
             nonlocal sent
             with self._lock:
                 if self._stopped and count > 0:
-                    raise TransferError(f"The upload of {path} was stopped")
+                    raise Stopped(f"The upload of {path} was stopped")
                 sent += count
                 self.done += count
                 done = self.done
@@ -60,18 +64,27 @@ def upload_all(jobs: Sequence[Callable[[], None]], tally: Tally, workers: int = 
     if not jobs:
         return
     with ThreadPoolExecutor(max_workers=min(workers, len(jobs))) as pool:
-        futures = [pool.submit(job) for job in jobs]
-        pending = set(futures)
-        try:
-            while pending:  # in slices, so that signals are handled
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
-                for future in done:
+        settle([pool.submit(job) for job in jobs], tally)
+
+
+def settle(uploads: Sequence[Future[None]], tally: Tally) -> None:
+    """Wait for uploads; the first failure ends the others and is raised."""
+    pending, stopped = set(uploads), None
+    try:
+        while pending:  # in slices, so that signals are handled
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for future in done:
+                try:
                     future.result()
-        except BaseException:
-            tally.stop()
-            for future in futures:
-                future.cancel()
-            raise
+                except Stopped as error:
+                    stopped = error  # its cause is another upload's
+        if stopped is not None:
+            raise stopped
+    except BaseException:
+        tally.stop()
+        for future in uploads:
+            future.cancel()
+        raise
 
 
 def content_of(entry: FileEntry, file: Path) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.artifact import Manifest
@@ -47,6 +48,7 @@ class FolderContents(Contents):
     def sink(self, name: str, sha256: str, size: int) -> FileSink:
         part = self._blobs.incoming()
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # not abandoned, however long it is silent
         return FileSink(
             handle,
             0,
@@ -61,20 +63,33 @@ class FolderContents(Contents):
     def part(self, sha256: str, offset: int, length: int) -> FileSink:
         path = self._parts_of(sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        return FileSink(handle, offset, length)
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    return FileSink(handle, offset, length)
+            os.close(
+                handle
+            )  # the parts were joined meanwhile: this would be written into the whole
 
     def join(self, sha256: str, size: int) -> str:
         if self._blobs.has(sha256, size):
             return sha256
         path = self._parts_of(sha256)
-        if not path.is_file():
-            raise NotFoundError("No part of this upload has arrived")
-        found = sha256_file(path)
-        if path.stat().st_size == size and found == sha256:
-            self._blobs.put(sha256, path)
-        else:
-            path.unlink(missing_ok=True)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError("No part of this upload has arrived") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # whoever still writes a part ends first
+            if self._blobs.has(sha256, size):
+                return sha256
+            found = sha256_file(path)
+            if path.stat().st_size == size and found == sha256:
+                self._blobs.put(sha256, path)
+            else:
+                path.unlink(missing_ok=True)
         return found
 
     def _parts_of(self, sha256: str) -> Path:

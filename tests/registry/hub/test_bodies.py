@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,29 @@ def _committed(hub: OwnHub, content: bytes) -> str:
     )
     assert answer.status_code == 200, answer.text
     return f"{hub.url}/org/m/resolve/main/{sha256}.bin"
+
+
+def test_a_part_that_comes_late_does_not_change_the_whole(tmp_path: Path) -> None:
+    from registry.hub.backends.folder import FolderContents
+    from registry.stores.blobs import Blobs
+
+    blobs, content = Blobs(tmp_path), os.urandom(8192)
+    contents, sha256 = FolderContents(blobs), hashlib.sha256(content).hexdigest()
+    first = contents.part(sha256, 0, 8192)
+    late = contents.part(sha256, 0, 8192)  # the same client's earlier try
+    first.buffer[:] = content
+    first.take(8192)
+    first.close()
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(contents.join, sha256, 8192)
+        time.sleep(0.2)
+        assert not joining.done()
+        late.buffer[:] = content
+        late.take(8192)
+        late.close()
+        assert joining.result(timeout=30) == sha256
+    again = contents.part(sha256, 0, 8192)
+    again.buffer[:] = bytes(8192)
+    again.take(8192)
+    again.close()
+    assert blobs.path(sha256).read_bytes() == content
