@@ -2,7 +2,7 @@
 
     python -m benchmarks.tracking [GIB] [ROUNDS]
 
-A model of GIB (default 6) in bfloat16 is generated, 2 · GIB on disk, and removed at the end.
+A model of GIB (default 10) in bfloat16 is generated, 2 · GIB on disk, and removed at the end.
 LLM-Compressor quantizes it as users have it done, `qreg quantize --recipe w8a8-dynamic`, ROUNDS
 (default 3) times with the embedded MLflow and as often with the journal only, in turn. Counted are
 the seconds that qreg waits for its tracking, which may be 1 % of the tool's time, the CPU time of
@@ -54,7 +54,7 @@ class Cost:
 
 
 def main() -> int:
-    size = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
+    size = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     settings = load()
     with tempfile.TemporaryDirectory(prefix="qreg-bench-", dir=os.environ.get("TMPDIR")) as name:

@@ -16,7 +16,8 @@ from tests.checkpoints import write_quantized
 from tests.faults.checks import Outcome
 from tests.faults.children import Sandbox
 from tests.faults.hostile import CONTENT, LISTINGS, NAME, Listing, pull_listing
-from tests.faults.places import BUCKET, Place, s3_client
+from tests.faults.places import BUCKET, Place
+from tests.servers import s3_client
 
 _LINKS = Listing("a link to a file, and one to a folder", ("link", "linked/x"), (0, 5))
 _ITSELF = Listing("the manifest itself", ("qreg.json",))

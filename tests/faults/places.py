@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tests.faults.model import VOCABULARY
-from tests.own_hub import own_hub
-from tests.servers import S3Server, moto_server, swift_server
+from tests.own_hub import bucket_hub, own_hub
+from tests.servers import S3Server, moto_server, s3_client, swift_server
 
 BUCKET = "models"
 _PART = 2**18  # bytes of a hub's parts; the smallest shard has two
@@ -52,21 +51,6 @@ def file_place(folder: Path) -> Iterator[Place]:
     yield Place("file", f"file://{folder}/store", blobs=folder / "store")
 
 
-def s3_client(environment: Mapping[str, str]) -> Any:
-    """A client of an S3 server, in this process."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        config=Config(s3={"addressing_style": "path"}),
-    )
-
-
 def _on_s3(server: S3Server) -> Place:
     client = s3_client(server.environment)
     client.create_bucket(Bucket=BUCKET)
@@ -101,10 +85,17 @@ def ms_place(folder: Path) -> Iterator[Place]:
         yield Place("ms", "ms://", hub.environment, hub.url, folder / "hub")
 
 
+@contextmanager
+def hub_on_s3_place(folder: Path) -> Iterator[Place]:
+    with moto_server() as server, bucket_hub(folder / "state", server) as hub:
+        yield Place("hf", "hf://", hub.environment, hub.url)
+
+
 PLACES: Mapping[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "file": file_place,
     "moto": moto_place,
     "swift": swift_place,
     "hf": hf_place,
     "ms": ms_place,
+    "hub-on-s3": hub_on_s3_place,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,14 +41,19 @@ class S3Server:
 
 def client_of(server: S3Server) -> Any:
     """boto3's client for a server."""
+    return s3_client(server.environment)
+
+
+def s3_client(environment: Mapping[str, str]) -> Any:
+    """boto3's client for the server that variables of the environment name."""
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         "s3",
-        endpoint_url=server.url,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
+        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
         config=Config(s3={"addressing_style": "path"}),
     )
