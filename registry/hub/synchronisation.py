@@ -9,7 +9,7 @@ from dataclasses import replace
 from registry.artifact import MANIFEST_FILE, Manifest
 from registry.clock import utc_now
 from registry.describe import describe_source
-from registry.errors import NotFoundError, QregError
+from registry.errors import NotFoundError, QregError, TransferError
 from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, is_large
 from registry.hub.exports import Exports
@@ -119,20 +119,25 @@ class Synchronisation:
         self, name: str, commit: Commit, tags: Iterable[str] = (), *, newest: bool = False
     ) -> bool:
         """Make a revision of a commit that is a whole artifact; whether that is settled."""
-        manifest = self.artifact(name, commit)
-        if manifest is None:
-            return True
         try:
-            self._backend.export(manifest, tags, newest=newest)
+            manifest = self.artifact(name, commit)
+            if manifest is not None:
+                self._backend.export(manifest, tags, newest=newest)
         except (QregError, OSError):
             self._failed[name] = time.monotonic()
             return False
         return True
 
     def artifact(self, name: str, commit: Commit) -> Manifest | None:
-        """What a commit is as an artifact; None if it is none, or not yet."""
+        """What a commit is as an artifact; None if it is none, or not yet.
+
+        Raises:
+            TransferError: its contents are out of reach at this moment.
+        """
         try:
             return describe_source(TreeSource(name, commit, self._backend.contents), name)
+        except TransferError:
+            raise
         except (QregError, OSError):
             return None
 

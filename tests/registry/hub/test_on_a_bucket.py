@@ -115,6 +115,11 @@ def test_a_commit_that_the_registry_was_not_told_of_becomes_a_revision(
     repositories.create(NAME, private=True)
     contents = {path.name: path.read_bytes() for path in model.iterdir()}
     blobs = dict(zip(contents, repositories.keep(NAME, list(contents.values())), strict=True))
+    # Contents that are out of reach do not make it something else than an artifact.
+    with monkeypatch.context() as broken:
+        broken.setattr("registry.hub.synchronisation.TreeSource.read", dies)
+        with pytest.raises(TransferError):
+            repositories.commit(NAME, "main", lambda files: files.update(blobs), message="all")
     with monkeypatch.context() as broken:
         broken.setattr("registry.stores.s3.store.S3Store.commit", dies)
         repositories.commit(NAME, "main", lambda files: files.update(blobs), message="all")
