@@ -38,6 +38,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _MOST_TABLES = 1_000_000
 
 
+def is_sha256(text: str) -> bool:
+    """Whether a text is 64 lower-case hexadecimal digits."""
+    return _SHA256.match(text) is not None
+
+
 @dataclass(frozen=True, order=True)
 class Digest:
     """A sha256 as a value; `str()` gives `sha256:<64 hex digits>`."""

@@ -20,9 +20,7 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: anything else: missing organisation, spaces, Unicode, `..`, `--`.
     """
-    parts = name.split("/")
-    good = len(parts) == 2 and all(_PART.match(part) for part in parts)
-    if not good or any(bad in name for bad in _FORBIDDEN):
+    if not is_name(name):
         raise UsageError(
             f"{name!r} is not a valid artifact name",
             remedy="Use ORG/NAME with ASCII letters, digits, '.', '_' and '-'; each part starts "
@@ -30,6 +28,13 @@ def check_name(name: str) -> str:
             "(the rule that ModelScope and Hugging Face share).",
         )
     return name
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a valid `ORG/NAME`."""
+    parts = text.split("/")
+    good = len(parts) == 2 and all(_PART.match(part) for part in parts)
+    return good and not any(bad in text for bad in _FORBIDDEN)
 
 
 def check_tag(tag: str) -> str:

@@ -98,8 +98,10 @@ class _Delivery(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
-        with self._opened:
+        try:
             await super().__call__(scope, receive, send)
+        finally:  # a thread may still wait for the stream, and closing waits for that
+            await asyncio.shield(asyncio.to_thread(self._opened.close))
 
     async def stream_response(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}
@@ -129,7 +131,7 @@ async def receive_whole(
     Raises:
         Refusal: it is not what it should be; nothing of it is kept.
     """
-    sink = contents.sink(name, check_sha256(sha256), size)
+    sink = await asyncio.to_thread(contents.sink, name, check_sha256(sha256), size)
     try:
         await _receive(request, sink)
         if sink.received != size or sink.sha256 != sha256:
@@ -143,7 +145,7 @@ async def receive_part(
     request: Request, contents: Contents, sha256: str, offset: int, length: int
 ) -> str:
     """Receive a part of a content at its place; returns its ETag."""
-    sink = contents.part(check_sha256(sha256), offset, length)
+    sink = await asyncio.to_thread(contents.part, check_sha256(sha256), offset, length)
     try:
         await _receive(request, sink)
     finally:

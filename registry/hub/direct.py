@@ -82,22 +82,29 @@ async def send_file(scope: Scope, file: FileIO, length: int) -> bool:
     return direct is not None and await direct.send(file, length)
 
 
-class Pool(ThreadPoolExecutor):
-    """Threads for bodies; they begin as they are needed."""
+class Pool:
+    """Threads for bodies, each way; they begin as they are needed."""
 
     def __init__(self) -> None:
-        super().__init__(2 * _AT_ONCE, thread_name_prefix="body")
+        self.receivers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="body-in")
+        self.senders = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="body-out")
         self.sending = 0
 
 
 class _Direct:
-    """One connection of uvicorn, as far as bodies are taken from it or given to it."""
+    """One request on a connection of uvicorn, as far as its bodies pass the loop.
 
-    def __init__(self, protocol: Any, pool: Pool) -> None:
-        self._protocol, self._pool = protocol, pool
+    Args:
+        protocol: of the connection.
+        cycle: of the request; the protocol's own may be that of the next one already.
+        pool: of threads.
+    """
+
+    def __init__(self, protocol: Any, cycle: Any, pool: Pool) -> None:
+        self._protocol, self._cycle, self._pool = protocol, cycle, pool
 
     async def send(self, file: FileIO, length: int) -> bool:
-        cycle, transport = self._protocol.cycle, self._protocol.transport
+        cycle, transport = self._cycle, self._protocol.transport
         # h11 counts an answer's bytes for itself.
         if self._pool.sending >= _AT_ONCE or not hasattr(cycle, "expected_content_length"):
             return False
@@ -109,7 +116,7 @@ class _Direct:
         try:
             with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
                 peer.settimeout(_SILENCE)
-                work = self._pool.submit(peer.sendfile, file, file.tell(), length)
+                work = self._pool.senders.submit(peer.sendfile, file, file.tell(), length)
                 sent = await _shut_down_with(work, peer)
         except OSError as error:
             transport.abort()
@@ -130,10 +137,10 @@ class _Direct:
         if len(begun) >= length:
             await asyncio.to_thread(_take, None, sink, begun[:length], length)
             return
-        self._protocol.cycle.keep_alive = False
+        self._cycle.keep_alive = False
         peer = self._protocol.transport.get_extra_info("socket")
         taken = socket.socket(fileno=os.dup(peer.fileno()))
-        work = self._pool.submit(_take, taken, sink, begun, length)
+        work = self._pool.receivers.submit(_take, taken, sink, begun, length)
         await _shut_down_with(work, taken)
 
 
@@ -170,7 +177,8 @@ def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> 
             if filled == len(buffer):
                 sink.take(filled)
                 filled = 0
-        sink.take(filled)
+        if filled:
+            sink.take(filled)
     except (TimeoutError, ConnectionError) as error:
         raise ClientDisconnect from error
     finally:
@@ -187,9 +195,9 @@ def with_direct(pool: Pool) -> type[asyncio.Protocol]:
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             inner: Callable[..., Any] = self.app
-            direct = _Direct(self, pool)
 
             async def app(scope: Scope, receive: Any, send: Any) -> None:
+                direct = _Direct(self, receive.__self__, pool)
                 scope.setdefault("extensions", {})[_EXTENSION] = direct
                 await inner(scope, receive, send)
 

@@ -6,10 +6,12 @@ takes minutes for a terabyte, and no client waits so long for its commit.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 
+_log = logging.getLogger(__name__)
 _WAIT = 5.0  # seconds that whoever committed waits, so that small artifacts are there at once
 _Job = tuple[Callable[[], None], threading.Event]
 
@@ -55,10 +57,7 @@ class Exports:
                 job, done = self._waiting[name].popleft()
             try:
                 job()
-            except BaseException:
-                with self._lock:
-                    for _, waiting in self._waiting.pop(name):
-                        waiting.set()
-                raise
+            except Exception:  # noqa: BLE001 - the next job is another one's
+                _log.exception("%s was not brought into step with the registry", name)
             finally:
                 done.set()

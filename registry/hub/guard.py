@@ -67,6 +67,6 @@ class Guard:
         may_read = self.access.may(token, READ)
         found = []
         for name in self.repositories.names():
-            with suppress(NotFoundError):  # removed meanwhile, or not yet published whole
+            with suppress(NotFoundError, UsageError):  # removed meanwhile, or not yet whole
                 found.append(self.repositories.get(name))
         return [repository for repository in found if may_read or not repository.private]

@@ -191,8 +191,7 @@ class Repositories:
                 changed = replace(changed, exported=made.oid)
             else:
                 # Before it is a revision, so that nobody takes that for one published otherwise.
-                digests = dict.fromkeys((*repository.known, str(manifest.digest)))
-                changed = replace(changed, known=tuple(digests))
+                changed = changed.knowing(manifest.digest)
         self._records.write(changed)
         return made.oid
 
@@ -206,15 +205,18 @@ class Repositories:
             check_tag(tag)
         except UsageError as error:
             raise IntegrityError(error.message) from error
-        oid, commit = self.find(name, revision)
+        oid, _ = self.find(name, revision)
 
         def add(repository: Repository) -> Repository:
             if tag in repository.tags:
                 raise AlreadyThere(f"{name} has a tag {tag} already")
-            return replace(repository, tags={**repository.tags, tag: oid})
+            changed = replace(repository, tags={**repository.tags, tag: oid})
+            # The registry finds digests without tags.
+            untold = {} if tag.startswith("sha256-") else {tag: oid}
+            return replace(changed, untold={**repository.untold, **untold})
 
         self._change(name, add)
-        self._sync.tag(name, commit, tag)
+        self._sync.settle(name)
 
     def remove_tag(self, name: str, tag: str) -> None:
         """Take a name from a commit."""
@@ -222,7 +224,10 @@ class Repositories:
         def drop(repository: Repository) -> Repository:
             if tag not in repository.tags:
                 raise NotFoundError(f"{name} has no tag {tag}")
-            return replace(repository, tags={k: v for k, v in repository.tags.items() if k != tag})
+            tags, untold = dict(repository.tags), dict(repository.untold)
+            del tags[tag]
+            untold.pop(tag, None)
+            return replace(repository, tags=tags, untold=untold)
 
         self._change(name, drop)
 

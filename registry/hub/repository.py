@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from registry.artifact import Digest
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Repository:
         branches, tags: commits by name.
         known: digests of the registry's revisions that are commits here.
         exported: the newest commit of the main branch that the registry was told of.
+        untold: tags that the registry was not told of yet, with their commits.
         version: counts the changes of it, where its records need that.
     """
 
@@ -28,7 +31,12 @@ class Repository:
     tags: Mapping[str, str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     exported: str = ""
+    untold: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
+
+    def knowing(self, digest: Digest) -> Repository:
+        """The same, with a revision of the registry that is a commit here."""
+        return replace(self, known=tuple(dict.fromkeys((*self.known, str(digest)))))
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept."""
@@ -39,6 +47,7 @@ class Repository:
             "tags": dict(self.tags),
             "known": list(self.known),
             "exported": self.exported,
+            "untold": dict(self.untold),
         }
 
     @classmethod
@@ -52,5 +61,6 @@ class Repository:
             value["tags"],
             tuple(value["known"]),
             value.get("exported", ""),
+            value.get("untold", {}),
             version,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from registry.artifact import MANIFEST_FILE, Manifest
 from registry.clock import utc_now
 from registry.describe import describe_source
-from registry.errors import NotFoundError, QregError, TransferError
+from registry.errors import NotAllowedError, NotFoundError, QregError, TransferError
 from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, is_large
 from registry.hub.exports import Exports
@@ -38,30 +39,26 @@ class Synchronisation:
         found = self._records.read(name)
         if self._backend.is_behind(name, found.known if found else ()):
             found = self._records.change(name, lambda: self.catch_up(name))
-        # A hub that died before it told the registry of a commit.
+        # A hub died before it told the registry of a commit, or could not.
         rested = time.monotonic() - self._failed.get(name, float("-inf")) > _AGAIN
-        if found and _unexported(found) and rested and not self._exports.is_busy(name):
-            self._exports.submit(name, lambda: self._export_newest(name))
+        if found and _has_news(found) and rested and not self._exports.is_busy(name):
+            self._exports.submit(name, lambda: self._tell(name))
         return found
 
     def settle(self, name: str) -> None:
-        """Tell the registry of the main branch's newest commit; wait a little for that."""
+        """Tell the registry of the main branch's newest commit and of tags; wait a little."""
         found = self._records.read(name)
-        if found is not None and _unexported(found):
-            self._exports.wait(name, lambda: self._export_newest(name))
-
-    def tag(self, name: str, commit: Commit, tag: str) -> None:
-        """Tell the registry of a tag; wait a little for that."""
-        self._exports.wait(name, lambda: self._export_tag(name, commit, tag))
+        if found is not None and _has_news(found):
+            self._exports.wait(name, lambda: self._tell(name))
 
     def remove(self, name: str) -> None:
         """Remove a repository and its artifact's revisions, after what is under way for it."""
-        failures: list[QregError] = []
+        failures: list[Exception] = []
 
         def job() -> None:
             try:
                 self._records.change(name, lambda: self._backend.remove(name))
-            except QregError as error:
+            except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                 failures.append(error)
 
         self._exports.submit(name, job).wait()
@@ -102,61 +99,67 @@ class Synchronisation:
             self._records.write(synced)
         return synced
 
-    def _export_newest(self, name: str) -> None:
-        """Tell the registry of the main branch's newest commit."""
-        repository = self._records.read(name)
-        if repository is None or not _unexported(repository):
-            return
-        oid = repository.branches[MAIN]
+    def _tell(self, name: str) -> None:
+        """Tell the registry of the main branch's newest commit, and of tags."""
         try:
-            commit = self._records.read_commit(name, oid)
-            if self._export(name, commit, newest=True):
-                self._records.change(name, lambda: self._note_exported(name, oid))
-        except QregError:
+            repository = self._records.read(name)
+            if repository is None:
+                return
+            oid = repository.branches[MAIN]
+            if oid != repository.exported:
+                self._export(name, oid, newest=True)
+                self._note(name, lambda found: replace(found, exported=oid))
+            for tag, tagged in repository.untold.items():
+                self._export(name, tagged, tag)
+                self._note(name, partial(_without, tag=tag))
+        except (QregError, OSError):
             self._failed[name] = time.monotonic()  # removed meanwhile, or out of reach
 
-    def _export(
-        self, name: str, commit: Commit, tags: Iterable[str] = (), *, newest: bool = False
-    ) -> bool:
-        """Make a revision of a commit that is a whole artifact; whether that is settled."""
-        try:
-            manifest = self.artifact(name, commit)
-            if manifest is not None:
-                self._backend.export(manifest, tags, newest=newest)
-        except (QregError, OSError):
-            self._failed[name] = time.monotonic()
-            return False
-        return True
+    def _export(self, name: str, oid: str, tag: str = "", *, newest: bool = False) -> None:
+        """Make a revision of a commit, if it is a whole artifact."""
+        manifest = self.artifact(name, self._records.read_commit(name, oid))
+        if manifest is None:
+            return
+        # Before it is a revision, so that nobody takes that for one published otherwise.
+        self._note(name, lambda found: found.knowing(manifest.digest))
+        self._backend.export(manifest, [tag] if tag else [], newest=newest)
 
     def artifact(self, name: str, commit: Commit) -> Manifest | None:
         """What a commit is as an artifact; None if it is none, or not yet.
 
         Raises:
-            TransferError: its contents are out of reach at this moment.
+            TransferError, NotAllowedError, OSError: its contents are out of reach.
         """
         try:
             return describe_source(TreeSource(name, commit, self._backend.contents), name)
-        except TransferError:
+        except (TransferError, NotAllowedError):
             raise
-        except (QregError, OSError):
+        except QregError:
             return None
 
-    def _note_exported(self, name: str, oid: str) -> None:
-        self._records.write(replace(self.catch_up(name), exported=oid))
+    def _note(self, name: str, change: Callable[[Repository], Repository]) -> None:
+        """Write down what was done, unless it stands there already."""
 
-    def _export_tag(self, name: str, commit: Commit, tag: str) -> None:
-        # The registry finds digests without tags.
-        if not tag.startswith("sha256-"):
-            self._export(name, commit, [tag])
+        def work() -> None:
+            before = self.catch_up(name)
+            if (after := change(before)) != before:
+                self._records.write(after)
+
+        self._records.change(name, work)
 
     def _keep(self, name: str, content: bytes) -> Blob:
         self._backend.contents.keep(name, [content])
         return Blob.of(content)
 
 
-def _unexported(repository: Repository) -> bool:
-    """Whether the registry was not told of the main branch's newest commit."""
-    return repository.branches.get(MAIN, "") != repository.exported
+def _has_news(repository: Repository) -> bool:
+    """Whether there is something that the registry was not told of."""
+    return bool(repository.untold) or repository.branches.get(MAIN, "") != repository.exported
+
+
+def _without(repository: Repository, tag: str) -> Repository:
+    rest = {other: oid for other, oid in repository.untold.items() if other != tag}
+    return replace(repository, untold=rest)
 
 
 def _blob_of(snapshot: Snapshot, path: str, size: int, sha256: str) -> Blob:

@@ -46,7 +46,7 @@ class BucketBackend(Backend):
         keys = {sha256: exported.get(sha256) or contents.key(name, sha256) for sha256 in wanted}
         self.store.commit(manifest, keys, tags, newest=newest)
         contents.exported(name)  # from now on they are found there
-        for sha256 in wanted - exported.keys():
+        for sha256 in wanted & contents.uploaded(name).keys():
             contents.drop(name, sha256)
 
     def remove(self, name: str) -> None:

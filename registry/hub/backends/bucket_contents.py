@@ -45,8 +45,7 @@ class BucketContents(Contents):
 
     def missing(self, name: str, sizes: Mapping[str, int]) -> set[str]:
         # One look for a thousand of them, where `has` would take one for each.
-        prefix = self.key(name, "")
-        there = {row["Key"][len(prefix) :]: row["Size"] for row in self._bucket.list(prefix)}
+        there = self.uploaded(name)
         absent = {sha256 for sha256, size in sizes.items() if there.get(sha256) != size}
         revisions = self.exported(name) if absent else {}
         return {s for s in absent if s not in revisions or not self.has(name, s, sizes[s])}
@@ -94,23 +93,26 @@ class BucketContents(Contents):
 
     def exported(self, name: str) -> Mapping[str, str]:
         """The keys of contents that are parts of revisions, by their sha256."""
-        known = self._files.setdefault(name, {})
+        before = self._files.get(name, {})
+        known: dict[Digest, Mapping[str, str]] = {}
         found: dict[str, str] = {}
-        there = self._store.digests(name)
-        for digest in [digest for digest in known if digest not in there]:
-            known.pop(digest, None)
-        for digest in there:
+        for digest in self._store.digests(name):
             try:
-                if digest not in known:
-                    known[digest] = self._store.files(name, digest)
+                known[digest] = before.get(digest) or self._store.files(name, digest)
             except (NotFoundError, IntegrityError):
                 continue  # it is just being published, or was altered
             found.update(known[digest])
+        self._files[name] = known
         return found
 
     def forget(self, name: str) -> None:
         """Look revisions up anew: the repository was removed."""
         self._files.pop(name, None)
+
+    def uploaded(self, name: str) -> Mapping[str, int]:
+        """The sizes of contents that were uploaded and are no part of a revision, by sha256."""
+        prefix = self.key(name, "")
+        return {row["Key"][len(prefix) :]: row["Size"] for row in self._bucket.list(prefix)}
 
     def drop(self, name: str, sha256: str) -> None:
         """Remove what was uploaded: a revision has it."""

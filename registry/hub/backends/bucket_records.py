@@ -60,17 +60,29 @@ class BucketRecords(Records):
         raise TransferError(f"Others change {name} all the time", remedy="Try again later.")
 
     def write(self, repository: Repository) -> None:
-        home = self._home(repository.name)
-        number = repository.version + 1
+        name, home = repository.name, f"{self._home(repository.name)}repository/"
+        key = f"{home}{repository.version + 1:08d}"
         content = json.dumps(repository.to_json()).encode()
-        self._bucket.create(f"{home}repository/{number:08d}", content)
-        self._recent.forget(repository.name)
-        for old in self._log(repository.name)[:-_KEPT]:
+        try:
+            self._bucket.create(key, content)
+        except Conflict:
+            # Ours, if the answer to a first try was lost.
+            if self._bucket.get(key) != content:
+                raise
+        self._recent.forget(name)
+        log = self._log(name)
+        if repository.version and f"{home}{repository.version:08d}" not in log:
+            # Others went far beyond what was changed here, or removed it.
+            self._bucket.delete(key)
+            raise Conflict(f"{name} was changed meanwhile")
+        for old in log[:-_KEPT]:
             self._bucket.delete(old)
 
     def remove(self, name: str) -> None:
-        for row in list(self._bucket.list(self._home(name))):
-            self._bucket.delete(row["Key"])
+        home = self._home(name)
+        for prefix in (f"{home}repository/", home):  # first what makes it visible
+            for row in list(self._bucket.list(prefix)):
+                self._bucket.delete(row["Key"])
         self._recent.forget(name)
 
     def read_commit(self, name: str, oid: str) -> Commit:

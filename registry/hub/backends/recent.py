@@ -12,23 +12,27 @@ _MOST = 10_000  # names that are remembered
 
 
 class Recent(Generic[T]):
-    """Values by name, for a short time."""
+    """Values by name, for a short time; what is not there is looked for each time."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, T]] = {}
+        self._changes = 0
 
     def get(self, name: str, look: Callable[[], T]) -> T:
         """A value, looked up unless that was done just now."""
-        when, value = self._known.get(name, (float("-inf"), None))
-        if time.monotonic() - when < _SECONDS:
-            return value  # type: ignore[return-value]
-        begun = time.monotonic()
+        known = self._known.get(name)
+        if known is not None and time.monotonic() - known[0] < _SECONDS:
+            return known[1]
+        begun, changes = time.monotonic(), self._changes
         found = look()
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        self._known[name] = (begun, found)
+        # A look that began before a change may have seen what was there before it.
+        if found is not None and changes == self._changes:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[name] = (begun, found)
         return found
 
     def forget(self, name: str) -> None:
         """Look it up the next time."""
+        self._changes += 1
         self._known.pop(name, None)

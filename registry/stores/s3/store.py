@@ -15,11 +15,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.folder import Entry
-from registry.names import check_name, check_path, check_tag, check_tags
+from registry.names import check_name, check_path, check_tag, check_tags, is_name
 from registry.progress import Observer, ignore
 from registry.stores.interface import Published, Snapshot, Store, file_of
 from registry.stores.local import LATEST
@@ -96,11 +96,12 @@ class S3Store(Store):
         return any(True for _ in self.bucket.folders(self._prefix))
 
     def names(self) -> list[str]:
-        return sorted(
+        found = (
             f"{org}/{name}"
             for org in self.bucket.folders(self._prefix)
             for name in self.bucket.folders(f"{self._prefix}{org}/")
         )
+        return sorted(name for name in found if is_name(name))  # a bucket may hold other things
 
     def revisions(self, name: str) -> list[Published]:
         home = self.home(name)
@@ -109,7 +110,7 @@ class S3Store(Store):
             tags.setdefault(digest, []).append(tag)
         found = []
         for folder in self.bucket.folders(home):
-            head = None if folder.startswith(".") else self.bucket.head(_manifest(home, folder))
+            head = self.bucket.head(_manifest(home, folder)) if is_sha256(folder) else None
             if head is not None:
                 digest = Digest(folder)
                 when = iso(head["LastModified"].timestamp())
@@ -182,10 +183,11 @@ class S3Store(Store):
             jobs = [
                 partial(self.bucket.copy, keys[e.sha256], f"{target}{e.path}", e.sha256)
                 for e in manifest.files
-                if there.get(f"{target}{e.path}") != e.size
+                if there.get(f"{target}{e.path}") != e.size or not self._has(f"{target}{e.path}", e)
             ]
             upload_all(jobs, tally)
         self._finish(manifest, (*check_tags(tags), *((LATEST,) if newest else ())))
+        self.bucket.abort_stale(self.home(manifest.name), _STALE)
 
     def files(self, name: str, digest: Digest) -> Mapping[str, str]:
         """The keys of a revision's files by their sha256; raises NotFoundError."""
@@ -195,7 +197,7 @@ class S3Store(Store):
     def digests(self, name: str) -> list[Digest]:
         """The digests of an artifact's revisions, also of those that are just being published."""
         folders = self.bucket.folders(self.home(name))
-        return [Digest(folder) for folder in folders if not folder.startswith(".")]
+        return [Digest(folder) for folder in folders if is_sha256(folder)]
 
     def is_whole(self, name: str, digest: Digest) -> bool:
         """Whether a revision's manifest is there, which comes last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from huggingface_hub import errors as hf_errors
 from registry.config import Settings
 from registry.errors import TransferError
 from registry.hub.backends import open_backend
+from registry.hub.backends.bucket_records import BucketRecords
 from registry.hub.repositories import Repositories
+from registry.hub.repository import Repository
 from registry.stores import open_store
+from registry.stores.s3 import S3Store
 from registry.transfer import publish
 from tests.checkpoints import write_quantized
 from tests.own_hub import bucket_hub
@@ -130,3 +134,32 @@ def test_a_commit_that_the_registry_was_not_told_of_becomes_a_revision(
     (revision,) = open_store(STORE).revisions(NAME)
     assert "latest" in revision.tags
     assert len(list(second.history(NAME, "main"))) == 2  # it is the same commit, not another one
+
+
+def test_a_change_that_others_went_far_beyond_is_made_anew(server: S3Server) -> None:
+    slow, fast = (BucketRecords(S3Store("hub/some")) for _ in range(2))
+    fast.write(Repository(NAME))
+    once = []
+
+    def rename(records: BucketRecords, tag: str) -> None:
+        found = records.read(NAME)
+        assert found is not None
+        if tag == "slow" and not once:
+            once.append(tag)
+            for number in range(12):
+                fast.change(NAME, lambda n=number: rename(fast, f"tag-{n}"))  # type: ignore[misc]
+        records.write(replace(found, tags={**found.tags, tag: "0" * 40}))
+
+    slow.change(NAME, lambda: rename(slow, "slow"))
+    found = fast.read(NAME)
+    assert found is not None and set(found.tags) == {"slow", *(f"tag-{n}" for n in range(12))}
+
+
+def test_other_things_in_the_bucket_are_no_repositories(server: S3Server, tmp_path: Path) -> None:
+    for key in ("1/abc/artifacts/x", "logs/2024--01/y", "acme/model/backup/config.json"):
+        client_of(server).put_object(Bucket="hub", Key=f"some/{key}", Body=b"x")
+    with bucket_hub(tmp_path / "state", server) as hub:
+        api = HfApi(endpoint=hub.url, token=hub.writer)
+        assert list(api.list_models()) == []
+        api.create_repo(NAME)
+        assert [found.id for found in api.list_models()] == [NAME]

@@ -136,6 +136,17 @@ def test_repositories_branches_tags_and_commits(api: HfApi, tmp_path: Path) -> N
     assert not api.repo_exists(name)
 
 
+def test_a_tag_on_another_branch_leaves_the_main_one_alone(api: HfApi, tmp_path: Path) -> None:
+    name = f"{ORG}/candidate"
+    api.create_repo(name)
+    first = api.upload_file(path_or_fileobj=b"1", path_in_repo="x", repo_id=name).oid
+    api.create_branch(name, branch="dev")
+    api.upload_folder(folder_path=write_quantized(tmp_path / "m"), repo_id=name, revision="dev")
+    api.create_tag(name, tag="rc", revision="dev")
+    assert api.model_info(name).sha == first
+    assert "config.json" in api.list_repo_files(name, revision="rc")
+
+
 # Swift takes minutes for so many files.
 @pytest.mark.parametrize("hub", ["folder", "moto"], indirect=True)
 def test_listings_in_pages_and_by_folder(api: HfApi) -> None:
