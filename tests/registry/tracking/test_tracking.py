@@ -316,7 +316,12 @@ def test_a_messenger_that_is_killed_costs_nothing(settings: Settings) -> None:
         settings, experiment="quant/Base", run_name="r", tags={}, observe=events.append
     ) as run:
         assert run.run_id
-        (messenger,) = psutil.Process().children()
+        # Not that of another test, which may still have something to say.
+        (messenger,) = (
+            child
+            for child in psutil.Process().children()
+            if str(settings.data) in " ".join(child.cmdline())
+        )
         messenger.kill()
         messenger.wait()
         run.params({"recipe": "w8a8"})
