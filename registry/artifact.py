@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from registry.errors import IncompatibleError, IntegrityError, UsageError
-from registry.names import check_path, folders_above
+from registry.names import below_a_file, check_path
 
 MANIFEST_FILE = "qreg.json"
 SCHEMA_VERSION = 1
@@ -50,7 +50,7 @@ class Digest:
     hex: str
 
     def __post_init__(self) -> None:
-        if not _SHA256.match(self.hex):
+        if not is_sha256(self.hex):
             raise UsageError(
                 f"'sha256:{self.hex}' is not a digest",
                 remedy="A digest is 'sha256:' and 64 lower-case hexadecimal digits; "
@@ -96,7 +96,7 @@ class FileEntry:
         except (TypeError, KeyError) as error:
             raise IntegrityError(f"A file entry of the manifest lacks {error}") from error
         sound = isinstance(path, str) and isinstance(size, int) and not isinstance(size, bool)
-        if not sound or size < 0 or not isinstance(sha256, str) or not _SHA256.match(sha256):
+        if not sound or size < 0 or not isinstance(sha256, str) or not is_sha256(sha256):
             raise IntegrityError(f"The manifest's file entry for {path!r} is malformed")
         return cls(check_path(path), size, sha256)
 
@@ -256,7 +256,7 @@ def _require_a_tree(paths: Sequence[str]) -> None:
     taken = {*paths, MANIFEST_FILE}
     if len(taken) != len(paths) + 1:
         raise IntegrityError(f"{MANIFEST_FILE} lists a file twice, or itself")
-    below = next((p for p in paths if any(above in taken for above in folders_above(p))), None)
+    below = below_a_file(paths, taken)
     if below is not None:
         raise IntegrityError(
             f"{MANIFEST_FILE} lists {below!r} below a file", remedy="Do not use this artifact."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from unicodedata import category
 
 from registry.errors import IntegrityError, UsageError
@@ -87,6 +87,11 @@ def folders_above(path: str) -> Iterator[str]:
     parts = path.split("/")
     for depth in range(1, len(parts)):
         yield "/".join(parts[:depth])
+
+
+def below_a_file(paths: Iterable[str], files: Collection[str]) -> str | None:
+    """The first path that needs a folder where a file is; None if a folder can hold all of them."""
+    return next((p for p in paths if any(above in files for above in folders_above(p))), None)
 
 
 def check_path(path: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from registry.errors import IntegrityError, NotFoundError
 from registry.folder import git_sha1
-from registry.names import check_path, folders_above
+from registry.names import below_a_file, check_path, folders_above
 
 MAIN = "main"  # the branch whose commits are the registry's revisions
 _LARGE = 10 * 2**20  # bytes; Hugging Face keeps larger files in LFS
@@ -127,8 +127,9 @@ def check_tree(files: Mapping[str, Blob]) -> None:
     """
     for path in files:
         check_path(path)
-        if any(above in files for above in folders_above(path)):
-            raise IntegrityError(f"{path!r} lies below a file")
+    below = below_a_file(files, files)
+    if below is not None:
+        raise IntegrityError(f"{below!r} lies below a file")
 
 
 def listing(

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from registry.artifact import is_sha256
 from registry.errors import NotFoundError
 from registry.hub.backends import Contents
 from registry.hub.commits import Blob
@@ -22,7 +23,6 @@ from registry.transport import Stream
 
 _OUT = 2**20  # bytes that are read and sent at once
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def deliver(
@@ -171,7 +171,7 @@ def finish_parts(contents: Contents, sha256: str, size: int) -> None:
 
 def check_sha256(text: str) -> str:
     """Return `text` if it is a sha256; it becomes a file's name."""
-    if not _SHA256.match(text):
+    if not is_sha256(text):
         raise Refusal(400, f"{text[:80]!r} is no sha256")
     return text
 

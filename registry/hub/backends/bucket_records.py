@@ -22,10 +22,10 @@ from registry.hub.commits import Commit, check_oid
 from registry.hub.repository import Repository
 from registry.names import check_name
 from registry.stores.s3.bucket import Conflict
+from registry.stores.s3.log import Log
 from registry.stores.s3.store import S3Store
 
 T = TypeVar("T")
-_KEPT = 8  # states of a repository; older ones say nothing that matters
 _TRIES = 50  # changes of one repository at one moment
 
 
@@ -60,23 +60,22 @@ class BucketRecords(Records):
         raise TransferError(f"Others change {name} all the time", remedy="Try again later.")
 
     def write(self, repository: Repository) -> None:
-        name, home = repository.name, f"{self._home(repository.name)}repository/"
-        key = f"{home}{repository.version + 1:08d}"
+        name, log = repository.name, self._log(repository.name)
+        number = repository.version + 1
         content = json.dumps(repository.to_json()).encode()
         try:
-            self._bucket.create(key, content)
+            log.create(number, content)
         except Conflict:
             # Ours, if the answer to a first try was lost.
-            if self._bucket.get(key) != content:
+            if log.read(number) != content:
                 raise
         self._recent.forget(name)
-        log = self._log(name)
-        if repository.version and f"{home}{repository.version:08d}" not in log:
+        numbers = log.numbers()
+        if repository.version and repository.version not in numbers:
             # Others went far beyond what was changed here, or removed it.
-            self._bucket.delete(key)
+            log.drop(number)
             raise Conflict(f"{name} was changed meanwhile")
-        for old in log[:-_KEPT]:
-            self._bucket.delete(old)
+        log.prune(numbers)
 
     def remove(self, name: str) -> None:
         home = self._home(name)
@@ -105,14 +104,13 @@ class BucketRecords(Records):
 
     def _read(self, name: str) -> Repository | None:
         log = self._log(name)
-        if not log:
+        numbers = log.numbers()
+        if not numbers:
             return None
-        number = int(log[-1].rpartition("/")[2])
-        return Repository.from_json(name, json.loads(self._bucket.get(log[-1])), number)
+        return Repository.from_json(name, json.loads(log.read(numbers[-1])), numbers[-1])
 
-    def _log(self, name: str) -> list[str]:
-        keys = [row["Key"] for row in self._bucket.list(f"{self._home(name)}repository/")]
-        return [key for key in keys if key.rpartition("/")[2].isdigit()]
+    def _log(self, name: str) -> Log:
+        return Log(self._bucket, f"{self._home(name)}repository/")
 
     def _home(self, name: str) -> str:
         return f"{self._store.home(name)}.hub/"

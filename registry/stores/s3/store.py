@@ -109,10 +109,9 @@ class S3Store(Store):
         for tag, digest in Tags(self.bucket, home).all().items():
             tags.setdefault(digest, []).append(tag)
         found = []
-        for folder in self.bucket.folders(home):
-            head = self.bucket.head(_manifest(home, folder)) if is_sha256(folder) else None
+        for digest in self.digests(name):
+            head = self.bucket.head(_manifest(home, digest.hex))
             if head is not None:
-                digest = Digest(folder)
                 when = iso(head["LastModified"].timestamp())
                 found.append(Published(name, digest, tuple(sorted(tags.get(digest, ()))), when))
         return sorted(found, key=lambda published: published.published, reverse=True)
@@ -126,7 +125,7 @@ class S3Store(Store):
         if digest is None and revision is None:
             # A publisher died between its manifest and its tag.
             digest = next((published.digest for published in self.revisions(name)), None)
-        if digest is None or self.bucket.head(_manifest(home, digest.hex)) is None:
+        if digest is None or not self.is_whole(name, digest):
             raise NotFoundError(
                 f"{name} has no revision {digest or revision or LATEST!r} in {self.url}",
                 remedy=f"`qreg list --from {self.url}` shows what is there.",
@@ -177,7 +176,7 @@ class S3Store(Store):
             NotFoundError: a content is not there.
         """
         target = f"{self.home(manifest.name)}{manifest.digest.hex}/"
-        if self.bucket.head(f"{target}{MANIFEST_FILE}") is None:
+        if not self.is_whole(manifest.name, manifest.digest):
             there = self._sizes(target)
             tally = Tally(manifest.size, ignore)
             jobs = [

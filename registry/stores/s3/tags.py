@@ -1,10 +1,7 @@
-"""Tags on S3: a log of small objects, so that each change is one atomic create.
+"""Tags on S3: a `Log` each.
 
-    …/NAME/.tags/TAG/00000001     the digest that the tag was given first
-    …/NAME/.tags/TAG/00000002     … then; the last one counts
-
-Every server that knows `If-None-Match: *` can do that; `If-Match`, which replacing one object in
-place would need, some do not have.
+…/NAME/.tags/TAG/00000001     the digest that the tag was given first
+…/NAME/.tags/TAG/00000002     … then; the last one counts
 """
 
 from __future__ import annotations
@@ -12,8 +9,8 @@ from __future__ import annotations
 from registry.artifact import Digest
 from registry.errors import TransferError
 from registry.stores.s3.bucket import Bucket, Conflict
+from registry.stores.s3.log import Log
 
-_KEPT = 8  # entries of a log; older ones say nothing that matters
 _TRIES = 20  # publishers that set one tag at one moment
 
 
@@ -35,34 +32,34 @@ class Tags:
             tag, _, number = row["Key"][len(self._prefix) :].partition("/")
             if number.isdigit():
                 last[tag] = row["Key"]
-        return {tag: self._read(key) for tag, key in last.items()}
+        return {tag: _digest(self._bucket.get(key)) for tag, key in last.items()}
 
     def get(self, tag: str) -> Digest | None:
         """What one tag points to."""
         log = self._log(tag)
-        return self._read(log[-1]) if log else None
+        numbers = log.numbers()
+        return _digest(log.read(numbers[-1])) if numbers else None
 
     def set(self, tag: str, digest: Digest) -> None:
         """Let a tag point to a digest."""
+        log = self._log(tag)
         for _ in range(_TRIES):
-            log = self._log(tag)
-            if log and self._read(log[-1]) == digest:
+            numbers = log.numbers()
+            if numbers and _digest(log.read(numbers[-1])) == digest:
                 return
-            number = int(log[-1].rpartition("/")[2]) + 1 if log else 1
             try:
-                self._bucket.create(f"{self._prefix}{tag}/{number:08d}", f"{digest}\n".encode())
+                log.create(numbers[-1] + 1 if numbers else 1, f"{digest}\n".encode())
             except Conflict:
                 continue  # somebody else was faster; ours comes after it
-            for key in log[:-_KEPT]:
-                self._bucket.delete(key)
+            log.prune(numbers)
             return
         raise TransferError(
             f"Others change the tag {tag!r} all the time", remedy="Publish again later."
         )
 
-    def _log(self, tag: str) -> list[str]:
-        keys = [row["Key"] for row in self._bucket.list(f"{self._prefix}{tag}/")]
-        return [key for key in keys if key.rpartition("/")[2].isdigit()]
+    def _log(self, tag: str) -> Log:
+        return Log(self._bucket, f"{self._prefix}{tag}/")
 
-    def _read(self, key: str) -> Digest:
-        return Digest.parse(self._bucket.get(key).decode(errors="replace").strip())
+
+def _digest(content: bytes) -> Digest:
+    return Digest.parse(content.decode(errors="replace").strip())
