@@ -16,27 +16,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import Run, run_command
 from registry.checkpoint import LocalSource
 from registry.lint import lint
 from tests.twins import write_twin
 
 RUNS = 5
 LIMITS = {"seconds here": 3.0, "seconds over HTTP": 5.0, "MB of memory": 400, "MB read": 64}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a command: seconds, peak memory in bytes, standard output."""
-
-    seconds: float
-    memory: int
-    out: str
 
 
 class _Counting(LocalSource):
@@ -115,22 +105,6 @@ def _told(out: str) -> int | None:
     document = json.loads(out)
     footprint = document.get("footprint")
     return int(footprint["weights"] if footprint else document["memory"])
-
-
-def run_command(argv: list[str], environment: dict[str, str]) -> Run:
-    """Run a command as a user would; ends the benchmark if it fails."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(argv, env=environment, stdout=out, stderr=subprocess.PIPE)
-        assert process.stderr
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(argv)} failed:\n{errors.decode()}")
-        out.seek(0)
-        return Run(seconds, usage.ru_maxrss * 1024, out.read().decode())
 
 
 @contextmanager

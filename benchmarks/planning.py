@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.metadata import Run, run_command
+from benchmarks.command import Run, run_command
 from tests.hub import hub
 from tests.twins import write_twin
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.metadata import Run, run_command
+from benchmarks.command import Run, run_command
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.writing import Planned, write_shard
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from registry.artifact import FileEntry
 from registry.errors import TransferError
 from registry.folder import sha256_file
+from registry.stores import parts
 from registry.stores.uploading import require_unchanged
 
-PART = 64 * 2**20  # bytes of a part, the unit of resuming and of parallel ranges
 _CHUNK = 8 * 2**20
 
 
@@ -176,7 +176,7 @@ class Receiving:
     @property
     def parts(self) -> int:
         """How many parts the content has."""
-        return max(1, -(-self.size // PART))
+        return parts.count(self.size)
 
     def open(self) -> bool:
         """Open and lock its files; False if another process has it."""
@@ -207,7 +207,7 @@ class Receiving:
         return {
             number
             for number, mark in enumerate(marks)
-            if mark == 1 and min((number + 1) * PART, self.size) <= length
+            if mark == 1 and sum(parts.span(number, self.size)) <= length
         }
 
     def write(self, offset: int, content: memoryview) -> None:

@@ -16,7 +16,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from registry.artifact import FileEntry
 from registry.errors import IntegrityError, QregError, TransferError, TransientError
 from registry.progress import Note, Observer, Progress, ignore
-from registry.stores.blobs import PART, Blobs
+from registry.stores import parts
+from registry.stores.blobs import Blobs
 from registry.transfer.incoming import PIECE, Incoming, pieces
 from registry.transfer.sources import Sources
 
@@ -73,7 +74,7 @@ class _Work:
     def run(self, workers: int) -> None:
         # Not a pool's threads: Python waits for those at exit, however long a socket is silent.
         futures: list[Future[None]] = []
-        for _ in range(min(workers, max(len(self.files), -(-self.total // PART)))):
+        for _ in range(min(workers, max(len(self.files), parts.count(self.total)))):
             future: Future[None] = Future()
             threading.Thread(target=self._worker, args=(future,), daemon=True).start()
             futures.append(future)
@@ -216,8 +217,8 @@ class _Work:
         """Hash what lies on disk beyond what was hashed in passing."""
         assert file.receiving is not None
         buffer = memoryview(bytearray(PIECE))
-        while file.hashed < file.entry.size and file.hashed // PART in file.there:
-            offset, length = file.span(file.hashed // PART)
+        while file.hashed < file.entry.size and parts.part_at(file.hashed) in file.there:
+            offset, length = file.span(parts.part_at(file.hashed))
             end = offset + length
             while file.hashed < end and not self.stopped:
                 view = buffer[: min(PIECE, end - file.hashed)]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from registry.artifact import FileEntry
 from registry.errors import TransientError
-from registry.stores.blobs import PART, Receiving
+from registry.stores import parts
+from registry.stores.blobs import Receiving
 from registry.transport import Stream
 
 PIECE = 2**20  # bytes that are written and hashed at once
@@ -40,8 +41,7 @@ class Incoming:
 
     def span(self, number: int) -> tuple[int, int]:
         """Offset and length of a part, in bytes."""
-        offset = number * PART
-        return offset, min(PART, self.entry.size - offset)
+        return parts.span(number, self.entry.size)
 
 
 def pieces(stream: Stream, what: str, length: int) -> Iterator[memoryview]:

@@ -83,17 +83,14 @@ def _prepare(limits: Mapping[str, float]) -> None:
     from huggingface_hub import constants
 
     import registry.stores.ahead as ahead
-    import registry.stores.blobs as blobs
+    import registry.stores.parts as parts
     import registry.stores.s3.bucket as bucket
-    import registry.transfer.download as download
-    import registry.transfer.incoming as incoming
     import registry.transfer.publishing as publishing
     import registry.transfer.pulling as pulling
 
     # Read at import, which was before this child's environment was known.
     constants.ENDPOINT = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
-    for module in (blobs, download, incoming):
-        vars(module)["PART"] = PART
+    vars(parts)["PART"] = PART
     vars(ahead)["LARGE"] = PART  # so that the small model's shards are sent while others are hashed
     vars(bucket)["_WHOLE"] = _S3_PART
     vars(publishing)["announce"] = lambda *_, **__: None
