@@ -217,8 +217,8 @@ class _Work:
         """Hash what lies on disk beyond what was hashed in passing."""
         assert file.receiving is not None
         buffer = memoryview(bytearray(PIECE))
-        while file.hashed < file.entry.size and parts.part_at(file.hashed) in file.there:
-            offset, length = file.span(parts.part_at(file.hashed))
+        while file.hashed < file.entry.size and file.part_at(file.hashed) in file.there:
+            offset, length = file.span(file.part_at(file.hashed))
             end = offset + length
             while file.hashed < end and not self.stopped:
                 view = buffer[: min(PIECE, end - file.hashed)]

@@ -43,6 +43,10 @@ class Incoming:
         """Offset and length of a part, in bytes."""
         return parts.span(number, self.entry.size)
 
+    def part_at(self, offset: int) -> int:
+        """The number of the part that a byte lies in."""
+        return parts.part_at(offset, self.entry.size)
+
 
 def pieces(stream: Stream, what: str, length: int) -> Iterator[memoryview]:
     """The next bytes of a stream in full pieces, however small the portions that they come in.

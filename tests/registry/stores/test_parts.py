@@ -17,8 +17,8 @@ def test_parts_cover_a_content(size: int) -> None:
         begin, length = span(number, size)
         assert begin == end
         assert length > 0 or size == 0
-        assert part_at(begin) == number
-        assert part_at(begin + max(0, length - 1)) == number
+        assert part_at(begin, size) == number
+        assert part_at(begin + max(0, length - 1), size) == number
         end = begin + length
     assert end == size
 
@@ -32,6 +32,8 @@ def test_only_the_first_begins_where_a_stored_part_may() -> None:
 def test_small_parts_are_divided_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART", 2**20)
     assert [span(number, 2**21) for number in range(count(2**21))] == [
-        (0, 2**20 + 2**16),
+        (0, 2**16),
+        (2**16, 2**20),
         (2**20 + 2**16, 2**20 - 2**16),
     ]
+    assert span(0, 2**20) == (0, 2**20)
