@@ -55,20 +55,28 @@ class Sender:
         if journal.header["kind"] == RUN and "run_id" not in state:
             state |= _open_run(client, journal.header, self._settings)
             journal.mark_sent(state)
-        for index in range(state["offset"], len(operations)):
-            operation = operations[index]
-            try:
-                if operation["op"] == "version":
-                    register_version(client, journal.folder / "files", operation, self._settings)
-                else:
-                    _HANDLERS[operation["op"]](client, journal, state, operation)
-            except Exception as error:
-                # What MLflow refuses today it refuses tomorrow: go on without it.
-                if getattr(error, "error_code", "") not in _REFUSED:
-                    raise
-                self.refused.append(f"MLflow refused {operation['op']}: {_in_short(error)}")
-            state["offset"] = index + 1
+        try:
+            for operation in operations[state["offset"] :]:
+                self._send_one(client, journal, state, operation)
+                state["offset"] += 1
+        finally:
+            # Once, not after each: it waits for the disk. What a killed process had sent beyond it
+            # is sent again, and leaves no trace.
             journal.mark_sent(state)
+
+    def _send_one(
+        self, client: MlflowClient, journal: Journal, state: dict[str, Any], op: dict[str, Any]
+    ) -> None:
+        try:
+            if op["op"] == "version":
+                register_version(client, journal.folder / "files", op, self._settings)
+            else:
+                _HANDLERS[op["op"]](client, journal, state, op)
+        except Exception as error:
+            # What MLflow refuses today it refuses tomorrow: go on without it.
+            if getattr(error, "error_code", "") not in _REFUSED:
+                raise
+            self.refused.append(f"MLflow refused {op['op']}: {_in_short(error)}")
 
 
 def _in_short(error: Exception) -> str:

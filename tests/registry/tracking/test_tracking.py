@@ -23,6 +23,7 @@ from registry.tracking.client import connect
 from registry.tracking.journal import Journal, journals
 from registry.tracking.recovery import recover, synchronise
 from registry.tracking.run import tracked_run
+from registry.tracking.sender import Sender
 from registry.tracking.ui import server_command, server_environment
 from registry.transfer import publish
 from serving.identity import free_port
@@ -355,3 +356,28 @@ def test_mlflow_that_dies_in_the_middle_loses_nothing(settings: Settings) -> Non
         assert synchronise(served).sent == 1
         (found,) = _runs(served)
         assert found.info.status == "FINISHED" and found.data.metrics["perplexity/float"] == 2.5
+
+
+def test_what_is_sent_twice_is_there_once(settings: Settings, tmp_path: Path) -> None:
+    """A process that sends may be killed before it has noted how far it came."""
+    (tmp_path / "note.txt").write_text("hello")
+    header = {"kind": "run", "experiment": "quant/Base", "run_name": "r"}
+    journal = Journal.create(settings, header)
+    journal.append("params", values={"recipe": "w8a8"})
+    journal.append("metrics", values={"perplexity/float": 2.5})
+    journal.append("curves", values={"by_layer": [(0, 1.0), (3, 4.0)]})
+    journal.append("dataset", name="c", digest="ab", source="/c", context="calibration")
+    journal.append("artifact", file=journal.keep(tmp_path / "note.txt", "note.txt"), folder="logs")
+    journal.append("end", status="FINISHED")
+    for _ in range(2):
+        assert Sender(settings).send(journal)
+        assert journal.sent()["offset"] == 6
+        journal.mark_sent({**journal.sent(), "offset": 0})
+    (run,) = _runs(settings)
+    client = connect(settings)
+    for key, values in (("perplexity/float", [2.5]), ("by_layer", [1.0, 4.0])):
+        history = client.get_metric_history(run.info.run_id, key)
+        assert [point.value for point in history] == values
+    assert len(run.inputs.dataset_inputs) == 1
+    assert run.info.status == "FINISHED"
+    journal.release()
