@@ -148,13 +148,11 @@ def _pieces(
             continue
         (rows, columns), packed = weight.shape, weight.packed_rows
         step = max(packed, _ROWS // columns // packed * packed)
+        read = weight.reader(data, workspace, "raw")
         for start in range(0, rows, step):
             count = min(step, rows - start)
-            stored = data.rows(
-                weight.tensor, weight.first + start // packed, count // packed, workspace, "raw"
-            )
             values = workspace.take("values", (count, columns), np.float32)
-            weight.values(stored, start, values)
+            weight.values(read(start, count), start, values)
             yield values.reshape(-1).view(np.uint8).data
 
 

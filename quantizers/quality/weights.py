@@ -220,19 +220,17 @@ def _blocks(
     rows, packed = coded.shape[0], coded.packed_rows
     size = max(1, int(_READ / max(coded.row_bytes, base.row_bytes)))
     size = max(packed, size // packed * packed)
+    read = coded.reader(ours, shared.workspace, "ours")
+    refer = base.reader(theirs, shared.workspace, "theirs")
     for start in range(0, rows, size):
         if shared.stopped.is_set():
             return
         count, following = min(size, rows - start), start + size
         ahead = min(size, rows - following)
         if ahead > 0:
-            ours.ahead(coded.tensor, coded.first + following // packed, ahead // packed)
-            theirs.ahead(base.tensor, base.first + following, ahead)
-        stored = ours.rows(
-            coded.tensor, coded.first + start // packed, count // packed, shared.workspace, "ours"
-        )
-        reference = theirs.rows(base.tensor, base.first + start, count, shared.workspace, "theirs")
-        yield start, count, stored, reference
+            coded.ahead(ours, following, ahead)
+            base.ahead(theirs, following, ahead)
+        yield start, count, read(start, count), refer(start, count)
 
 
 def _expected(coded: Coded) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from quantizers.quality.coding.awq_gptq import packed_weight
 from quantizers.quality.coding.coded import Coded, Unreadable
 from quantizers.quality.coding.compressed_tensors import compressed_weight, placed_scales
 from quantizers.quality.coding.expanders import pairs_along_columns, plain
@@ -36,6 +37,8 @@ def coded_weight(layer: Layer, facts: Facts, data: TensorData) -> Coded | Unread
         return modelslim_weight(layer, data)
     if method == "compressed-tensors":
         return compressed_weight(layer, data, _block(quantization_config(config)))
+    if method in ("awq", "gptq") and layer.tensor.name.endswith(".qweight"):
+        return packed_weight(layer, method, quantization_config(config), data)
     return _other(layer, method, _block(quantization_config(config)), data)
 
 

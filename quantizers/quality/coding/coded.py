@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.checkpoint import Tensor
+
+if TYPE_CHECKING:
+    from quantizers.quality.tensors import TensorData, Workspace
 
 Floats = npt.NDArray[np.float32]
 Stored = npt.NDArray[Any]
@@ -33,6 +36,7 @@ class Coded:
         low_rank: `left [rows, r]` and `right [r, columns]`, added to the values.
         packed_rows: rows that share a stored row.
         first: the stored row at which it begins, for a part of a larger tensor.
+        load: brings all stored rows, where what is stored has its columns as rows.
         rounding: whether its codes are evenly spaced, so that rounding to them has an expected
             error of a twelfth of the squared scale.
     """
@@ -48,13 +52,43 @@ class Coded:
     low_rank: tuple[Floats, Floats] | None = None
     packed_rows: int = 1
     first: int = 0
+    load: Callable[[], Stored] | None = None
     rounding: bool = False
 
     @property
     def row_bytes(self) -> float:
         """Stored bytes a row of values."""
+        if self.load is not None:
+            return self.tensor.size / self.shape[0]
         stored_rows = self.tensor.elements // self.tensor.shape[-1]
         return self.tensor.size / stored_rows / self.packed_rows
+
+    def reader(
+        self, data: TensorData, workspace: Workspace, use: str
+    ) -> Callable[[int, int], Stored]:
+        """A function that reads what is stored of `count` rows from row `start` on.
+
+        Args:
+            data: of its checkpoint.
+            workspace: where it is put.
+            use: the name of the place there.
+        """
+        if self.load is not None:
+            whole = self.load()
+            return lambda start, count: whole[start : start + count]
+        packed = self.packed_rows
+
+        def read(start: int, count: int) -> Stored:
+            first = self.first + start // packed
+            return data.rows(self.tensor, first, count // packed, workspace, use)
+
+        return read
+
+    def ahead(self, data: TensorData, start: int, count: int) -> None:
+        """Let the system fetch some rows while others are worked on."""
+        if self.load is None:
+            packed = self.packed_rows
+            data.ahead(self.tensor, self.first + start // packed, count // packed)
 
     def values(self, stored: Stored, start: int, out: Floats) -> None:
         """The values of some rows.
