@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def command_options(function: F) -> F:
+def command_options(function: F, *, recovering: bool = True) -> F:
     """Add `--json` and `--quiet`; the function gets `output` and `settings` first.
 
-    Before the command runs, runs that a killed process left open are closed.
+    Args:
+        function: the command.
+        recovering: whether runs that a killed process left open are closed before it runs.
     """
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -34,7 +36,8 @@ def command_options(function: F) -> F:
     def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
         settings = load_settings()
         output = Output(JSON if as_json else QUIET if quiet else HUMAN, silent=quiet)
-        _look_after(settings, output)
+        if recovering:
+            _look_after(settings, output)
         return function(output, settings, *args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

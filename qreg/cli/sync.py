@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,19 +17,36 @@ if TYPE_CHECKING:
 
 
 @click.command("sync")
-@command_options
-def command(output: Output, settings: Settings) -> None:
-    """Send runs and publications to MLflow that it could not take before."""
+@click.option(
+    "--everything",
+    is_flag=True,
+    help="Send this MLflow also what was recorded for another one, which may be gone.",
+)
+@partial(command_options, recovering=False)
+def command(output: Output, settings: Settings, everything: bool) -> None:
+    """Send runs and publications to MLflow that it could not take before.
+
+    A record is for the MLflow that MLFLOW_TRACKING_URI named when it was made.
+    """
     from registry.tracking.recovery import synchronise
 
-    done = synchronise(settings)
+    done = synchronise(settings, everything=everything)
     if done.waiting:
         raise ToolError(
             f"MLflow at {settings.tracking_label} does not answer: {done.trouble}",
-            remedy=f"{done.waiting} run(s) stay on this machine; run qreg sync again when it does.",
+            remedy=f"{done.waiting} record(s) stay on this machine; run qreg sync again when it "
+            "does.",
+        )
+    for address, count in done.elsewhere.items():
+        output.note(
+            f"{count} record(s) are for {address or 'the MLflow in the data folder'}: set "
+            "MLFLOW_TRACKING_URI as it was then, or send them here with --everything"
         )
 
     def human(console: Console) -> None:
-        console.print(f"{done.sent} run(s) sent; MLflow has everything.")
+        told = "MLflow has everything" if not done.elsewhere else "MLflow has all that is for it"
+        console.print(f"{done.sent} record(s) sent; {told}.")
 
-    output.result({"sent": done.sent, "waiting": done.waiting}, human)
+    output.result(
+        {"sent": done.sent, "waiting": done.waiting, "elsewhere": dict(done.elsewhere)}, human
+    )

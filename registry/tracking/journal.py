@@ -1,6 +1,6 @@
 """The journal of one tracked activity: an append-only list of operations, and copies of its files.
 
-ACTIVITY/activity.json    what it is: kind, experiment, run name, tags, scratch folders
+ACTIVITY/activity.json    kind, experiment, run name, tags, scratch folders, for which MLflow
 ACTIVITY/lock             held as long as the process that writes lives
 ACTIVITY/sending          held by the one process that sends it
 ACTIVITY/journal.jsonl    one operation a line
@@ -52,7 +52,12 @@ class Journal:
         (hidden / "files").mkdir(parents=True)
         journal = cls(hidden)
         journal._lock.acquire(timeout=0)
-        content = {**header, "id": identity, "started": now_ms()}
+        content = {
+            **header,
+            "id": identity,
+            "started": now_ms(),
+            "mlflow": "" if settings.embedded_tracking else settings.tracking_label,
+        }
         write_atomically(hidden / "activity.json", json.dumps(content).encode())
         os.rename(hidden, settings.activities / identity)
         found = cls(settings.activities / identity)
@@ -64,6 +69,13 @@ class Journal:
         """What `create` was given, with `id` and `started` (milliseconds since 1970)."""
         value: dict[str, Any] = json.loads((self.folder / "activity.json").read_text())
         return value
+
+    def meant_for(self, settings: Settings) -> bool:
+        """Whether the MLflow of the settings is the one that it was recorded for."""
+        recorded = self.header.get("mlflow")
+        return recorded is None or recorded == (
+            "" if settings.embedded_tracking else settings.tracking_label
+        )
 
     @property
     def readable(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.config import Settings
@@ -17,11 +19,20 @@ _LEAVING = 5.0  # seconds that the messenger of a dead process may take to leave
 
 @dataclass(frozen=True)
 class Synchronisation:
-    """What was sent, what is still waiting, and why."""
+    """What was sent, what is still waiting, and why.
+
+    Attributes:
+        sent: how many records.
+        waiting: how many wait for this MLflow.
+        trouble: why they do.
+        elsewhere: how many were recorded for another MLflow, by its address; the default one, in
+            the data folder, is an empty one.
+    """
 
     sent: int
     waiting: int
     trouble: str = ""
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
 
 
 def recover(settings: Settings) -> Synchronisation:
@@ -33,13 +44,19 @@ def recover(settings: Settings) -> Synchronisation:
     return _send_all(settings, patient=True)
 
 
-def synchronise(settings: Settings) -> Synchronisation:
-    """Send everything that is waiting, now; what another process is sending is waited for."""
-    return _send_all(settings, patient=False)
+def synchronise(settings: Settings, *, everything: bool = False) -> Synchronisation:
+    """Send what is waiting, now; what another process is sending is waited for.
+
+    Args:
+        settings: which MLflow.
+        everything: send it also what was recorded for another one.
+    """
+    return _send_all(settings, patient=False, everything=everything)
 
 
-def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
+def _send_all(settings: Settings, *, patient: bool, everything: bool = False) -> Synchronisation:
     sent = waiting = 0
+    elsewhere: Counter[str] = Counter()
     sender = None
     trouble = ""
     for journal in journals(settings):
@@ -54,6 +71,9 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
                 waiting, trouble = waiting + 1, f"{journal.folder} is damaged: move it away"
                 continue
             closed = _close(journal)
+            if not everything and not journal.meant_for(settings):
+                elsewhere[str(journal.header["mlflow"])] += 1
+                continue
             due = closed or not patient or time.time() - journal.attempted > _RETRY_AFTER
             if due and not (sender and sender.unreachable):
                 if sender is None:
@@ -69,7 +89,7 @@ def _send_all(settings: Settings, *, patient: bool) -> Synchronisation:
             waiting += 1
         finally:
             journal.release()
-    return Synchronisation(sent, waiting, trouble)
+    return Synchronisation(sent, waiting, trouble, dict(elsewhere))
 
 
 def _close(journal: Journal) -> bool:

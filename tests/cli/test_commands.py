@@ -139,4 +139,4 @@ def test_toolchain_list(qreg: Run) -> None:
 
 
 def test_sync_with_nothing_to_send(qreg: Run) -> None:
-    assert qreg("sync", "--json").json == {"sent": 0, "waiting": 0}
+    assert qreg("sync", "--json").json == {"sent": 0, "waiting": 0, "elsewhere": {}}

@@ -358,6 +358,32 @@ def test_mlflow_that_dies_in_the_middle_loses_nothing(settings: Settings) -> Non
         assert found.info.status == "FINISHED" and found.data.metrics["perplexity/float"] == 2.5
 
 
+def test_a_record_is_for_the_mlflow_that_it_was_made_for(
+    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    url = f"http://user:secret@127.0.0.1:{port}"
+    served = replace(settings, tracking_uri=url, registry_uri=url)
+    _work(served, tmp_path)  # it is away
+    done = synchronise(settings)
+    assert (done.sent, done.waiting) == (0, 0) and _runs(settings) == []
+    assert done.elsewhere == {f"http://127.0.0.1:{port}": 1}
+    with _server(settings, port):
+        assert synchronise(served).sent == 1
+        assert len(_runs(served)) == 1
+    said = capfd.readouterr()
+    assert "secret" not in said.out + said.err and "View run" not in said.out
+
+
+def test_a_record_for_an_mlflow_that_is_gone_can_go_to_another(
+    settings: Settings, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    _work(replace(settings, tracking_uri=url, registry_uri=url), tmp_path)
+    assert synchronise(settings, everything=True).sent == 1
+    assert len(_runs(settings)) == 1 and journals(settings) == []
+
+
 def test_what_is_sent_twice_is_there_once(settings: Settings, tmp_path: Path) -> None:
     """A process that sends may be killed before it has noted how far it came."""
     (tmp_path / "note.txt").write_text("hello")
