@@ -65,13 +65,16 @@ class Resolved:
         return read_manifest(self.folder) or describe_folder(self.folder, observe=observe)
 
 
-def resolve(text: str, settings: Settings, *, readable: bool = False) -> Resolved:
+def resolve(
+    text: str, settings: Settings, *, readable: bool = False, observe: Observer = ignore
+) -> Resolved:
     """Find what a reference names.
 
     Args:
         text: a reference.
         settings: where ORG/NAME is looked for.
         readable: a place that lists ORG/NAME and whose manifest cannot be read is passed over.
+        observe: is told which places could not be asked, before the one that was believed.
 
     Raises:
         UsageError: the reference is malformed.
@@ -82,7 +85,7 @@ def resolve(text: str, settings: Settings, *, readable: bool = False) -> Resolve
     if reference.scheme == "file":
         return _pinned(_resolve_path(reference), reference.digest)
     if not reference.scheme:
-        return _pinned(_search(reference, settings, readable), reference.digest)
+        return _pinned(_search(reference, settings, readable, observe), reference.digest)
     if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
         raise TransferError(
             f"{reference} is not on this machine, and qreg is offline",
@@ -116,7 +119,9 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     return Resolved.of_snapshot(snapshot)
 
 
-def _search(reference: Reference, settings: Settings, readable: bool) -> Resolved:
+def _search(
+    reference: Reference, settings: Settings, readable: bool, observe: Observer
+) -> Resolved:
     """Look for ORG/NAME in the configured places, in order.
 
     A place that cannot be asked does not hide that others have it; only what has it is believed.
@@ -132,6 +137,12 @@ def _search(reference: Reference, settings: Settings, readable: bool) -> Resolve
             found = _pinned(_resolve_in(url, reference, settings), reference.digest)
             if readable and found.snapshot is not None:
                 found.manifest()  # is kept by the snapshot
+            for error in told:
+                # Without a pin, it may have something newer of that name.
+                known = isinstance(error, NotFoundError | IncompatibleError)
+                if reference.digest is None and not known:
+                    note = f"{error.message}; {found.reference} is taken instead"
+                    observe(Note(note, warning=True))
             return found
         except (NotFoundError, TransferError, NotAllowedError, ToolError) as error:
             told.append(error)

@@ -63,7 +63,7 @@ def verify_command(output: Output, settings: Settings, remove: bool) -> None:
                 faults = [str(error)]
             rows.append({**_row(cached), "faults": faults})
             if faults and remove:
-                cache.discard(cached)
+                cache.discard(cached.name, cached.digest, cached.folder)
     damaged = [row for row in rows if row["faults"]]
     if damaged:
         lines = [f"{row['name']} {row['digest'][:19]}: {row['faults'][0]}" for row in damaged]

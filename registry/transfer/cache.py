@@ -103,13 +103,13 @@ class Cache:
                 found.append(Cached(name, revision.digest, snapshot.folder, size, used))
         return sorted(found, key=lambda cached: cached.used)
 
-    def discard(self, cached: Cached) -> None:
-        """Remove an artifact together with its damaged contents."""
-        inside = {file.stat().st_ino for file in cached.folder.rglob("*") if file.is_file()}
+    def discard(self, name: str, digest: Digest, folder: Path) -> None:
+        """Remove an artifact in its folder, together with its damaged contents."""
+        inside = {file.stat().st_ino for file in folder.rglob("*") if file.is_file()}
         for path in self.store.blobs.all():
             if path.stat().st_ino in inside and not self.store.blobs.is_sound(path.name):
                 path.unlink()
-        self.store.remove(cached.name, cached.digest)
+        self.store.remove(name, digest)
 
     def manifest(self, cached: Cached) -> Manifest:
         """The manifest of an artifact in the cache."""

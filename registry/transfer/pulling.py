@@ -14,7 +14,7 @@ from registry.describe import read_manifest
 from registry.errors import IncompatibleError, IntegrityError, NotFoundError, TransferError
 from registry.files import remove_tree, write_atomically
 from registry.folder import require_folder, sha256_file
-from registry.progress import Observer, Progress, ignore
+from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
@@ -127,11 +127,11 @@ def find_here(text: str, settings: Settings) -> Resolved:
 
 def _resolve(text: str, settings: Settings, cache: Cache, observe: Observer) -> Resolved:
     if not settings.offline:
-        return resolve(text, settings, readable=True)
+        return resolve(text, settings, readable=True, observe=observe)
     known = cache.recall(text)
     if known is not None:
         return Resolved.of_snapshot(known)
-    return resolve(text, settings, readable=True)
+    return resolve(text, settings, readable=True, observe=observe)
 
 
 def _fetch(
@@ -176,14 +176,20 @@ def _fetch(
 def _verified_in_cache(
     manifest: Manifest, cache: Cache, settings: Settings, observe: Observer
 ) -> LocalSnapshot | None:
-    """An artifact that lies in the cache; None also if it is pruned while it is looked at."""
+    """An artifact that lies in the cache; None if it is pruned meanwhile, or was damaged.
+
+    What was damaged is removed, so that it is fetched again.
+    """
     cached = cache.find(manifest.name, manifest.digest)
     if cached is not None:
         try:
             check_files(cached.folder, cached.manifest, settings, observe)
-        except (IntegrityError, NotFoundError, OSError):
+        except (IntegrityError, NotFoundError, OSError) as error:
             if cache.find(manifest.name, manifest.digest) is not None:
-                raise
+                if not isinstance(error, IntegrityError):
+                    raise
+                observe(Note(f"{error.message}; what is damaged is fetched again", warning=True))
+                cache.discard(manifest.name, manifest.digest, cached.folder)
             return None
     return cached
 

@@ -50,6 +50,24 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
     repaired = qreg("pull", "hf://org/cached", "--json", env=env)
     assert repaired.code == 0, repaired.err
     assert qreg("verify", repaired.json["folder"]).code == 0
+    # A pull finds it itself.
+    shard.chmod(0o644)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    mended = qreg("pull", "hf://org/cached", "--json", env=env)
+    assert mended.code == 0 and "what is damaged is fetched again" in mended.err, mended.err
+    assert qreg("verify", mended.json["folder"]).code == 0
+    # A place that cannot be asked may have something newer of that name.
+    dead = {
+        "QREG_SOURCES": "s3://bucket,hf://",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "QREG_ATTEMPTS": "1",
+    }
+    found = qreg("pull", "org/cached", "--json", env={**env, **dead})
+    assert found.code == 0 and "is taken instead" in found.err, found.err
+    pinned = qreg("pull", f"org/cached@{digest}", "--json", env={**env, **dead})
+    assert pinned.code == 0 and "is taken instead" not in pinned.err
     # Pruning spares what is in use and says what it would do.
     assert qreg("cache", "prune", "--unused", "1d", "--json").json["removed"] == []
     assert len(qreg("cache", "prune", "--all", "--dry-run", "--json").json["removed"]) == 1
