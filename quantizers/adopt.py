@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.calibration import digest_of
-from quantizers.coverage import linear_modules
+from quantizers.quality.adopted import Weighed, weigh
+from quantizers.record import evidence_of
+from quantizers.relation import check_base, require_foreign
 from quantizers.soundness import unsound_tensors
 from quantizers.unchanged import FloatTensors, compare_float_tensors
 from registry.artifact import Manifest, payload_digest
 from registry.checkpoint import Checkpoint, LocalSource, open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
-from registry.checkpoint.quantization import quantization_config
 from registry.checkpoint.quantization.layers import FLOAT
 from registry.clock import utc_now
 from registry.config import Settings
-from registry.errors import CheckFailed, IncompatibleError, UsageError
+from registry.errors import CheckFailed, UsageError
+from registry.evidence import record_evidence
 from registry.finding import ERROR
 from registry.folder import hash_files, list_files, sha256_file
 from registry.lint import lint_facts
@@ -94,10 +96,12 @@ def adopt(
 
     Raises:
         NotFoundError, IntegrityError: the folder, or the base, is no whole checkpoint.
-        IncompatibleError: it is not quantized, or cannot be made from that base.
+        IncompatibleError: it is not quantized, cannot be made from that base, or qreg made it and
+            knows how.
         CheckFailed: lint finds errors, or its numbers are none.
     """
     check_name(name)
+    require_foreign(folder)
     claims = claims or Claims()
     facts = read_facts(open_checkpoint(folder))
     resolved = resolve(base, settings)
@@ -113,42 +117,17 @@ def adopt(
     ) as run:
         _require_sound(facts, folder, observe)
         floats = compare_float_tensors(source.checkpoint, facts.checkpoint, observe)
-        provenance = _provenance(facts, source, resolved, base_name, floats, claims, observe)
+        recipe = {"recipe": _recipe(facts.checkpoint, claims, [])}
+        weighed = weigh(run, folder, resolved, name=name, provenance=recipe, observe=observe)
+        provenance = _provenance(facts, resolved, base_name, floats, weighed, claims, observe)
         provenance |= {"mlflow_run": run.run_id, "activity": run.identity}
         published = publish(
             folder, settings, name=name, tags=tags, provenance=provenance, observe=observe
         )
         _track(run, published.manifest, provenance, published.reference, claims)
+    for entry in evidence_of(published.manifest, base_name, weighed.figures):
+        record_evidence(settings, published.manifest.digest, entry)
     return Adoption(published.manifest, published.reference, provenance["mlflow_run"])
-
-
-def check_base(facts: Facts, source: Facts) -> None:
-    """An artifact can be made from a base; raises IncompatibleError with what contradicts it."""
-    label, other = facts.checkpoint.label, source.checkpoint.label
-    method = facts.quantization.method
-    if method == "none" or all(x.scheme == FLOAT for x in facts.quantization.layers):
-        raise IncompatibleError(
-            f"{label} is not quantized", remedy="Publish it as it is: qreg publish ."
-        )
-    if source.checkpoint.description is not None or quantization_config(source.checkpoint.config):
-        raise IncompatibleError(f"The base {other} is quantized", remedy="Name the float model.")
-    ours, theirs = facts.architecture, source.architecture
-    for field in ("model_type", "layers", "hidden_size", "heads", "kv_heads", "experts"):
-        have, want = getattr(ours, field), getattr(theirs, field)
-        if have is not None and want is not None and have != want:
-            raise IncompatibleError(
-                f"{label} cannot come from {other}: its {field} is {have}, there it is {want}",
-                remedy="Name the model that it was quantized from with --base .",
-            )
-    modules = {module for module, _ in linear_modules(source.checkpoint, theirs.layers)}
-    strange = [x.module for x in facts.quantization.layers if x.module not in modules]
-    # A head that is tied is stored once in the base, and often written out by the tools.
-    strange = [m for m in strange if m != "lm_head" and not m.startswith("mtp.")]
-    if len(strange) > len(facts.quantization.layers) // 2:
-        raise IncompatibleError(
-            f"{label} cannot come from {other}, which has no {strange[0]}",
-            remedy="Name the model that it was quantized from with --base .",
-        )
 
 
 def _require_sound(facts: Facts, folder: Path, observe: Observer) -> None:
@@ -171,10 +150,10 @@ def _require_sound(facts: Facts, folder: Path, observe: Observer) -> None:
 
 def _provenance(
     facts: Facts,
-    source: Facts,
     resolved: Resolved,
     base_name: str,
     floats: FloatTensors,
+    weighed: Weighed,
     claims: Claims,
     observe: Observer,
 ) -> dict[str, Any]:
@@ -184,15 +163,9 @@ def _provenance(
     base: dict[str, Any] = {"name": base_name, "reference": resolved.reference}
     base |= {"digest": _base_digest(resolved, observe)}
     # Weights that nobody would come to by chance say which model it was.
-    if not floats.proves:
+    if not floats.proves and not weighed.proves:
         claimed.append("base")
-        observe(
-            Note(
-                f"No float tensor of {facts.checkpoint.label} is that of {base_name}: rotated or "
-                "smoothed throughout, or another model. The base is recorded as claimed",
-                warning=True,
-            )
-        )
+        observe(Note(_doubt(facts, base_name, weighed), warning=True))
     quantized = [x for x in facts.quantization.layers if x.scheme != FLOAT]
     found: dict[str, Any] = {
         "adopted": utc_now(),
@@ -207,6 +180,7 @@ def _provenance(
             "unchanged_tensors": floats.unchanged,
             "changed_tensors": list(floats.changed[:_SHOWN]),
         },
+        "quality": dict(weighed.figures),
     }
     for key, path in (("calibration", claims.calibration), ("log", claims.log)):
         if path is not None:
@@ -216,6 +190,18 @@ def _provenance(
         found["note"] = claims.note
         claimed.append("note")
     return {**found, "claimed": claimed}
+
+
+def _doubt(facts: Facts, base: str, weighed: Weighed) -> str:
+    """Why the base is only claimed."""
+    label = facts.checkpoint.label
+    text = f"No matrix that is float in {label} is that of {base}"
+    if weighed.strange:
+        text += f", and the weights of {weighed.strange} of {weighed.layers} quantized layers are "
+        text += "no rounding of its: most likely another model, unless they were rotated or trained"
+    else:
+        text += ": rotated or smoothed throughout, or another model"
+    return f"{text}. The base is recorded as claimed"
 
 
 def _tool(facts: Facts, claims: Claims, claimed: list[str]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command)
         "base": {
             "name": prepared.base,
             "digest": str(payload_digest(files)),
-            "reference": request.source,
+            "reference": _lasting(request.source),
             "dtype": read_architecture(prepared.checkpoint.config).dtype,
             "files": {entry.path: entry.sha256 for entry in sorted(files)},
         },
@@ -75,6 +75,12 @@ def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command)
         "command": list(command.argv),
         "environment": {**_seen(os.environ), **command.env},
     }
+
+
+def _lasting(source: str) -> str:
+    """A source as it is found from any folder."""
+    path = Path(source)
+    return str(path.absolute()) if path.exists() else source
 
 
 def _seen(environ: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from registry.lint.target import CHIPS, Target
 from registry.progress import Note, Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.tracking.run import TrackedRun
+from registry.transfer.verification import check_files
 from toolchains import find_toolchain
 
 # How many threads work is split among decides the order of sums, and so the last bits.
@@ -94,8 +95,10 @@ def reproduce(
         observe: is told how it goes.
 
     Raises:
-        IncompatibleError: nothing of how it was made is recorded, or the toolchain is another one.
-        IntegrityError: source, calibration set or script are not what is recorded.
+        IncompatibleError: nothing of how it was made is recorded, it was converted or mended after
+            that, or the toolchain is another one.
+        IntegrityError: its files are not what its manifest says, or source, calibration set or
+            script are not what is recorded.
         UsageError: a calibration set is not where it was, or a script has to be given.
         QregError: as `quantize` raises.
     """
@@ -103,6 +106,9 @@ def reproduce(
     resolved = resolve(reference, settings)
     manifest = resolved.manifest(observe)
     record = _record(manifest)
+    if resolved.folder is not None:
+        # Else a digest would be compared that the files do not have.
+        check_files(resolved.folder, manifest, settings, observe)
     source = _source(record, again, settings, observe)
     environment = _environment(record, settings, again)
     for text in environment:
@@ -151,6 +157,13 @@ def _record(manifest: Manifest) -> Mapping[str, Any]:
             f"How {manifest.name} was made is not recorded, or only claimed",
             remedy="qreg can run again what `qreg quantize` made: its qreg.json holds recipe, "
             "source, toolchain and options.",
+        )
+    derived = record.get("derived_from")
+    if isinstance(derived, Mapping):
+        raise IncompatibleError(
+            f"{manifest.name} was not quantized, but made from {derived.get('name') or 'another'}",
+            remedy="Reproduce that one, and then do the same with it again: qreg convert, or "
+            "qreg lint --fix .",
         )
     return record
 

@@ -71,6 +71,7 @@ def command(
         "reference": found.reference,
         "scheme": found.manifest.quantization["scheme"],
         "measured": provenance["measured"],
+        "quality": provenance["quality"],
         "claimed": provenance["claimed"],
         "mlflow_run": found.run_id,
     }
@@ -82,7 +83,10 @@ def command(
         console.print(
             f"  base       {provenance['base']['name']}: {measured['unchanged_tensors']} of "
             f"{measured['float_tensors']} float tensors are unchanged"
+            + (", which proves nothing" if "base" in provenance["claimed"] else "")
         )
+        if "sqnr_db" in provenance["quality"]:
+            console.print(f"  weights    SQNR {provenance['quality']['sqnr_db']:.2f} dB")
         console.print(f"  quantized  {measured['quantized_layers']} of {measured['layers']} layers")
         if provenance["claimed"]:
             console.print(f"  claimed    {', '.join(provenance['claimed'])}")

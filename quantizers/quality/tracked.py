@@ -60,6 +60,11 @@ def track_quality(
         run.metrics({key.replace("_", "/", 1): value for key, value in figures.items()})
         return figures
     found = replace(found, functional=perplexity, reference=name)
+    return {**figures, **track_measured(run, found, work)}
+
+
+def track_measured(run: TrackedRun, found: Quality, work: Path) -> dict[str, float]:
+    """The same for what was measured already; returns the figures of the weights."""
     metrics = found.metrics()
     run.metrics(metrics)
     run.curves(_curves(found))
@@ -72,7 +77,7 @@ def track_quality(
         {"mlflow.loggedArtifacts": json.dumps([{"path": f"quality/{_TABLE}", "type": "table"}])}
     )
     weights = {k.removeprefix("weights/"): v for k, v in metrics.items()}
-    return {**figures, **{k: v for k, v in weights.items() if k in OF_WEIGHTS}}
+    return {key: value for key, value in weights.items() if key in OF_WEIGHTS}
 
 
 def _curves(found: Quality) -> dict[str, dict[int, float]]:

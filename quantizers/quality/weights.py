@@ -33,6 +33,10 @@ _MOST_THREADS = 4
 # this many times it, or with hardly more signal than error, weights are no rounding of the base's.
 _FAR_BEYOND_ROUNDING = 30.0
 _HARDLY_RELATED = 3.0  # dB
+NO_ROUNDING = (
+    "its weights are no rounding of the base's: smoothed, rotated, trained further, or of another "
+    "model"
+)
 
 
 @dataclass(frozen=True)
@@ -251,10 +255,7 @@ def _unrelated(sums: Sums) -> str:
         return "there are weights that are no numbers"
     times = sums.noise / sums.expected if sums.expected else 0.0
     if times > _FAR_BEYOND_ROUNDING or sqnr < _HARDLY_RELATED:
-        return (
-            "its weights are no rounding of the base's: smoothed, rotated, trained further, or of "
-            "another model"
-        )
+        return NO_ROUNDING
     return ""
 
 

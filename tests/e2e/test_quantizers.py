@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quantizers.comparison import tensor_changes
@@ -71,16 +72,28 @@ def test_a_data_free_run_of_llmcompressor_and_the_same_again(
     source = tmp_path / "source"
     shutil.copytree(float_model("dense", USER), source)
     ran = qreg(
-        *("quantize", source, "--name", "test/free", "--output", tmp_path / "q"),
+        *("quantize", "source", "--name", "test/free", "--output", tmp_path / "q"),
         *("--no-evaluate", "--json"),
     )
     assert ran.code == 0, ran.err
+    manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
+    assert manifest["provenance"]["base"]["reference"] == str(source)
     assert qreg("publish", tmp_path / "q").code == 0
     again = qreg("reproduce", "test/free", "--json")
     assert again.code == 0, again.out + again.err
     assert again.json["identical"] and again.json["new"] == ran.json["digest"]
     run = connect(settings).get_run(again.json["mlflow_run"])
     assert run.data.tags["qreg.reproduced"] == "identical"
+    known = qreg("adopt", tmp_path / "q", "--base", source, "--name", "test/mine", "--json")
+    assert known.code == 6 and "was made by qreg" in known.error["message"]
+    to = ("--format", "modelslim", "--name", "test/converted", "--output", tmp_path / "converted")
+    assert qreg("convert", tmp_path / "q", *to).code == 0
+    converted = qreg("reproduce", tmp_path / "converted", "--json")
+    assert converted.code == 6 and "made from test/free" in converted.error["message"]
+    shutil.copytree(tmp_path / "q", tmp_path / "altered")
+    (tmp_path / "altered" / "generation_config.json").write_text("{}")
+    altered = qreg("reproduce", tmp_path / "altered", "--json")
+    assert altered.code == 5 and "generation_config.json" in altered.error["message"]
     (source / "generation_config.json").write_text("{}")
     changed = qreg("reproduce", "test/free", "--json")
     assert changed.code == 5
@@ -153,6 +166,7 @@ def test_adopting_what_was_made_elsewhere(qreg: Run, settings: Settings, tmp_pat
     assert ran.json["claimed"] == ["tool.version", "log"]
     assert ran.json["measured"]["quantized_layers"] == 2 * (4 + 8 * 3)
     assert ran.json["measured"]["unchanged_tensors"] == ran.json["measured"]["float_tensors"]
+    assert 35 < ran.json["quality"]["sqnr_db_worst"] <= ran.json["quality"]["sqnr_db"] < 50
     assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
     assert qreg("verify", "test/adopted").code == 0
     provenance = qreg("inspect", "test/adopted", "--json").json["provenance"]
@@ -160,10 +174,30 @@ def test_adopting_what_was_made_elsewhere(qreg: Run, settings: Settings, tmp_pat
     assert "linear_quant" in provenance["recipe"]["text"]
     run = connect(settings).get_run(ran.json["mlflow_run"])
     assert run.data.tags["qreg.digest"] == ran.json["digest"]
+    assert run.data.metrics["weights/sqnr_db"] == ran.json["quality"]["sqnr_db"]
     refused = qreg("reproduce", "test/adopted", "--json")
     assert refused.code == 6 and "only claimed" in refused.error["message"]
     other = qreg("adopt", folder, "--base", float_model("dense", USER), "--name", "t/o", "--json")
     assert other.code == 6 and "cannot come from" in other.error["message"]
+
+
+def test_a_base_of_the_same_shape_proves_nothing(qreg: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(float_model("dense", USER), folder)
+    for shard in folder.glob("*.safetensors"):
+        content = bytearray(shard.read_bytes())
+        begin = 8 + int.from_bytes(content[:8], "little")
+        for name, entry in json.loads(content[8:begin]).items():
+            if name != "__metadata__" and len(entry["shape"]) == 2:
+                where = slice(*(begin + offset for offset in entry["data_offsets"]))
+                weights = np.frombuffer(bytes(content[where]), np.uint16)
+                content[where] = np.roll(weights, len(weights) // 2).tobytes()
+        shard.write_bytes(content)
+    made = quantized("modelslim-v1-w8a8-dynamic", USER)
+    ran = qreg("adopt", made, "--base", folder, "--name", "test/strange", "--json")
+    assert ran.code == 0 and "base" in ran.json["claimed"], ran.err
+    assert "14 of 14 quantized layers are no rounding of its" in ran.err
+    assert ran.json["quality"] == {}
 
 
 def test_shard_by_shard_is_the_same_as_in_one_go(qreg: Run, tmp_path: Path) -> None:
