@@ -16,7 +16,7 @@ from quantizers.preflight import (
 )
 from quantizers.recipe import Recipe
 from quantizers.request import Prepared, QuantizationRequest
-from quantizers.target import check_target
+from quantizers.target import check_ranks, check_target
 from registry.config import Settings
 from registry.errors import IncompatibleError, UsageError
 from registry.names import check_name
@@ -45,6 +45,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     )
     source, output = resolved.folder.absolute(), output.absolute().resolve()
     checkpoint = check_source(source, output)
+    check_ranks(checkpoint, request.target)
     quantizer.check_output(output)
     wanted = request.toolchain or quantizer.toolchain_for(checkpoint, request.options)
 

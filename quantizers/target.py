@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quantizers.interface import Intent
+from registry.checkpoint import Checkpoint
+from registry.checkpoint.architecture import read_architecture
 from registry.errors import IncompatibleError
+from registry.lint.checks.sizes import unshared_heads
 from registry.lint.target import RELEASE, Target, has_kernel
 from registry.progress import Note
 
 # vLLM Ascend's W4A16 kernel for compressed-tensors' experts, and W4A8's, take these groups.
 _GROUPS = {"W4A16": (32,), "W4A8_DYNAMIC": (64, 128)}
+
+
+def check_ranks(checkpoint: Checkpoint, target: Target) -> None:
+    """The target's ranks can share the model's heads, which quantizing leaves as they are.
+
+    Raises:
+        IncompatibleError: with the numbers of ranks that can.
+    """
+    ranks = target.tensor_parallel
+    problem = unshared_heads(read_architecture(checkpoint.config), ranks) if ranks else None
+    if problem:
+        raise IncompatibleError(f"{checkpoint.label}: {problem[0]}", remedy=problem[1])
 
 
 def check_target(intent: Intent, recipe: str, target: Target) -> list[Note]:

@@ -13,9 +13,11 @@ from quantizers.llmcompressor import LLMCompressor
 from quantizers.llmcompressor.recipe import parse_stages
 from quantizers.preflight import check_output, check_recipe_fits, check_resources, check_source
 from quantizers.recipe import Recipe
+from quantizers.target import check_ranks
 from registry.checkpoint import open_checkpoint
 from registry.errors import IncompatibleError, NotFoundError, UsageError
-from tests.checkpoints import write_model, write_quantized
+from registry.lint.target import CHIPS, Target
+from tests.checkpoints import CONFIG, write_model, write_quantized
 from tests.quantizers.test_recipe import load_recipe
 
 DYNAMIC = load_recipe("w8a8-dynamic", "llmcompressor")
@@ -109,3 +111,20 @@ def test_calibration_takes_memory(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_model(tmp_path / "m"))
     tool = LLMCompressor()
     assert tool.estimate(checkpoint, SMOOTH).memory > tool.estimate(checkpoint, DYNAMIC).memory
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "ranks", "able"),
+    [(4, 2, 3, "1, 2 or 4"), (12, 3, 4, "1, 3, 6 or 12"), (7, 1, 2, "1 or 7"), (8, 2, 16, "or 8")],
+)
+def test_ranks_that_cannot_share_heads(
+    tmp_path: Path, heads: int, kv_heads: int, ranks: int, able: str
+) -> None:
+    """The engine would refuse the result, hours later; config.json tells it now."""
+    sizes = {"num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    checkpoint = open_checkpoint(write_model(tmp_path / "m", config={**CONFIG, **sizes}))
+    with pytest.raises(IncompatibleError, match="heads cannot be shared by") as refused:
+        check_ranks(checkpoint, Target(CHIPS["A3"], ranks))
+    assert refused.value.remedy.endswith(f"{able}.")
+    check_ranks(checkpoint, Target(CHIPS["A3"], 1))
+    check_ranks(checkpoint, Target(CHIPS["A3"]))
