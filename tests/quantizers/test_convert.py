@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from registry.checkpoint import LocalSource, open_checkpoint
 from registry.checkpoint.data import data_offsets
 from registry.config import Settings
 from registry.describe import describe_folder
-from registry.errors import IncompatibleError, UsageError
+from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import hash_files, list_files
 from registry.lint import lint
 from registry.resolve import Resolved
@@ -181,6 +182,24 @@ def test_asymmetric_weights_are_refused(made: Any, tmp_path: Path) -> None:
     shard.write_bytes(content)
     with pytest.raises(IncompatibleError, match=r"v_proj\.weight_offset is not zero"):
         made(slim, CT)
+
+
+@pytest.mark.parametrize("bits", [0x7FC0, 0x0000, 0xBF80], ids=["nan", "zero", "negative"])
+@pytest.mark.parametrize("target", [MODELSLIM, CT])
+def test_scales_that_are_no_use_are_refused(
+    made: Any, tmp_path: Path, target: str, bits: int
+) -> None:
+    source = write_quantized(tmp_path / "s")
+    source = made(source, MODELSLIM).folder if target == CT else source
+    checkpoint = open_checkpoint(source)
+    name = "model.layers.0.mlp.down_proj.weight_scale"
+    with (source / checkpoint.tensors[name].shard).open("r+b") as file:
+        file.seek(data_offsets(checkpoint)[name] + 2)
+        file.write(bits.to_bytes(2, "little"))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(IntegrityError, match=re.escape(name)) as refused:
+        made(source, target)
+    assert refused.value.remedy and sorted(tmp_path.iterdir()) == before
 
 
 def test_the_format_that_it_has_is_refused(made: Any, tmp_path: Path) -> None:
