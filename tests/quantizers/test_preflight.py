@@ -86,6 +86,24 @@ def test_calibration_sets(tmp_path: Path) -> None:
         find_calibration(DYNAMIC, path)
 
 
+def test_calibration_sets_that_modelslim_does_not_take(tmp_path: Path) -> None:
+    """It would be told when the source is read and ModelSlim about to start."""
+    recipe, path = load_recipe("w8a8", "modelslim"), tmp_path / "c.jsonl"
+    path.write_text('{"text": "a"}\n{"messages": [{"role": "user", "content": "b"}]}\n')
+    assert find_calibration(SMOOTH, path)
+    with pytest.raises(UsageError, match="line 2 holds a chat, and no text") as refused:
+        find_calibration(recipe, path)
+    assert "inputs_pretokenized" in refused.value.remedy
+    assert "LLM-Compressor alone" in refused.value.remedy
+    with pytest.raises(UsageError, match="is a folder"):
+        find_calibration(recipe, tmp_path)
+    with pytest.raises(NotFoundError, match="no calibration file"):
+        find_calibration(recipe, "org/dataset")
+    path.write_text('{"text": "a"}\n{"inputs_pretokenized": "b"}\n"c"\n')
+    found = find_calibration(recipe, path)
+    assert found is not None and found.lines == 3
+
+
 def test_too_little_memory_or_disk(tmp_path: Path) -> None:
     check_resources(Needs(memory=1, disk=1), tmp_path / "a" / "b")
     with pytest.raises(IncompatibleError, match="GiB of memory"):
