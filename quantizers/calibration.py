@@ -14,6 +14,10 @@ from registry.folder import hash_files, list_files, sha256_file
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
 _LINE = 'A line reads {"text": "…"}, {"messages": […]} or "…" .'
+_TEXT_LINE = (
+    'A line reads {"text": "…"}, {"inputs_pretokenized": "…"} or "…" ; ModelSlim applies no chat '
+    'template, so that {"messages": […]} is for LLM-Compressor alone.'
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
 
     Args:
         recipe: wants one, or none.
-        given: a JSONL file, a folder that `datasets` reads, or a data set's name on a hub.
+        given: a JSONL file; for LLM-Compressor also a folder that `datasets` reads, or a data
+            set's name on a hub.
 
     Returns:
         None where none is named.
@@ -68,22 +73,31 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
     if given is None:
         if recipe.calibration.default:
             return None
+        rest = ", or the folder or name of a data set." if _takes_more(recipe) else " ."
         raise UsageError(
             f"Recipe {recipe.name} needs a calibration set",
-            remedy='Give --calibration FILE.jsonl with a line {"text": "…"} a sample, or the '
-            "folder or name of a data set.",
+            remedy=f'Give --calibration FILE.jsonl with a line {{"text": "…"}} a sample{rest}',
         )
     path = Path(given).absolute()
-    if path.exists():
-        return CalibrationSet(
-            path.name, path, digest_of(path), None if path.is_dir() else check_lines(path)
+    if path.is_dir() and not _takes_more(recipe):
+        raise UsageError(
+            f"{given} is a folder, and ModelSlim calibrates with a file",
+            remedy=f"Give a JSONL file. {_TEXT_LINE}",
         )
+    if path.exists():
+        lines = None if path.is_dir() else check_lines(path, chats=_takes_more(recipe))
+        return CalibrationSet(path.name, path, digest_of(path), lines)
     text = str(given)
-    if _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
+    if _takes_more(recipe) and _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
         return CalibrationSet(text, None, "", None)
     raise NotFoundError(
         f"There is no calibration file {given}", remedy="Give the path of a JSONL file."
     )
+
+
+def _takes_more(recipe: Recipe) -> bool:
+    """Whether chats, folders and names are taken, too; ModelSlim takes files of texts."""
+    return recipe.tool != "modelslim"
 
 
 def digest_of(path: Path) -> str:
@@ -96,31 +110,37 @@ def digest_of(path: Path) -> str:
     return str(payload_digest(files))
 
 
-def check_lines(path: Path) -> int:
-    """Check that every line of a JSONL file is a sample; returns how many there are."""
-    samples = 0
+def check_lines(path: Path, *, chats: bool = True) -> int:
+    """Check that every line of a JSONL file is a sample; returns how many there are.
+
+    Args:
+        path: of the file.
+        chats: whether messages are samples, too.
+    """
+    samples, remedy = 0, _LINE if chats else _TEXT_LINE
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    _check_sample(line, f"{path}, line {number}")
+                    _check_sample(line, f"{path}, line {number}", chats, remedy)
                     samples += 1
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"The calibration file {path} is not UTF-8 text: {error}", remedy=_LINE
+            f"The calibration file {path} is not UTF-8 text: {error}", remedy=remedy
         ) from error
     if not samples:
-        raise UsageError(f"The calibration file {path} is empty", remedy=_LINE)
+        raise UsageError(f"The calibration file {path} is empty", remedy=remedy)
     return samples
 
 
-def _check_sample(line: str, where: str) -> None:
+def _check_sample(line: str, where: str, chats: bool, remedy: str) -> None:
     try:
         value = json.loads(line)
     except ValueError as error:
-        raise UsageError(f"{where} is not JSON: {error}", remedy=_LINE) from error
+        raise UsageError(f"{where} is not JSON: {error}", remedy=remedy) from error
     table = value if isinstance(value, dict) else {"text": value}
     text = table.get("text", table.get("inputs_pretokenized"))
     chat = isinstance(table.get("messages"), list)
-    if not chat and not (isinstance(text, str) and text):
-        raise UsageError(f"{where} holds no text", remedy=_LINE)
+    if not (chat and chats) and not (isinstance(text, str) and text):
+        what = "holds a chat, and no text" if chat else "holds no text"
+        raise UsageError(f"{where} {what}", remedy=remedy)

@@ -16,13 +16,13 @@ from quantizers.preflight import (
 )
 from quantizers.recipe import Recipe
 from quantizers.request import Prepared, QuantizationRequest
-from quantizers.target import check_target
+from quantizers.target import check_ranks, check_target
 from registry.config import Settings
 from registry.errors import IncompatibleError, UsageError
 from registry.names import check_name
 from registry.progress import Observer
 from registry.resolve import resolve
-from toolchains import Toolchain, find_toolchain
+from toolchains import CATALOGUE, Toolchain, find_toolchain, spec_of
 
 
 def prepare(request: QuantizationRequest, settings: Settings, observe: Observer) -> Prepared:
@@ -45,8 +45,9 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     )
     source, output = resolved.folder.absolute(), output.absolute().resolve()
     checkpoint = check_source(source, output)
+    check_ranks(checkpoint, request.target)
     quantizer.check_output(output)
-    wanted = request.toolchain or quantizer.toolchain_for(checkpoint, request.options)
+    wanted = _toolchain(quantizer, request, quantizer.toolchain_for(checkpoint, request.options))
 
     def toolchain() -> Toolchain:
         return find_toolchain(wanted, settings)
@@ -76,6 +77,21 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         calibration or _default_set(quantizer, recipe, found),
         anti,
     )
+
+
+def _toolchain(quantizer: Quantizer, request: QuantizationRequest, usual: str) -> str:
+    """The toolchain that a user names, if the tool is in it; else the usual one for the model."""
+    if not request.toolchain:
+        return usual
+    package = spec_of(usual).distribution
+    if spec_of(request.toolchain).distribution != package:
+        able = [spec.name for spec in CATALOGUE if spec.distribution == package]
+        raise UsageError(
+            f"Toolchain {request.toolchain} is none of {quantizer.name}'s",
+            remedy=f"{quantizer.name} runs in {' or '.join(able)}; without --toolchain qreg takes "
+            f"{usual} for this model.",
+        )
+    return request.toolchain
 
 
 def _anti_dataset(recipe: Recipe, given: Path | None) -> CalibrationSet | None:

@@ -84,9 +84,19 @@ def find_recipe(text: str, tool: str) -> Path:
     if not path.is_file():
         raise NotFoundError(
             f"There is no recipe {text!r} for {tool}",
-            remedy=f"Shipped ones are {', '.join(shipped(tool))}; or give the path of a file.",
+            remedy=f"{_elsewhere(text)}Shipped ones for {tool} are {', '.join(shipped(tool))}; or "
+            "give the path of a file.",
         )
     return path
+
+
+def _elsewhere(text: str) -> str:
+    """Which tools have a recipe of that name, as advice; empty where none has."""
+    if text.startswith("practice:"):
+        return "Practices are ModelSlim's: use --tool modelslim . "
+    tools = [folder.name for folder in sorted(FOLDER.iterdir()) if text in shipped(folder.name)]
+    names = " and ".join(tools)
+    return f"It is a recipe for {names}: use --tool {' or '.join(tools)} . " if tools else ""
 
 
 def read_text(path: Path) -> str:

@@ -108,7 +108,8 @@ def _draw(console: Console, found: Quality) -> None:
             decibels(together),
             cosine(together),
         )
-    console.print(kinds)
+    if found.layers:
+        console.print(kinds)
     for reason, count in reasons_of(found.layers):
         console.print(f"not compared: {count:,} × {reason}")
     worst = found.worst(_WORST)

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 @click.option("--output", "folder", type=click.Path(path_type=Path), help="A new folder for it.")
 @click.option(
     "--calibration",
-    help='A JSONL file, a line {"text": "…"} or {"messages": […]} a sample; for LLM-Compressor '
-    "also the folder or name of a data set. ModelSlim falls back to its own.",
+    help='A JSONL file, a line {"text": "…"} a sample; for LLM-Compressor also {"messages": […]}, '
+    "or the folder or name of a data set. ModelSlim falls back to its own.",
 )
 @click.option(
     "--anti-dataset",

@@ -12,12 +12,22 @@ from registry.checkpoint.quantization.layers import FLOAT
 from registry.errors import IncompatibleError
 
 SCHEME = "W8A8_DYNAMIC"
-_WHY: Mapping[str, str] = {
-    "W8A8": "static scales of activations are folded into those of the product (deq_scale, "
-    "quant_bias), and taking them apart is arithmetic",
-    "W8A8_MIX": "activations are quantized in two ways, for prefill and decode",
-    "W4A8_DYNAMIC": "weights of 4 bits are packed and corrected for one kernel (scale_bias)",
-    "W8A16": "ModelSlim's may be asymmetric and compressed-tensors packs them into words",
+# By the format of the source, in its own terms.
+_WHY: Mapping[str, Mapping[str, str]] = {
+    "modelslim": {
+        "W8A8": "static scales of activations are folded into those of the product (deq_scale, "
+        "quant_bias), and taking them apart is arithmetic",
+        "W8A8_MIX": "activations are quantized in two ways, for prefill and decode",
+        "W4A8_DYNAMIC": "weights of 4 bits are packed and corrected for one kernel (scale_bias)",
+        "W8A16": "weights may be asymmetric, and compressed-tensors packs them into words",
+    },
+    "compressed-tensors": {
+        "W8A8": "static scales of activations (input_scale) would have to be folded into those of "
+        "the product, and that is arithmetic",
+        "W4A8_DYNAMIC": "weights of 4 bits would have to be packed and corrected for one kernel, "
+        "and that is arithmetic",
+        "W8A16": "weights are packed into words (weight_packed), and ModelSlim's are not",
+    },
 }
 # Parts of a layer that are applied while the model runs.
 _ONLINE = (
@@ -35,8 +45,13 @@ def require_convertible(facts: Facts, method: str, *, parts: Iterable[str]) -> N
         parts: leaves of tensors' names that belong to a quantized layer, besides its weight.
 
     Raises:
-        IncompatibleError: with every reason.
+        IncompatibleError: with every reason, the first in its message and the rest below.
     """
+    if facts.quantization.method == "none":
+        raise IncompatibleError(
+            f"{facts.checkpoint.label} is not quantized: there is nothing to convert",
+            remedy="Quantize it in the format that you need; `qreg quantize` does.",
+        )
     if facts.quantization.method != method:
         raise IncompatibleError(
             f"{facts.checkpoint.label} is in the format {facts.quantization.method}, "
@@ -49,14 +64,14 @@ def require_convertible(facts: Facts, method: str, *, parts: Iterable[str]) -> N
         raise IncompatibleError(
             f"{facts.checkpoint.label} has no exact counterpart: {reasons[0]}",
             remedy="Quantize the base model in the format that you need; `qreg quantize` does.",
-            details="\n".join(reasons),
+            details="\n".join(reasons[1:]),
         )
 
 
 def _of_layers(facts: Facts) -> Iterator[str]:
     counts = Counter(layer.scheme for layer in facts.quantization.layers)
     for scheme in sorted(counts.keys() - {SCHEME, FLOAT}):
-        why = _WHY.get(scheme)
+        why = _WHY[facts.quantization.method].get(scheme)
         yield f"{counts[scheme]} layer(s) are {scheme}" + (f": {why}" if why else "")
     if not counts.keys() - {FLOAT}:
         yield "no layer is quantized"

@@ -13,6 +13,7 @@ from typing import Any
 from quantizers.convert.compressed_tensors_to_modelslim import plan as plan_modelslim
 from quantizers.convert.modelslim_to_compressed_tensors import plan as plan_compressed_tensors
 from quantizers.convert.plan import Conversion
+from quantizers.soundness import unsound_tensors
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
 from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.data import data_offsets
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Callable[[Facts], Conversion]] = MappingProxyType(
     {"compressed-tensors": plan_compressed_tensors, "modelslim": plan_modelslim}
 )
 _CHUNK = 8 * 2**20
+_SHOWN = 20  # lines of details
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def convert(
     Raises:
         IncompatibleError: it is not on this machine, or has no exact counterpart in that format.
         UsageError: the name is malformed, or `output` is not fresh.
-        NotFoundError, IntegrityError: it is no whole checkpoint.
+        NotFoundError, IntegrityError: it is no whole checkpoint, or a scale is no positive number.
         TransferError: too little disk.
     """
     check_name(name)
@@ -89,6 +91,7 @@ def convert(
     facts = read_facts(open_checkpoint(resolved.source))
     plan = FORMATS[target](facts)
     _require_zeros(facts.checkpoint, plan)
+    _require_scales(facts.checkpoint, observe)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     output = (output or settings.outputs / name / stamp).absolute().resolve()
     require_room(output, facts.checkpoint.weight_bytes, "A converted copy")
@@ -198,6 +201,18 @@ def _require_zeros(checkpoint: Checkpoint, plan: Conversion) -> None:
                 "with channels is symmetric",
                 remedy="Quantize the base model with symmetric weights.",
             )
+
+
+def _require_scales(checkpoint: Checkpoint, observe: Observer) -> None:
+    """A copy of what computes nothing is not handed on, as no quantization that makes it is."""
+    unsound = unsound_tensors(checkpoint, observe, scales_only=True)
+    if unsound:
+        raise IntegrityError(
+            f"{len(unsound)} scale(s) of {checkpoint.label} are no use: {unsound[0]}",
+            remedy="Compare the files with their origin (qreg verify), or quantize the base model "
+            "again.",
+            details="\n".join(unsound[:_SHOWN]),
+        )
 
 
 def _require_sound(result: Checkpoint, folder: Path) -> None:

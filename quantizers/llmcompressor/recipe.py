@@ -45,6 +45,11 @@ def parse_stages(content: str, name: str, label: str) -> Recipe:
     if MODEL_FREE in value:
         return _model_free(value, name, label, content)
     stages = value.get("stages")
+    if stages is None and value.get("tool") is None and {"apiversion", "practice"} & value.keys():
+        raise UsageError(
+            f"{label} looks like a practice of ModelSlim's, and is no recipe for {TOOL}",
+            remedy="--tool modelslim takes it.",
+        )
     if str(value.get("tool", TOOL)) == TOOL and (not isinstance(stages, dict) or not stages):
         raise UsageError(f"{label} is not a recipe: it has no stages", remedy=LAYOUT)
     recipe = compose_recipe(value, stages or {}, tool=TOOL, name=name, text=content)

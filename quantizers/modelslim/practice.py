@@ -22,6 +22,7 @@ _DEFAULT_V0_SET = "teacher_qualification.jsonl"
 # Whatever the set: how many samples and tokens the sets in lab_calib have, about.
 _USUAL = (128, 2048)
 _QUANTIZING = ("linear_quant", "autoround_quant", "float_sparse", "dynamic_cache", "fa3_quant")
+_FOREIGN = ("stages", "model_free")  # keys of LLM-Compressor's recipes
 _LEVEL = re.compile(r"L(\d+)\Z")
 
 
@@ -44,6 +45,11 @@ def parse_practice(content: str, name: str, label: str) -> Recipe:
     value = parse_yaml(content, label)
     practice = value.get("practice", value)
     if not isinstance(practice, dict) or "apiversion" not in practice:
+        if any(key in _FOREIGN or str(key).endswith("_stage") for key in value):
+            raise UsageError(
+                f"{label} looks like a recipe of LLM-Compressor's, and is no practice",
+                remedy="--tool llmcompressor takes it.",
+            )
         raise UsageError(f"{label} is not a practice: it has no apiversion and spec", remedy=LAYOUT)
     version, spec = practice["apiversion"], practice.get("spec")
     if version not in API_VERSIONS:

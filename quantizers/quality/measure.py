@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantizers.quality.asked import check_asked, here, name_of
 from quantizers.quality.comparability import incomparable_layers
 from quantizers.quality.histograms import Histograms
 from quantizers.quality.perplexity import FLOAT as FLOAT_MODEL
@@ -25,7 +26,7 @@ from registry.checkpoint.quantization.layers import FLOAT
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import read_manifest
-from registry.errors import IncompatibleError
+from registry.errors import UsageError
 from registry.evidence import record_evidence
 from registry.lint.fix import require_relation
 from registry.progress import Observer, ignore
@@ -49,6 +50,7 @@ class Quality:
         left_float: how many linear layers are not quantized.
         histograms: of weights and scales.
         functional: perplexity and divergence; None where they were not measured.
+        against: what another artifact is called whose predictions stand beside; empty without one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Quality:
     left_float: int
     histograms: Histograms
     functional: Perplexity | None = None
+    against: str = ""
 
     @property
     def total(self) -> Sums | None:
@@ -110,8 +113,14 @@ class Quality:
                 for layer in self.layers
             ],
             "functional": self.functional.to_json() if self.functional else None,
+            "against": self._beside(),
             "histograms": self.histograms.to_json(),
         }
+
+    def _beside(self) -> dict[str, Any] | None:
+        if self.functional is None or not self.against:
+            return None
+        return {"name": self.against, **self.functional.figures_of(OTHER_MODEL)}
 
     def metrics(self) -> dict[str, float]:
         """The figures that an experiment tracks."""
@@ -154,16 +163,19 @@ def measure_quality(
         observe: is told what is done.
 
     Raises:
-        IncompatibleError, IntegrityError: see `measure_weights`; or the format cannot be simulated.
+        UsageError: the text is no text, or not wanted with the weights alone, as `against` is not.
+        IncompatibleError, IntegrityError: see `measure_weights`; or the format cannot be simulated,
+            or `against` is of another architecture.
         NotFoundError: the toolchain llmcompressor is not installed.
         ToolError: a model does not load, or predicts nothing finite.
     """
+    check_asked(base, against, text, weights_only)
     toolchain = None if weights_only else find_toolchain("llmcompressor", settings)
     found = measure_weights(quantized, base, observe=observe)
     if toolchain is not None and quantized.folder and base.folder:
         models = {FLOAT_MODEL: base.folder.absolute(), QUANTIZED_MODEL: quantized.folder.absolute()}
         if against is not None:
-            models[OTHER_MODEL] = _here(against).absolute()
+            models[OTHER_MODEL] = here(against).absolute()
         settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".quality-", dir=settings.data) as folder:
             work = Path(folder)
@@ -179,7 +191,10 @@ def measure_quality(
                 trust_remote_code=trust_remote_code,
                 observe=observe,
             )
-        found = replace(found, functional=functional)
+        beside = name_of(against) if against is not None else ""
+        if against is not None and beside == found.name:
+            beside = against.reference
+        found = replace(found, functional=functional, against=beside)
     if found.digest is not None:
         entry = {
             "kind": "quality",
@@ -210,18 +225,25 @@ def measure_weights(
         observe: is told the bytes read.
 
     Raises:
+        UsageError: nothing is quantized.
         IncompatibleError: either is not here, or they are not of one architecture.
         NotFoundError, IntegrityError: either is no whole checkpoint.
     """
     ours, theirs = _facts(quantized), _facts(base)
     require_relation(base.source, quantized.source)
+    layers = ours.quantization.layers
+    if all(la.scheme == FLOAT for la in layers) and not ours.quantization.computations:
+        raise UsageError(
+            f"Nothing in {quantized.reference} is quantized, so that there is nothing to measure",
+            remedy="Name the quantized artifact first, and the model that it was made from as "
+            "--base.",
+        )
     manifest = read_manifest(quantized.folder) if quantized.folder else None
-    own_name = manifest.name if manifest else quantized.reference.rstrip("/").rpartition("/")[2]
     if provenance is None:
         provenance = manifest.provenance if manifest else {}
     histograms = Histograms()
     return Quality(
-        name=name or own_name,
+        name=name or name_of(quantized),
         reference=quantized.reference,
         digest=manifest.digest if manifest else None,
         base=base.reference,
@@ -232,22 +254,13 @@ def measure_weights(
             histograms=histograms,
             observe=observe,
         ),
-        left_float=sum(layer.scheme == FLOAT for layer in ours.quantization.layers),
+        left_float=sum(layer.scheme == FLOAT for layer in layers),
         histograms=histograms,
     )
 
 
-def _here(resolved: Resolved) -> Path:
-    if resolved.folder is None:
-        raise IncompatibleError(
-            f"{resolved.reference} is not on this machine, and its weights have to be read",
-            remedy=f"Bring it here first: qreg pull {resolved.reference}",
-        )
-    return resolved.folder
-
-
 def _facts(resolved: Resolved) -> Facts:
-    _here(resolved)
+    here(resolved)
     return read_facts(open_checkpoint(resolved.source))
 
 

@@ -66,16 +66,26 @@ class Perplexity:
         perplexity_float, perplexity_quantized, perplexity_ratio, divergence (nats a token) and
         agreement (a share).
         """
-        before, after = self.values[FLOAT], self.values[QUANTIZED]
-        found = {
-            "perplexity_float": before,
-            "perplexity_quantized": after,
-            "perplexity_ratio": after / before,
+        found = self.figures_of(QUANTIZED)
+        return {
+            "perplexity_float": self.values[FLOAT],
+            "perplexity_quantized": found.pop("perplexity"),
+            **found,
         }
-        if QUANTIZED in self.divergences:
-            found["divergence"] = self.divergences[QUANTIZED]
-            found["agreement"] = self.agreements[QUANTIZED]
+
+    def figures_of(self, model: str) -> dict[str, float]:
+        """perplexity, perplexity_ratio, divergence and agreement of one, held against `float`."""
+        after = self.values[model]
+        found = {"perplexity": after, "perplexity_ratio": after / self.values[FLOAT]}
+        if model in self.divergences:
+            found["divergence"] = self.divergences[model]
+            found["agreement"] = self.agreements[model]
         return found
+
+    def equal_answers(self, model: str) -> int:
+        """How many of one's answers are word for word those of `float`."""
+        told = [answer.continuations for answer in self.answers]
+        return sum(each[model] == each[FLOAT] for each in told)
 
     def to_json(self) -> dict[str, Any]:
         """The figures, with what they are of."""

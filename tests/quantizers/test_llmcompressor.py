@@ -124,6 +124,29 @@ def test_which_npus_run_a_recipe_on_experts(
     assert bool(check_target(intent, recipe, Target())) == (not able)
 
 
+def test_advice_comes_from_the_tables_of_the_chip(tmp_path: Path) -> None:
+    """What is advised must not be what was refused."""
+
+    def refused(recipe: str, chip: str, source: Checkpoint) -> IncompatibleError:
+        intent = LLMCompressor().intent(source, load_recipe(recipe, "llmcompressor"))
+        with pytest.raises(IncompatibleError) as found:
+            check_target(intent, recipe, Target(CHIPS[chip]))
+        return found.value
+
+    dense = open_checkpoint(write_model(tmp_path / "dense"))
+    error = refused("w8a8-dynamic", "310P", dense)
+    assert error.message.endswith("makes on 310P: no kernels for compressed-tensors")
+    assert "--tool modelslim" in error.remedy
+    error = refused("fp8-dynamic", "A3", dense)
+    assert "no kernel of W8A8FP8_DYNAMIC for attention" in error.message
+    assert (
+        "w8a8-dynamic, that has attention in W8A8 or W8A8_DYNAMIC, mlp in W8A8 or W8A8_DYNAMIC"
+        in error.remedy
+    )
+    error = refused("w8a8-static", "A3", _moe(tmp_path / "moe"))
+    assert "moe in W4A16 or W4A8_DYNAMIC or W8A8_DYNAMIC" in error.remedy
+
+
 def test_groups_that_the_kernel_does_not_take(tmp_path: Path) -> None:
     text = "{targets: ['re:.*experts.*'], scheme: W4A16, ignore: []}"
     recipe = parse_stages(f"s_stage: {{q_modifiers: {{QuantizationModifier: {text}}}}}", "r", "r")

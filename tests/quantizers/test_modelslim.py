@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,9 @@ def test_schemes_without_a_kernel_are_refused_first(
     if fits:
         assert check_target(intent, recipe, target) == []
     else:
-        with pytest.raises(IncompatibleError, match=r"no kernel of W\w+ for moe"):
+        with pytest.raises(IncompatibleError, match=r"no kernel of W\w+ for moe") as refused:
             check_target(intent, recipe, target)
+        assert re.search(r"moe in [\w ]*W8A8_DYNAMIC", refused.value.remedy)
 
 
 def test_which_practices_are_data_free() -> None:

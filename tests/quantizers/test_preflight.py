@@ -13,9 +13,11 @@ from quantizers.llmcompressor import LLMCompressor
 from quantizers.llmcompressor.recipe import parse_stages
 from quantizers.preflight import check_output, check_recipe_fits, check_resources, check_source
 from quantizers.recipe import Recipe
+from quantizers.target import check_ranks
 from registry.checkpoint import open_checkpoint
 from registry.errors import IncompatibleError, NotFoundError, UsageError
-from tests.checkpoints import write_model, write_quantized
+from registry.lint.target import CHIPS, Target
+from tests.checkpoints import CONFIG, write_model, write_quantized
 from tests.quantizers.test_recipe import load_recipe
 
 DYNAMIC = load_recipe("w8a8-dynamic", "llmcompressor")
@@ -84,6 +86,24 @@ def test_calibration_sets(tmp_path: Path) -> None:
         find_calibration(DYNAMIC, path)
 
 
+def test_calibration_sets_that_modelslim_does_not_take(tmp_path: Path) -> None:
+    """It would be told when the source is read and ModelSlim about to start."""
+    recipe, path = load_recipe("w8a8", "modelslim"), tmp_path / "c.jsonl"
+    path.write_text('{"text": "a"}\n{"messages": [{"role": "user", "content": "b"}]}\n')
+    assert find_calibration(SMOOTH, path)
+    with pytest.raises(UsageError, match="line 2 holds a chat, and no text") as refused:
+        find_calibration(recipe, path)
+    assert "inputs_pretokenized" in refused.value.remedy
+    assert "LLM-Compressor alone" in refused.value.remedy
+    with pytest.raises(UsageError, match="is a folder"):
+        find_calibration(recipe, tmp_path)
+    with pytest.raises(NotFoundError, match="no calibration file"):
+        find_calibration(recipe, "org/dataset")
+    path.write_text('{"text": "a"}\n{"inputs_pretokenized": "b"}\n"c"\n')
+    found = find_calibration(recipe, path)
+    assert found is not None and found.lines == 3
+
+
 def test_too_little_memory_or_disk(tmp_path: Path) -> None:
     check_resources(Needs(memory=1, disk=1), tmp_path / "a" / "b")
     with pytest.raises(IncompatibleError, match="GiB of memory"):
@@ -109,3 +129,20 @@ def test_calibration_takes_memory(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_model(tmp_path / "m"))
     tool = LLMCompressor()
     assert tool.estimate(checkpoint, SMOOTH).memory > tool.estimate(checkpoint, DYNAMIC).memory
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "ranks", "able"),
+    [(4, 2, 3, "1, 2 or 4"), (12, 3, 4, "1, 3, 6 or 12"), (7, 1, 2, "1 or 7"), (8, 2, 16, "or 8")],
+)
+def test_ranks_that_cannot_share_heads(
+    tmp_path: Path, heads: int, kv_heads: int, ranks: int, able: str
+) -> None:
+    """The engine would refuse the result, hours later; config.json tells it now."""
+    sizes = {"num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    checkpoint = open_checkpoint(write_model(tmp_path / "m", config={**CONFIG, **sizes}))
+    with pytest.raises(IncompatibleError, match="heads cannot be shared by") as refused:
+        check_ranks(checkpoint, Target(CHIPS["A3"], ranks))
+    assert refused.value.remedy.endswith(f"{able}.")
+    check_ranks(checkpoint, Target(CHIPS["A3"], 1))
+    check_ranks(checkpoint, Target(CHIPS["A3"]))

@@ -92,6 +92,32 @@ def test_unknown_and_foreign_recipes(tmp_path: Path) -> None:
         load_recipe(str(path), "llmcompressor")
 
 
+def test_recipes_of_the_other_tool_say_whose_they_are(tmp_path: Path) -> None:
+    for text, tool, other in (
+        ("fp8-dynamic", "modelslim", "llmcompressor"),
+        ("w8a8-moe", "llmcompressor", "modelslim"),
+        ("practice:glm_5_w4a8", "llmcompressor", "modelslim"),
+    ):
+        with pytest.raises(NotFoundError) as missing:
+            load_recipe(text, tool)
+        assert f"use --tool {other} ." in missing.value.remedy
+    with pytest.raises(NotFoundError) as missing:
+        load_recipe("w9a9", "llmcompressor")
+    assert "--tool" not in missing.value.remedy
+    path = tmp_path / "mine.yaml"
+    spec = "apiversion: modelslim_v1\nspec: {process: []}\n"
+    for content in (spec, "practice: {apiversion: modelslim_v1, spec: {}}"):
+        path.write_text(content)
+        with pytest.raises(UsageError, match="looks like a practice of ModelSlim's") as foreign:
+            load_recipe(str(path), "llmcompressor")
+        assert "--tool modelslim" in foreign.value.remedy
+    for content in (NATIVE, "tool: llmcompressor\nstages: {}", "model_free: {scheme: INT8}"):
+        path.write_text(content)
+        with pytest.raises(UsageError, match="looks like a recipe of LLM-Compressor's") as foreign:
+            load_recipe(str(path), "modelslim")
+        assert "--tool llmcompressor" in foreign.value.remedy
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -150,24 +150,45 @@ def _feed_forward(architecture: Architecture) -> dict[tuple[str, str], Size]:
     return found
 
 
+def unshared_heads(architecture: Architecture, ranks: int) -> tuple[str, str] | None:
+    """What keeps ranks from sharing a model's heads, and which numbers would do; None if nothing.
+
+    With fewer KV heads than ranks, each is held by several.
+    """
+    heads = architecture.heads
+    kv_heads = architecture.kv_heads if architecture.attention != "mla" else None
+
+    def whole(number: int) -> bool:
+        return not kv_heads or not (kv_heads % number and number % kv_heads)
+
+    if heads and heads % ranks:
+        what = f"{heads} attention heads"
+    elif not whole(ranks):
+        what = f"{kv_heads} KV heads"
+    else:
+        return None
+    most = heads or kv_heads or 1
+    able = [str(n) for n in range(1, most + 1) if most % n == 0 and whole(n)]
+    listed = " or ".join(filter(None, (", ".join(able[:-1]), able[-1])))
+    return (
+        f"{what} cannot be shared by {ranks} ranks",
+        f"Choose a tensor parallel size that divides the heads: {listed}.",
+    )
+
+
 @check(
     "tensor-parallel-heads",
     ERROR,
     prevents="'Total number of attention heads must be divisible by tensor parallel size': the "
     "engine stops before it loads a weight.",
     seen=f"{ASCEND}761, gpustack/gpustack#2259",
-    fix="Choose a tensor parallel size that divides the heads: 1, 2, 4, 8 or 16.",
+    fix="Choose a tensor parallel size that divides the heads.",
 )
 def tensor_parallel_heads(subject: Subject) -> Iterator[Found]:
-    ranks, architecture = subject.target.tensor_parallel, subject.architecture
-    if not ranks:
-        return
-    heads, kv_heads = architecture.heads, architecture.kv_heads
-    if heads and heads % ranks:
-        yield Found(f"{heads} attention heads cannot be shared by {ranks} ranks", "config.json")
-    # With fewer KV heads than ranks, each is held by several.
-    elif kv_heads and architecture.attention != "mla" and kv_heads % ranks and ranks % kv_heads:
-        yield Found(f"{kv_heads} KV heads cannot be shared by {ranks} ranks", "config.json")
+    ranks = subject.target.tensor_parallel
+    problem = unshared_heads(subject.architecture, ranks) if ranks else None
+    if problem:
+        yield Found(problem[0], "config.json", fix=problem[1])
 
 
 CHECKS = (layer_sizes, tensor_parallel_heads)

@@ -106,6 +106,7 @@ CASES = {
             says="4 attention heads cannot be shared by 3 ranks",
             target=_ranks(3),
             sound_target=_ranks(2),
+            not_fixed_by="8",
         ),
         Case(
             "KV heads, of which some ranks would hold a part",
