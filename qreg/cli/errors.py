@@ -56,7 +56,9 @@ def _as_ours(error: BaseException) -> QregError | None:
     if isinstance(error, QregError):
         return error
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return Interrupted(f"Stopped by {error}" if str(error) else "Stopped by Ctrl-C")
+        # click raises its own error in place of the one that says which signal it was.
+        signal = str(error) or str(error.__cause__ or "")
+        return Interrupted(f"Stopped by {signal or 'Ctrl-C'}")
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "qreg"
         hint = (

@@ -163,6 +163,7 @@ def _fetch(
             return Pulled(cached.folder, manifest, snapshot.reference, files)
         try:
             _copy(cached.folder, manifest, files, output, observe)
+            remove_tree(_received(output))  # of a pull that was stopped
         except TransferError:
             if cache.find(manifest.name, manifest.digest) is not None:
                 raise
@@ -228,7 +229,7 @@ def _into_folder(
 ) -> None:
     """Receive files beside `output` and move them there when all of them are right."""
     output = output.absolute()
-    received = output.parent / f".{output.name}.qreg-received"
+    received = _received(output)
     blobs = Blobs(received)
     require_space(output.parent, sum(entry.size for entry in files), f"Pulling {manifest.name}")
     try:
@@ -252,6 +253,12 @@ def _into_folder(
             remedy="Check free space and permissions, then pull again: what arrived is kept.",
         ) from error
     remove_tree(received)
+
+
+def _received(output: Path) -> Path:
+    """Where contents for an output arrive."""
+    output = output.absolute()
+    return output.parent / f".{output.name}.qreg-received"
 
 
 def _selected_folder(settings: Settings, manifest: Manifest, files: tuple[FileEntry, ...]) -> Path:

@@ -6,8 +6,11 @@ import json
 import socket
 from pathlib import Path
 
+import click
 import pytest
 
+from qreg.cli.errors import report
+from qreg.cli.signals import Terminated
 from registry.config import Settings
 from registry.transfer import publish
 from tests.checkpoints import write_model, write_quantized, write_sharded
@@ -174,3 +177,14 @@ def test_a_manifest_of_a_newer_qreg_is_not_called_damaged(qreg: Run, tmp_path: P
     found = qreg("lint", model, "--json").json["findings"]
     told = [finding for finding in found if finding["where"] == "qreg.json"]
     assert [finding["fix"] for finding in told] == ["Upgrade qreg."]
+
+
+def test_the_signal_that_stopped_a_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        try:
+            raise Terminated("SIGTERM")
+        except KeyboardInterrupt as error:
+            raise click.Abort from error  # as click does
+    except click.Abort as error:
+        assert report(error, as_json=False) == 130
+    assert "Stopped by SIGTERM" in capsys.readouterr().err
