@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quantizers.checks import check_output
 from quantizers.interface import Command, Job
@@ -156,19 +157,7 @@ def _carry_out(
             "size/after_bytes": facts.checkpoint.weight_bytes,
         }
     )
-    perplexity = _evaluate(prepared, settings, job, log, observe)
-    quality: dict[str, float] = {}
-    if prepared.request.evaluate:
-        quality = track_quality(
-            run,
-            prepared.source,
-            job.output,
-            name=prepared.request.name,
-            provenance=inputs,
-            perplexity=perplexity,
-            work=job.work,
-            observe=observe,
-        )
+    perplexity, quality = _measure(prepared, settings, job, run, inputs, log, observe)
     provenance = {
         **with_used(inputs, job.work),
         "started": began,
@@ -186,6 +175,41 @@ def _carry_out(
     manifest = replace(manifest, evidence=evidence_of(manifest, prepared.base, quality))
     (job.output / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest, perplexity
+
+
+def _measure(
+    prepared: Prepared,
+    settings: Settings,
+    job: Job,
+    run: TrackedRun,
+    inputs: dict[str, Any],
+    log: Path,
+    observe: Observer,
+) -> tuple[Perplexity | None, dict[str, float]]:
+    """What quantization did to predictions and weights, if that is asked for."""
+    perplexity: Perplexity | None = None
+    if not prepared.request.evaluate:
+        return None, {}
+    try:
+        perplexity = _evaluate(prepared, settings, job, log, observe)
+        quality = track_quality(
+            run,
+            prepared.source,
+            job.output,
+            name=prepared.request.name,
+            provenance=inputs,
+            perplexity=perplexity,
+            work=job.work,
+            observe=observe,
+        )
+    except KeyboardInterrupt as error:
+        if type(error) is not KeyboardInterrupt:  # SIGTERM: the machine wants it to end
+            raise
+        # Hours of work are done and checked.
+        text = "Measuring was stopped; what was made is kept. Ctrl-C again stops that, too"
+        observe(Note(text, warning=True))
+        return perplexity, {}
+    return perplexity, quality
 
 
 def rejected_of(output: Path) -> Path:
@@ -265,8 +289,6 @@ def _evaluate(
     log: Path,
     observe: Observer,
 ) -> Perplexity | None:
-    if not prepared.request.evaluate:
-        return None
     text = prepared.request.evaluation_text
     if text is None:
         text = job.work / "held-out.txt"

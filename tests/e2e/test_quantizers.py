@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import quantizers.run
 from quantizers.comparison import tensor_changes
+from quantizers.request import QuantizationRequest
+from quantizers.run import quantize
 from registry.checkpoint import open_checkpoint
 from registry.config import Settings
-from registry.progress import ignore
+from registry.progress import Event, Note, ignore
 from registry.tracking.client import connect
 from tests.conftest import USER, Run
 from tests.quantized import TEXTS, float_model, quantized
@@ -98,6 +102,23 @@ def test_a_data_free_run_of_llmcompressor_and_the_same_again(
     changed = qreg("reproduce", "test/free", "--json")
     assert changed.code == 5
     assert "is not the float model that is recorded" in changed.error["message"]
+
+
+def test_stopping_the_measuring_keeps_what_was_made(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quantizers.run, "measure_perplexity", stopped)
+    here = replace(settings, toolchains=USER.toolchains)
+    request = QuantizationRequest(
+        str(float_model("dense", USER)), name="test/kept", output=tmp_path / "q"
+    )
+    events: list[Event] = []
+    made = quantize(request, here, events.append)
+    assert made.perplexity is None and (tmp_path / "q" / "qreg.json").is_file()
+    assert any(isinstance(e, Note) and "what was made is kept" in e.text for e in events)
 
 
 def _modelslim_with_transformers_5(folder: Path) -> Path:
