@@ -14,6 +14,12 @@ from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
 
 _CACHED = re.compile(r"(\.\./)+blobs/")
+# Where programs keep passwords, tokens and keys.
+_PRIVATE = re.compile(
+    r"(.*/)?(\.env(\..+)?|\.netrc|\.git-credentials|\.npmrc|\.pypirc|\.aws/credentials|\.ssh/.+|"
+    r"id_(rsa|dsa|ecdsa|ed25519))"
+)
+_NO_SECRET = (".example", ".sample", ".template", ".pub")
 _DATA = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".yaml", ".yml")
 
 
@@ -70,6 +76,19 @@ def case_collision(subject: Subject) -> Iterator[Found]:
     for paths in by_folded.values():
         if len(paths) > 1:
             yield Found(f"{' and '.join(sorted(paths))} differ in case only", paths[0])
+
+
+@check(
+    "private-file",
+    ERROR,
+    prevents="A password, token or key goes to everyone who may read the artifact.",
+    seen="every file of a folder is published, hidden ones too",
+    fix="Move it out of the folder; if it was published, revoke what is in it.",
+)
+def private_file(subject: Subject) -> Iterator[Found]:
+    found = [p for p in subject.files if _PRIVATE.fullmatch(p) and not p.endswith(_NO_SECRET)]
+    if found:
+        yield Found(f"{some(found, 'files')} may hold secrets", found[0])
 
 
 @check(
@@ -182,6 +201,7 @@ CHECKS = (
     unsafe_path,
     symlink,
     case_collision,
+    private_file,
     lfs_pointer,
     web_page,
     file_mode,

@@ -110,6 +110,22 @@ CASES = {
             "Config.json and config.json",
         )
     ],
+    "private-file": [
+        Case(
+            "settings of the shell that quantized it",
+            made(modelslim, put(".env", "HF_TOKEN=x")),
+            made(modelslim, put(".env.example", "HF_TOKEN=")),
+            where=".env",
+            says="may hold secrets",
+        ),
+        Case(
+            "a key in a folder",
+            made(modelslim, put("deploy/id_ed25519", "x")),
+            made(modelslim, put("deploy/id_ed25519.pub", "x")),
+            where="deploy/id_ed25519",
+            says="may hold secrets",
+        ),
+    ],
     "lfs-pointer": [
         Case(
             "in place of a shard",
