@@ -137,6 +137,7 @@ class HuggingFaceWriting:
         return JSONResponse({})
 
     async def preupload(self, request: Request) -> Response:
+        _refuse_pull_request(request)
         body = await json_body(request)
 
         def look() -> Response:
@@ -169,6 +170,7 @@ class HuggingFaceWriting:
         return await run_in_threadpool(plan)
 
     async def commit(self, request: Request) -> Response:
+        _refuse_pull_request(request)
         # Before its body is held in memory.
         await run_in_threadpool(self._guard.writing, request, repository_name(request))
         body = await body_of(request, MOST_COMMIT)
@@ -223,6 +225,16 @@ class HuggingFaceWriting:
                 "commitUrl": f"{base_url(request)}/{name}/commit/{oid}",
                 "hookOutput": "",
             }
+        )
+
+
+def _refuse_pull_request(request: Request) -> None:
+    """What was meant for a review must not become the main branch."""
+    if request.query_params.get("create_pr", "").lower() not in ("", "0", "false"):
+        raise Refusal(
+            400,
+            "This hub has no pull requests, and nothing was changed: commit to a branch instead "
+            "(create_branch, then revision=BRANCH), or leave create_pr out",
         )
 
 
