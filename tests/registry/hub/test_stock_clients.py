@@ -292,6 +292,29 @@ def _commit_lfs(api: HfApi, name: str, row: Mapping[str, Any]) -> None:
         raise hf_errors.HfHubHTTPError(answer.text, response=answer)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/repos/create", {"name": 5}),
+        ("/api/repos/create", {"name": ["m"], "organization": ORG}),
+        ("/api/repos/create", {"name": "typed", "organization": 5}),
+        ("/api/repos/create", {"name": "typed", "organization": ORG, "private": "no"}),
+        ("/api/v1/models", {"Path": ORG, "Name": 5}),
+        ("/api/v1/models", {"Path": 5, "Name": "typed"}),
+        ("/api/v1/models", {"Path": ORG, "Name": "typed", "Visibility": "public"}),
+        ("/api/v1/models", {"Path": ORG, "Name": "typed", "Visibility": True}),
+    ],
+)
+def test_repositories_are_not_made_of_values_of_other_types(
+    hub: OwnHub, api: HfApi, path: str, body: Mapping[str, object]
+) -> None:
+    before = {found.id for found in api.list_models()}
+    headers = {"Authorization": f"Bearer {hub.writer}"}
+    answer = requests.post(f"{hub.url}{path}", json=body, headers=headers, timeout=10)
+    assert answer.status_code == 400 and "must be" in answer.text
+    assert {found.id for found in api.list_models()} == before
+
+
 def test_a_request_without_end_is_cut_off(hub: OwnHub) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(64):
