@@ -20,7 +20,7 @@ from registry.errors import CheckFailed, QregError, UsageError
 from registry.finding import ERROR
 from registry.folder import list_files, require_folder
 from registry.lint import lint_facts
-from registry.names import check_alias, check_name, check_tags
+from registry.names import check_alias, check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
 from registry.stores import Published, Store, open_store
@@ -80,7 +80,7 @@ class Wanted:
 
     def check(self) -> None:
         """Raise UsageError for anything that cannot be carried out."""
-        check_tags(self.tags)
+        check_new_tags(self.tags)
         check_alias(self.alias)
         check_license(self.license)
         if self.name:
@@ -122,8 +122,8 @@ def publish(
     """
     urls = (to,) if isinstance(to, str) else tuple(to)
     wanted = Wanted(
-        name, tuple(u for u in urls if u), tuple(tags), alias, public, license, tuple(accept),
-        describe_anew, wait,
+        name, tuple(u for u in urls if u), tuple(dict.fromkeys(tags)), alias, public, license,
+        tuple(accept), describe_anew, wait,
     )  # fmt: skip
     wanted.check()
     stores = [open_store(url) for url in wanted.to or (settings.registry,)]
