@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.artifact import FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import LocalSource, open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
@@ -128,6 +128,7 @@ def publish(
     wanted.check()
     stores = [open_store(url) for url in wanted.to or (settings.registry,)]
     folder = _folder_of(source, settings, observe)
+    _refuse_folders_in_place_of_files(folder)
     for store in stores:
         _refuse_inside(store, folder)
     follow = not isinstance(source, Path)
@@ -232,6 +233,15 @@ def _refuse_inside(store: Store, folder: Path) -> None:
             f"The registry {store.root} lies inside {folder}, which is published",
             remedy="Name a registry outside it; qreg never writes into a source.",
         )
+
+
+def _refuse_folders_in_place_of_files(folder: Path) -> None:
+    for name in (MANIFEST_FILE, CARD_FILE):
+        if (folder / name).is_dir():
+            raise UsageError(
+                f"{folder / name} is a folder, where qreg keeps a file of that name",
+                remedy="Rename it or move it away, then publish again.",
+            )
 
 
 def _require_sound(folder: Path, accept: tuple[str, ...]) -> Facts:
