@@ -52,9 +52,15 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
     assert qreg("verify", repaired.json["folder"]).code == 0
     # Pruning spares what is in use and says what it would do.
     assert qreg("cache", "prune", "--unused", "1d", "--json").json["removed"] == []
-    assert len(qreg("cache", "prune", "--all", "--dry-run", "--json").json["removed"]) == 1
+    left = Path(pulled.json["folder"].partition("/artifacts/")[0], "partial", "a" * 64)
+    left.write_bytes(bytes(50_000))  # by a pull that was killed
+    dry = qreg("cache", "prune", "--all", "--dry-run", "--json").json
+    shown = qreg("cache", "prune", "--all", "--dry-run").out
+    assert "would free" in shown and "freed" not in shown
+    assert left.exists() and len(qreg("cache", "list", "--json").json) == 1
     pruned = qreg("cache", "prune", "--all", "--json").json
-    assert len(pruned["removed"]) == 1 and pruned["bytes"] >= pulled.json["bytes"]
+    assert len(pruned["removed"]) == 1 and pruned["bytes"] >= pulled.json["bytes"] + 50_000
+    assert {**dry, "dry_run": False, "removed": 1} == {**pruned, "removed": 1}
     assert qreg("cache", "list", "--json").json == []
     assert qreg("cache", "prune", "--unused", "soon").code == 2
 
