@@ -25,7 +25,7 @@ from registry.evidence import record_evidence
 from registry.finding import ERROR
 from registry.folder import hash_files, list_files, sha256_file
 from registry.lint import lint_facts
-from registry.names import check_name
+from registry.names import check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.tracking.release import experiment_name
@@ -102,6 +102,7 @@ def adopt(
     """
     check_name(name)
     require_foreign(folder)
+    check_new_tags(tags)
     claims = claims or Claims()
     facts = read_facts(open_checkpoint(folder))
     resolved = resolve(base, settings)

@@ -10,6 +10,8 @@ from registry.errors import IntegrityError, UsageError
 
 _PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?\Z")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+# What hubs or git read otherwise: commits, branches, and tags by which qreg finds digests there.
+_TAKEN = re.compile(r"sha256-.*|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|HEAD|main|master|.*\.lock|.*\.")
 _UNPRINTABLE = ("Cc", "Cs", "Cf")  # control, surrogates, and what turns the direction of writing
 _FORBIDDEN = ("..", "--")
 
@@ -54,6 +56,23 @@ def check_tag(tag: str) -> str:
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags if all of them can name a revision; raises UsageError as `check_tag`."""
     return tuple(check_tag(tag) for tag in tags)
+
+
+def check_new_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags that a user gives to a revision, each once.
+
+    Raises:
+        UsageError: as `check_tag`, or a hub would read one as something else than this tag.
+    """
+    found = tuple(dict.fromkeys(check_tags(tags)))
+    for tag in found:
+        if _TAKEN.fullmatch(tag):
+            raise UsageError(
+                f"{tag!r} cannot be given as a tag: it names something else on hubs",
+                remedy="Use a name such as v1. Not sha256-…, 40 or 64 hexadecimal digits, HEAD, "
+                "main or master, nor one that ends in '.lock' or '.'.",
+            )
+    return found
 
 
 def check_alias(alias: str) -> str:

@@ -97,16 +97,17 @@ def prune_command(
     done = Cache(settings).prune(unused=_seconds(unused), everything=everything, dry=dry_run)
     if done.freed is None:
         output.note(
-            "Another qreg is pulling right now; contents that no artifact uses were left.",
+            "Another qreg is pulling right now; contents that no artifact uses "
+            f"{'would be' if dry_run else 'were'} left.",
             warning=True,
         )
     freed = done.freed or 0
 
     def human(console: Console) -> None:
-        verb = "would go" if dry_run else "removed "
+        goes, frees = ("would go  ", "would free") if dry_run else ("removed ", "freed   ")
         for cached in done.removed:
-            console.print(f"{verb}  {cached.name}  {cached.digest.short}")
-        console.print(f"freed     {size_text(0 if dry_run else freed)}")
+            console.print(f"{goes}  {cached.name}  {cached.digest.short}")
+        console.print(f"{frees}  {size_text(freed)}")
 
     document = {"removed": [_row(c) for c in done.removed], "bytes": freed, "dry_run": dry_run}
     output.result(document, human, essential=str(freed))

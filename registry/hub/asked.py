@@ -6,11 +6,13 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from registry.hub.errors import Refusal
+
+T = TypeVar("T")
 
 
 def repository_name(request: Request) -> str:
@@ -46,6 +48,28 @@ async def json_body(request: Request, limit: int = MOST) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refusal(400, "The request's body is no JSON object")
     return value
+
+
+def text_of(value: Mapping[str, Any], key: str) -> str:
+    """A text that a request may hold; empty where it has none, a Refusal for anything else."""
+    return _of_type(value, key, str, "a text") or ""
+
+
+def flag_of(value: Mapping[str, Any], key: str) -> bool | None:
+    """A truth value that a request may hold; a Refusal for anything else."""
+    return _of_type(value, key, bool, "true or false")
+
+
+def number_of(value: Mapping[str, Any], key: str) -> int | None:
+    """A whole number that a request may hold; a Refusal for anything else."""
+    return _of_type(value, key, int, "a whole number")
+
+
+def _of_type(value: Mapping[str, Any], key: str, kind: type[T], shown: str) -> T | None:
+    found = value.get(key)
+    if found is None or type(found) is kind:  # exactly: in Python, true is a number
+        return found
+    raise Refusal(400, f"{key} must be {shown}, not {json.dumps(found)[:100]}")
 
 
 def content_of(value: Mapping[str, Any]) -> bytes:

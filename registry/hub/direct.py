@@ -103,6 +103,14 @@ class _Direct:
     def __init__(self, protocol: Any, cycle: Any, pool: Pool) -> None:
         self._protocol, self._cycle, self._pool = protocol, cycle, pool
 
+    def end(self) -> None:
+        """End a request that nobody waits for: its client went away, or the server ends.
+
+        That is no error, and uvicorn would log it as one of the application's.
+        """
+        self._cycle.disconnected = True
+        self._protocol.transport.abort()
+
     async def send(self, file: FileIO, length: int) -> bool:
         cycle, transport = self._cycle, self._protocol.transport
         # h11 counts an answer's bytes for itself.
@@ -199,7 +207,10 @@ def with_direct(pool: Pool) -> type[asyncio.Protocol]:
             async def app(scope: Scope, receive: Any, send: Any) -> None:
                 direct = _Direct(self, receive.__self__, pool)
                 scope.setdefault("extensions", {})[_EXTENSION] = direct
-                await inner(scope, receive, send)
+                try:
+                    await inner(scope, receive, send)
+                except (ClientDisconnect, asyncio.CancelledError):
+                    direct.end()
 
             self.app = app
 

@@ -17,8 +17,10 @@ from registry.hub.asked import (
     base_url,
     body_of,
     content_of,
+    flag_of,
     json_body,
     repository_name,
+    text_of,
 )
 from registry.hub.commits import MAIN, Blob, is_large
 from registry.hub.content import check_sha256
@@ -65,14 +67,15 @@ class HuggingFaceWriting:
     def _create(self, request: Request, body: Mapping[str, Any]) -> Response:
         token = self._guard.who(request)
         self._guard.writing(request)
-        org = str(body.get("organization") or token.name or "anyone")
-        name = f"{org}/{body.get('name', '')}"
-        if body.get("type", "model") not in ("model", None):
+        org = text_of(body, "organization") or token.name or "anyone"
+        name = f"{org}/{text_of(body, 'name')}"
+        if text_of(body, "type") not in ("model", ""):
             raise Refusal(400, "This hub keeps models only")
-        private = body.get("private", body.get("visibility") != "public")
+        public, private = text_of(body, "visibility") == "public", flag_of(body, "private")
+        private = not public if private is None else private
         url = f"{base_url(request)}/{name}"
         try:
-            self._repositories.create(name, private=bool(private))
+            self._repositories.create(name, private=private)
         except AlreadyThere as error:
             return JSONResponse({"error": error.message, "url": url}, 409)
         return JSONResponse({"url": url, "name": name, "id": name})
@@ -137,6 +140,7 @@ class HuggingFaceWriting:
         return JSONResponse({})
 
     async def preupload(self, request: Request) -> Response:
+        _refuse_pull_request(request)
         body = await json_body(request)
 
         def look() -> Response:
@@ -169,6 +173,7 @@ class HuggingFaceWriting:
         return await run_in_threadpool(plan)
 
     async def commit(self, request: Request) -> Response:
+        _refuse_pull_request(request)
         # Before its body is held in memory.
         await run_in_threadpool(self._guard.writing, request, repository_name(request))
         body = await body_of(request, MOST_COMMIT)
@@ -223,6 +228,16 @@ class HuggingFaceWriting:
                 "commitUrl": f"{base_url(request)}/{name}/commit/{oid}",
                 "hookOutput": "",
             }
+        )
+
+
+def _refuse_pull_request(request: Request) -> None:
+    """What was meant for a review must not become the main branch."""
+    if request.query_params.get("create_pr", "").lower() not in ("", "0", "false"):
+        raise Refusal(
+            400,
+            "This hub has no pull requests, and nothing was changed: commit to a branch instead "
+            "(create_branch, then revision=BRANCH), or leave create_pr out",
         )
 
 

@@ -13,7 +13,15 @@ from starlette.routing import Route
 
 from registry.errors import NotFoundError
 from registry.hub.access import ANYONE
-from registry.hub.asked import MOST_COMMIT, base_url, content_of, json_body, repository_name
+from registry.hub.asked import (
+    MOST_COMMIT,
+    base_url,
+    content_of,
+    json_body,
+    number_of,
+    repository_name,
+    text_of,
+)
 from registry.hub.commits import MAIN, Blob, listing
 from registry.hub.content import check_sha256, deliver
 from registry.hub.errors import Refusal
@@ -79,9 +87,9 @@ class ModelScopeRoutes:
 
         def make() -> Response:
             self._guard.writing(request)
-            name = f"{body.get('Path', '')}/{body.get('Name', '')}"
+            name = f"{text_of(body, 'Path')}/{text_of(body, 'Name')}"
+            private = number_of(body, "Visibility") != _PUBLIC
             try:
-                private = body.get("Visibility", _PRIVATE) != _PUBLIC
                 self._repositories.create(name, private=private)
             except AlreadyThere as error:
                 return _refused(400, error.message, _EXISTS)

@@ -15,7 +15,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -126,11 +126,14 @@ class Blobs:
         with self._lock(fcntl.LOCK_SH):
             yield
 
-    def collect(self, *, older_than: float = 0.0) -> int | None:
+    def collect(
+        self, *, older_than: float = 0.0, going: Mapping[int, int] | None = None
+    ) -> int | None:
         """Remove contents that no folder links to, and what nobody has gone on to receive.
 
         Args:
             older_than: seconds that an unfinished content must not have grown.
+            going: only say what would be freed, without so many links to each inode.
 
         Returns:
             Bytes that were freed; None if others are receiving right now.
@@ -138,19 +141,24 @@ class Blobs:
         freed = 0
         try:
             with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for path in self.all():
-                    stat = path.stat()
-                    if stat.st_nlink == 1:
+                for path, size in self._unused(older_than, going or {}):
+                    if going is None:
                         path.unlink()
-                        freed += stat.st_size
-                for path in sorted((self.root / "partial").glob("*")):
-                    stat = path.stat()
-                    if time.time() - stat.st_mtime >= older_than:
-                        path.unlink()
-                        freed += stat.st_blocks * 512
+                    freed += size
         except BlockingIOError:
             return None
         return freed
+
+    def _unused(self, older_than: float, going: Mapping[int, int]) -> Iterator[tuple[Path, int]]:
+        """Files to collect, and the bytes that each takes."""
+        for path in self.all():
+            stat = path.stat()
+            if stat.st_nlink - going.get(stat.st_ino, 0) == 1:
+                yield path, stat.st_size
+        for path in sorted((self.root / "partial").glob("*")):
+            stat = path.stat()
+            if time.time() - stat.st_mtime >= older_than:
+                yield path, stat.st_blocks * 512
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +45,7 @@ class Cached:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a pruning removed.
+    """What a pruning removed, or would remove.
 
     Attributes:
         removed: the artifacts.
@@ -124,13 +126,14 @@ class Cache:
             dry: only say what would go.
         """
         old = tuple(c for c in self.list() if everything or c.used >= unused)
-        if dry:
-            return Pruned(old, sum(cached.size for cached in old))
-        for cached in old:
-            self.store.remove(cached.name, cached.digest)
         if not self.store.exists:
             return Pruned(old, 0)
-        return Pruned(old, self.store.blobs.collect(older_than=0.0 if everything else unused))
+        going = _links(old) if dry else None
+        if not dry:
+            for cached in old:
+                self.store.remove(cached.name, cached.digest)
+        age = 0.0 if everything else unused
+        return Pruned(old, self.store.blobs.collect(older_than=age, going=going))
 
     def _used(self, digest: Digest) -> Path:
         return self.store.root / "used" / digest.hex
@@ -145,3 +148,9 @@ class Cache:
     def _note(self, text: str) -> Path:
         name = hashlib.sha256(text.encode()).hexdigest()
         return self.store.root / "references" / f"{name}.json"
+
+
+def _links(artifacts: Iterable[Cached]) -> Counter[int]:
+    """How many files of some artifacts each inode has."""
+    files = (file for cached in artifacts for file in cached.folder.rglob("*"))
+    return Counter(file.lstat().st_ino for file in files if file.is_file())

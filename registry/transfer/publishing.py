@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.artifact import FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import LocalSource, open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
@@ -20,7 +20,7 @@ from registry.errors import CheckFailed, QregError, UsageError
 from registry.finding import ERROR
 from registry.folder import list_files, require_folder
 from registry.lint import lint_facts
-from registry.names import check_alias, check_name, check_tags
+from registry.names import check_alias, check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
 from registry.stores import Published, Store, open_store
@@ -80,7 +80,7 @@ class Wanted:
 
     def check(self) -> None:
         """Raise UsageError for anything that cannot be carried out."""
-        check_tags(self.tags)
+        check_new_tags(self.tags)
         check_alias(self.alias)
         check_license(self.license)
         if self.name:
@@ -122,12 +122,13 @@ def publish(
     """
     urls = (to,) if isinstance(to, str) else tuple(to)
     wanted = Wanted(
-        name, tuple(u for u in urls if u), tuple(tags), alias, public, license, tuple(accept),
-        describe_anew, wait,
+        name, tuple(u for u in urls if u), tuple(dict.fromkeys(tags)), alias, public, license,
+        tuple(accept), describe_anew, wait,
     )  # fmt: skip
     wanted.check()
     stores = [open_store(url) for url in wanted.to or (settings.registry,)]
     folder = _folder_of(source, settings, observe)
+    _refuse_folders_in_place_of_files(folder)
     for store in stores:
         _refuse_inside(store, folder)
     follow = not isinstance(source, Path)
@@ -232,6 +233,15 @@ def _refuse_inside(store: Store, folder: Path) -> None:
             f"The registry {store.root} lies inside {folder}, which is published",
             remedy="Name a registry outside it; qreg never writes into a source.",
         )
+
+
+def _refuse_folders_in_place_of_files(folder: Path) -> None:
+    for name in (MANIFEST_FILE, CARD_FILE):
+        if (folder / name).is_dir():
+            raise UsageError(
+                f"{folder / name} is a folder, where qreg keeps a file of that name",
+                remedy="Rename it or move it away, then publish again.",
+            )
 
 
 def _require_sound(folder: Path, accept: tuple[str, ...]) -> Facts:

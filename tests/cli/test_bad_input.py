@@ -101,6 +101,11 @@ def test_names_and_references(qreg: Run, settings: Settings, tmp_path: Path) -> 
         (6, "No store for 'gs://'", ["publish", tmp_path / "m", "--name", "a/b", "--to", "gs://b"]),
         (2, "not a valid artifact name", ["publish", tmp_path / "m", "--name", "../up"]),
         (2, "not a valid tag", ["publish", tmp_path / "m", "--name", "a/b", "--tag", "a b"]),
+        (
+            2,
+            "something else on hubs",
+            ["publish", tmp_path / "m", "--name", "a/b", "--tag", "main"],
+        ),
         (2, "No such command", ["frobnicate"]),
         (2, "No such option", ["plan", "org/m", "--prot", "1"]),
         (3, "There is no engine", ["plan", "org/m", "--engine", "nope"]),

@@ -70,11 +70,39 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
     assert pinned.code == 0 and "is taken instead" not in pinned.err
     # Pruning spares what is in use and says what it would do.
     assert qreg("cache", "prune", "--unused", "1d", "--json").json["removed"] == []
-    assert len(qreg("cache", "prune", "--all", "--dry-run", "--json").json["removed"]) == 1
+    left = Path(pulled.json["folder"].partition("/artifacts/")[0], "partial", "a" * 64)
+    left.write_bytes(bytes(50_000))  # by a pull that was killed
+    dry = qreg("cache", "prune", "--all", "--dry-run", "--json").json
+    shown = qreg("cache", "prune", "--all", "--dry-run").out
+    assert "would free" in shown and "freed" not in shown
+    assert left.exists() and len(qreg("cache", "list", "--json").json) == 1
     pruned = qreg("cache", "prune", "--all", "--json").json
-    assert len(pruned["removed"]) == 1 and pruned["bytes"] >= pulled.json["bytes"]
+    assert len(pruned["removed"]) == 1 and pruned["bytes"] >= pulled.json["bytes"] + 50_000
+    assert {**dry, "dry_run": False, "removed": 1} == {**pruned, "removed": 1}
     assert qreg("cache", "list", "--json").json == []
     assert qreg("cache", "prune", "--unused", "soon").code == 2
+
+
+@pytest.mark.parametrize(
+    ("scheme", "way"), [("hf", "hf auth login"), ("ms", "MODELSCOPE_API_TOKEN")]
+)
+def test_a_private_artifact_asked_for_without_a_token(
+    qreg: Run, hub: OwnHub, tmp_path: Path, scheme: str, way: str
+) -> None:
+    model, reference = write_quantized(tmp_path / "m"), f"{scheme}://org/closed"
+    to = ("--name", "org/closed", "--to", f"{scheme}://")
+    env = {**hub.environment, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf")}
+    assert qreg("publish", model, *to, env=env).code == 0
+    stranger = {**env, "HF_TOKEN": "", "MODELSCOPE_API_TOKEN": ""}
+    for command in (["pull", reference], ["inspect", reference]):
+        found = qreg(*command, "--json", env=stranger)
+        assert found.code == 3 and "Check the name" in found.error["remedy"]
+        assert "needs a token" in found.error["remedy"] and way in found.error["remedy"]
+    written = qreg("publish", model, *to, "--json", env=stranger)
+    assert written.code == 4 and way in written.error["remedy"]
+    # With one, its lack is no reason.
+    missing = qreg("inspect", f"{reference}@v9", "--json", env=env)
+    assert missing.code == 3 and "none was sent" not in missing.error["remedy"]
 
 
 def test_what_is_pulled_can_be_planned(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:

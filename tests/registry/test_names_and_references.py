@@ -8,7 +8,7 @@ import pytest
 
 from registry.artifact import Digest
 from registry.errors import IntegrityError, UsageError
-from registry.names import check_name, check_path, check_tag
+from registry.names import check_name, check_new_tags, check_path, check_tag
 from registry.reference import Reference
 
 DIGEST = "sha256:" + "ab" * 32
@@ -48,6 +48,32 @@ def test_safe_paths_pass() -> None:
 def test_bad_tags_are_refused(tag: str) -> None:
     with pytest.raises(UsageError):
         check_tag(tag)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "sha256-" + "a" * 64,
+        "sha256-x",
+        "a" * 40,
+        "0A" * 32,
+        "HEAD",
+        "main",
+        "master",
+        "1.lock",
+        "1.",
+    ],
+)
+def test_tags_that_hubs_read_otherwise_are_read_but_not_given(tag: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_new_tags(["v1", tag])
+    assert repr(tag) in caught.value.message and "v1" in caught.value.remedy
+    assert Reference.parse(f"hf://org/name@{tag}").revision == tag
+
+
+def test_tags_beside_those_that_hubs_read_otherwise() -> None:
+    tags = ("a" * 39, "v1.2", "lock", "main-2", "head", "sha256", "g" * 40)
+    assert check_new_tags([*tags, "v1.2"]) == tags
 
 
 @pytest.mark.parametrize(

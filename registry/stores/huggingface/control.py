@@ -13,10 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from registry.errors import NotAllowedError, NotFoundError, TransferError
+from registry.stores.without_token import without_token
 from registry.transport import Transport
 from registry.transport.errors import ConflictError
 
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+SIGNING_IN = "set HF_TOKEN, or `hf auth login`"
 _OTHER_WAYS = ("HF_OIDC_RESOURCE", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
 
 
@@ -108,7 +110,8 @@ class Control:
             self._ask("POST", f"{self._url}/tag/{quote(commit, safe='')}", json={"tag": tag})
 
     def _ask(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
-        response = self._transport.request(method, self._what, url, **arguments)
+        with without_token(self._transport.headers, SIGNING_IN):
+            response = self._transport.request(method, self._what, url, **arguments)
         try:
             answer = response.json() if response.content else {}
         except ValueError as error:

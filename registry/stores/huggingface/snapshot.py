@@ -16,7 +16,8 @@ from registry.errors import QregError, TransferError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
-from registry.stores.huggingface.control import endpoint, headers
+from registry.stores.huggingface.control import SIGNING_IN, endpoint, headers
+from registry.stores.without_token import without_token
 from registry.transport import Stream, Transport
 
 
@@ -42,7 +43,8 @@ class HuggingFaceSnapshot(HubSnapshot):
         url = f"{hub}/api/models/{name}"
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
-        response = self._transport.request("GET", what, f"{url}?blobs=true")
+        with without_token(self._transport.headers, SIGNING_IN):
+            response = self._transport.request("GET", what, f"{url}?blobs=true")
         self.commit, self._entries = _listing(response.content, what)
         self._url = f"{hub}/{name}/resolve/{quote(self.commit, safe='')}"
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modelscope_hub import HubApi
 
 T = TypeVar("T")
+SIGNING_IN = "set MODELSCOPE_API_TOKEN, or `modelscope login`"
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
 

@@ -11,7 +11,8 @@ from registry.errors import QregError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
-from registry.stores.modelscope.client import MODEL, asking, connect, headers
+from registry.stores.modelscope.client import MODEL, SIGNING_IN, asking, connect, headers
+from registry.stores.without_token import without_token
 from registry.transport import Stream, Transport
 
 BRANCH = "master"
@@ -59,7 +60,8 @@ class ModelScopeSnapshot(HubSnapshot):
                 rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
             return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
 
-        return asking(what, listing)
+        with without_token(self._transport.headers, SIGNING_IN):
+            return asking(what, listing)
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

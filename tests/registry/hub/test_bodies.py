@@ -123,7 +123,28 @@ def test_many_at_once_and_readers_beside_them(hub: OwnHub) -> None:
     assert all(_kept(hub, content) for content in contents)
 
 
-def test_a_server_that_ends_does_not_wait_for_a_silent_client(tmp_path: Path) -> None:
+def test_clients_that_go_away_are_no_errors_of_the_hub(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = os.urandom(4 * SIZE)
+    with own_hub(tmp_path / "registry") as hub:
+        url, length = _committed(hub, content), f"Content-Length: {SIZE}"
+        with _connected(hub, _offered(hub, content[:SIZE]), length) as peer:
+            peer.sendall(content[: SIZE // 2])  # a large body
+        create = f"{hub.url}/api/repos/create"
+        with _connected(hub, create, "Content-Length: 99", method="POST") as peer:
+            peer.sendall(b"{")  # a small one
+        with _connected(hub, url, f"Authorization: Bearer {hub.reader}", method="GET") as peer:
+            assert peer.recv(1000)  # an answer
+        time.sleep(1)
+        assert requests.get(f"{hub.url}/health", timeout=10).text == "ok\n"
+        assert hub.stop() == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_server_that_ends_does_not_wait_for_a_silent_client(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     content = os.urandom(SIZE)
     with own_hub(tmp_path / "registry") as hub:
         length = f"Content-Length: {len(content)}"
@@ -133,6 +154,7 @@ def test_a_server_that_ends_does_not_wait_for_a_silent_client(tmp_path: Path) ->
             began = time.monotonic()
             hub.stop()
             assert time.monotonic() - began < 45  # requests under way have 30 seconds
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("offset", [0, 4096, 300_000])

@@ -203,6 +203,25 @@ def test_a_commit_for_an_old_parent_is_refused(api: HfApi) -> None:
     assert caught.value.response.status_code == 412
 
 
+def test_a_pull_request_is_refused_and_the_main_branch_stays(
+    hub: OwnHub, api: HfApi, tmp_path: Path
+) -> None:
+    name = f"{ORG}/reviewed"
+    api.create_repo(name)
+    first = api.model_info(name).sha
+    with pytest.raises(hf_errors.BadRequestError, match="no pull requests"):
+        api.upload_file(path_or_fileobj=b"1", path_in_repo="x", repo_id=name, create_pr=True)
+    # A client that asks nothing beforehand.
+    answer = requests.post(
+        f"{hub.url}/api/models/{name}/commit/main?create_pr=1",
+        data=json.dumps({"key": "header", "value": {"summary": "x"}}),
+        headers={"Authorization": f"Bearer {hub.writer}"},
+        timeout=10,
+    )
+    assert answer.status_code == 400 and "no pull requests" in answer.text
+    assert api.model_info(name).sha == first and api.list_repo_files(name) == []
+
+
 def test_ranges_and_etags(hub: OwnHub, api: HfApi) -> None:
     name, content = f"{ORG}/ranges", bytes(range(256)) * 8
     api.create_repo(name, private=False)
@@ -271,6 +290,29 @@ def _commit_lfs(api: HfApi, name: str, row: Mapping[str, Any]) -> None:
     )
     if answer.status_code != 200:
         raise hf_errors.HfHubHTTPError(answer.text, response=answer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/repos/create", {"name": 5}),
+        ("/api/repos/create", {"name": ["m"], "organization": ORG}),
+        ("/api/repos/create", {"name": "typed", "organization": 5}),
+        ("/api/repos/create", {"name": "typed", "organization": ORG, "private": "no"}),
+        ("/api/v1/models", {"Path": ORG, "Name": 5}),
+        ("/api/v1/models", {"Path": 5, "Name": "typed"}),
+        ("/api/v1/models", {"Path": ORG, "Name": "typed", "Visibility": "public"}),
+        ("/api/v1/models", {"Path": ORG, "Name": "typed", "Visibility": True}),
+    ],
+)
+def test_repositories_are_not_made_of_values_of_other_types(
+    hub: OwnHub, api: HfApi, path: str, body: Mapping[str, object]
+) -> None:
+    before = {found.id for found in api.list_models()}
+    headers = {"Authorization": f"Bearer {hub.writer}"}
+    answer = requests.post(f"{hub.url}{path}", json=body, headers=headers, timeout=10)
+    assert answer.status_code == 400 and "must be" in answer.text
+    assert {found.id for found in api.list_models()} == before
 
 
 def test_a_request_without_end_is_cut_off(hub: OwnHub) -> None:

@@ -112,7 +112,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_there_and_back(place: Place, settings: Settings, tmp_path: Path) -> None:
     folder = write_quantized(tmp_path / "m")
     before, digest = tree(folder), describe_folder(folder).digest
-    done = publish(folder, settings, name=NAME, to=place.url, tags=["v1"])
+    done = publish(folder, settings, name=NAME, to=place.url, tags=["v1", "v1"])
+    assert done.published.tags.count("v1") == 1
     assert tree(folder) == before
     assert done.manifest.digest == digest
     first = pull(f"{place.reference}@v1", settings, output=tmp_path / "first")

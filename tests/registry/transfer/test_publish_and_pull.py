@@ -111,6 +111,20 @@ def test_a_registry_inside_the_source_is_refused(settings: Settings, tmp_path: P
     assert _tree(folder) == before
 
 
+@pytest.mark.parametrize("name", ["qreg.json", "README.md"])
+def test_a_folder_in_place_of_a_file_of_qreg_is_refused(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = write_quantized(tmp_path / "m")
+    (folder / name).mkdir()
+    (folder / name / "x").touch()
+    hashed = "registry.transfer.publishing.describe_folder"
+    monkeypatch.setattr(hashed, lambda *_, **__: pytest.fail("hashed"))
+    with pytest.raises(UsageError, match=f"{name} is a folder"):
+        publish(folder, settings, name=NAME)
+    assert not (settings.data / "registry").exists()
+
+
 def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> None:
     folder = write_quantized(tmp_path / "m")
     with pytest.raises(UsageError, match=r"names it"):

@@ -1,0 +1,30 @@
+"""What hubs keep from those who show no token, told as that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from registry.errors import NotAllowedError, NotFoundError
+
+
+@contextmanager
+def without_token(headers: Mapping[str, str], ways: str) -> Iterator[None]:
+    """Name the lack of a token where something is not found or not allowed and none was sent.
+
+    A private repository does not exist for who may not read it; on huggingface.co also what does
+    not exist is refused, as it could be private.
+
+    Args:
+        headers: of the requests.
+        ways: to give a token.
+    """
+    try:
+        yield
+    except (NotFoundError, NotAllowedError) as error:
+        if "Authorization" not in headers:
+            error.remedy = (
+                "Check the name and the revision; a private one needs a token, and none was sent: "
+                f"{ways} ."
+            )
+        raise
