@@ -88,7 +88,8 @@ def test_names_and_references(qreg: Run, settings: Settings, tmp_path: Path) -> 
     for code, sentence, arguments in (
         (3, "not in the registry", ["pull", "org/none"]),
         (3, "no revision 'v9'", ["inspect", "org/m@v9"]),
-        (3, "no revision", ["pull", f"org/m@{other}"]),
+        (5, f"no revision {other} in", ["pull", f"org/m@{other}"]),
+        (3, "not in the registry", ["pull", f"org/none@{other}"]),
         (5, "is pinned", ["inspect", f"file://{tmp_path / 'm'}@{other}"]),
         (2, "Unknown scheme", ["plan", "ftp://org/m"]),
         (6, "No store for 'gs://'", ["publish", tmp_path / "m", "--name", "a/b", "--to", "gs://b"]),
