@@ -164,6 +164,27 @@ def test_references_that_name_nothing(qreg: Run, tmp_path: Path) -> None:
             _fails(qreg, code, sentence, command, text)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "url"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "garbage", 2, "s3://models/a"),
+        ("AWS_ENDPOINT_URL", "http://under_score:9000", 2, "s3://models/a"),
+        ("HF_ENDPOINT", "garbage", 7, "hf://"),
+        ("HF_ENDPOINT", "ftp://hub", 7, "hf://"),
+        ("MODELSCOPE_ENDPOINT", "http://", 7, "ms://"),
+    ],
+)
+def test_a_server_address_that_is_none_names_its_variable(
+    qreg: Run, tmp_path: Path, variable: str, value: str, code: int, url: str
+) -> None:
+    model = write_quantized(tmp_path / "m")
+    artifact = f"{url}{'' if url.endswith('/') else '/'}a/b"
+    for arguments in (["publish", model, "--name", "a/b", "--to", url], ["pull", artifact]):
+        ran = qreg(*arguments, env={variable: value})
+        assert ran.code == code and "Traceback" not in ran.err
+        assert variable in ran.err.partition("What to do:")[2]
+
+
 def test_a_manifest_of_a_newer_qreg_is_not_called_damaged(qreg: Run, tmp_path: Path) -> None:
     model = write_quantized(tmp_path / "m")
     (model / "qreg.json").write_text('{"schema_version": 2, "files": []}')

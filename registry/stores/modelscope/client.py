@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
+ENDPOINT = "MODELSCOPE_ENDPOINT"  # the variable, for remedies
 
 
 def connect() -> HubApi:
