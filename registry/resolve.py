@@ -155,6 +155,8 @@ def _search(
     damaged = next((error for error in told if isinstance(error, IntegrityError)), None)
     first = damaged or told[0] if told else NotFoundError(f"No source to look for {reference} in")
     unasked = [error for error in told if not isinstance(error, NotFoundError)]
+    if damaged and len(told) > 1:
+        damaged.details = "\n".join(error.message for error in told)
     if len(told) == 1 or damaged:
         raise first
     raise NotFoundError(

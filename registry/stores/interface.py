@@ -12,12 +12,15 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
 from registry.checkpoint import Source
+from registry.errors import IntegrityError
 from registry.folder import Entry
 from registry.listing import carried_manifest
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.transport import Patience, Stream, patiently
 from registry.transport.stream import read_all
+
+_SHOWN = 3  # digests in a message
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,8 @@ class Store(ABC):
         """Find a revision by tag, by digest, or the newest.
 
         Raises:
-            NotFoundError: no such name, tag or digest.
-            IntegrityError: the revision found is not the one that is pinned.
+            NotFoundError: no such name or tag.
+            IntegrityError: the name is there, and not with the digest that is pinned.
         """
 
     def sender(self, name: str, *, public: bool) -> Send | None:
@@ -175,6 +178,18 @@ class Store(ABC):
 def file_of(folder: Path, extra: Mapping[str, Path] | None, path: str) -> Path:
     """Where a file of a manifest lies that is being published."""
     return (extra or {}).get(path) or folder / path
+
+
+def not_the_pinned(
+    url: str, name: str, pinned: Digest, there: Sequence[Published]
+) -> IntegrityError:
+    """The refusal of a digest where a store has only others of that name."""
+    shown = ", ".join(str(revision.digest) for revision in there[:_SHOWN])
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    return IntegrityError(
+        f"{name} has no revision {pinned} in {url}; there is {shown}{more}",
+        remedy="It was removed or replaced there; look for a copy elsewhere, or check the pin.",
+    )
 
 
 def as_published(manifest: Manifest, there: Source) -> Manifest:

@@ -28,7 +28,7 @@ from registry.folder import hash_files
 from registry.names import check_name, check_tag, check_tags
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
-from registry.stores.interface import Published, Store, file_of
+from registry.stores.interface import Published, Store, file_of, not_the_pinned
 from registry.stores.local_snapshot import LocalSnapshot
 from registry.stores.staging_area import StagingArea
 
@@ -83,7 +83,7 @@ class LocalStore(Store):
     def snapshot(
         self, name: str, *, revision: str | None = None, digest: Digest | None = None
     ) -> LocalSnapshot:
-        home = self._home(name)
+        home, pinned = self._home(name), digest
         if not home.is_dir():
             raise NotFoundError(
                 f"{name} is not in the registry {self.url}",
@@ -92,15 +92,22 @@ class LocalStore(Store):
         if digest is None and revision is None and not (home / ".tags" / LATEST).is_file():
             # A publisher died between its commit and its tag.
             digest = next((published.digest for published in self.revisions(name)), None)
-        if digest is None:
-            digest = self._tagged(name, revision or LATEST)
-        folder = home / digest.hex
-        if not (folder / MANIFEST_FILE).is_file():
-            raise NotFoundError(
-                f"{name} has no revision {digest} in {self.url}",
-                remedy="`qreg list` shows the revisions that are there.",
-            )
-        return LocalSnapshot(self.url, name, folder)
+        found = self.find(name, digest or self._tagged(name, revision or LATEST))
+        if found is not None:
+            return found
+        there = self.revisions(name)
+        if pinned is not None and there:
+            raise not_the_pinned(self.url, name, pinned, there)
+        raise NotFoundError(
+            f"{name} has no revision {digest or revision or LATEST} in {self.url}",
+            remedy="`qreg list` shows the revisions that are there.",
+        )
+
+    def find(self, name: str, digest: Digest) -> LocalSnapshot | None:
+        """A revision by its digest; None if it is not there."""
+        folder = self._home(name) / digest.hex
+        whole = (folder / MANIFEST_FILE).is_file()
+        return LocalSnapshot(self.url, name, folder) if whole else None
 
     def publish(
         self,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest
 from registry.config import Settings
-from registry.errors import NotFoundError, QregError
+from registry.errors import QregError
 from registry.files import write_atomically
 from registry.reference import Reference
 from registry.stores.local import LocalStore
@@ -64,10 +64,7 @@ class Cache:
 
     def find(self, name: str, digest: Digest) -> LocalSnapshot | None:
         """An artifact that is in the cache, or None."""
-        try:
-            return self.store.snapshot(name, digest=digest)
-        except NotFoundError:
-            return None
+        return self.store.find(name, digest)
 
     def recall(self, text: str) -> LocalSnapshot | None:
         """What a reference named when it was last pulled, if that is still in the cache."""
@@ -96,12 +93,14 @@ class Cache:
         found = []
         for name in self.store.names():
             for revision in self.store.revisions(name):
+                snapshot = self.find(name, revision.digest)
+                if snapshot is None:
+                    continue  # pruned meanwhile, as below
                 try:
-                    snapshot = self.store.snapshot(name, digest=revision.digest)
                     size = snapshot.manifest.size
                     used = self._unused_for(revision.digest, snapshot.folder)
-                except (NotFoundError, FileNotFoundError):
-                    continue  # pruned meanwhile
+                except FileNotFoundError:
+                    continue
                 found.append(Cached(name, revision.digest, snapshot.folder, size, used))
         return sorted(found, key=lambda cached: cached.used)
 

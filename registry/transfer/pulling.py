@@ -201,23 +201,24 @@ def _into_cache(
     store = cache.store
     store.prepare()
     with store.blobs.in_use():
-        for round_ in range(_ROUNDS):
+        for _ in range(_ROUNDS):
             missing = [e for e in manifest.files if not store.blobs.has(e.sha256, e.size)]
             what = f"Pulling {manifest.name}"
             require_space(store.root, sum(entry.size for entry in missing), what)
             download(manifest.files, sources, store.blobs, observe=observe)
             try:
                 store.commit(manifest, durable=False)
-                snapshot = store.snapshot(manifest.name, digest=manifest.digest)
-                remember_verified(snapshot.folder, snapshot.manifest, settings)
-                break
+                found = cache.find(manifest.name, manifest.digest)
+                if found is None:
+                    raise FileNotFoundError(f"{manifest.name} was removed as soon as it came")
+                remember_verified(found.folder, found.manifest, settings)
+                return found
             except (FileNotFoundError, NotFoundError) as error:
-                if round_ + 1 == _ROUNDS:
-                    raise TransferError(
-                        f"Files of {manifest.name} vanish from {store.root} while it is pulled",
-                        remedy="Find out what removes files there; `qreg cache prune` waits.",
-                    ) from error
-    return snapshot
+                vanished = error
+    raise TransferError(
+        f"Files of {manifest.name} vanish from {store.root} while it is pulled",
+        remedy="Find out what removes files there; `qreg cache prune` waits.",
+    ) from vanished
 
 
 def _into_folder(

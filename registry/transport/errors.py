@@ -60,8 +60,13 @@ def _seconds(value: str | None) -> float | None:
 
 
 @contextmanager
-def network_errors(what: str) -> Iterator[None]:
-    """Turn errors of requests and urllib3 into ours, without URLs, which may hold signatures."""
+def network_errors(what: str, endpoint: str = "the endpoint") -> Iterator[None]:
+    """Turn errors of requests and urllib3 into ours, without URLs, which may hold signatures.
+
+    Args:
+        what: is asked for, for messages.
+        endpoint: what sets the server's address, for remedies.
+    """
     import http.client
 
     import requests
@@ -74,8 +79,15 @@ def network_errors(what: str) -> Iterator[None]:
             f"No secure connection for {what}: {_short(error)}",
             remedy="Check the certificates: REQUESTS_CA_BUNDLE names your own.",
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
-        raise TransferError(f"No usable address for {what}") from error
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+    ) as error:
+        raise TransferError(
+            f"No usable address for {what}",
+            remedy=f"Check {endpoint}: an address begins with http:// or https:// .",
+        ) from error
     except (
         requests.exceptions.RequestException,
         urllib3.exceptions.HTTPError,
@@ -86,11 +98,11 @@ def network_errors(what: str) -> Iterator[None]:
         if _is_unknown_host(error):
             raise TransferError(
                 f"The host for {what} cannot be found",
-                remedy="Check the network and the endpoint.",
+                remedy=f"Check the network and {endpoint}.",
             ) from error
         raise TransientError(
             f"The connection for {what} failed: {_short(error)}",
-            remedy="Check the network and the endpoint, then try again.",
+            remedy=f"Check the network and {endpoint}, then try again.",
         ) from error
 
 

@@ -31,12 +31,18 @@ class Transport:
     Args:
         headers: sent with each request to the service.
         patience: with what fails.
+        endpoint: what sets the service's address, for remedies.
     """
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, patience: Patience | None = None
+        self,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+        *,
+        endpoint: str = "the endpoint",
     ) -> None:
         self.headers = dict(headers or {})
+        self.endpoint = endpoint
         self.patience = patience or Patience.from_environment()
         self._pool: requests.Session | None = None
 
@@ -58,7 +64,7 @@ class Transport:
             NotFoundError, NotAllowedError, TransferError: will not.
         """
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
-        with network_errors(what):
+        with network_errors(what, self.endpoint):
             response = self._session.get(
                 url,
                 headers={**self.headers, **headers},
@@ -90,7 +96,7 @@ class Transport:
         """
 
         def one() -> requests.Response:
-            with network_errors(what):
+            with network_errors(what, self.endpoint):
                 response = self._session.request(
                     method,
                     url,
@@ -138,7 +144,7 @@ class Transport:
             with file.open("rb") as reader:
                 body = Part(reader, offset, length, told)
                 try:
-                    with network_errors(what):
+                    with network_errors(what, self.endpoint):
                         response = self._session.put(
                             url,
                             data=body,

@@ -95,7 +95,8 @@ def test_names_and_references(qreg: Run, settings: Settings, tmp_path: Path) -> 
     for code, sentence, arguments in (
         (3, "not in the registry", ["pull", "org/none"]),
         (3, "no revision 'v9'", ["inspect", "org/m@v9"]),
-        (3, "no revision", ["pull", f"org/m@{other}"]),
+        (5, f"no revision {other} in", ["pull", f"org/m@{other}"]),
+        (3, "not in the registry", ["pull", f"org/none@{other}"]),
         (5, "is pinned", ["inspect", f"file://{tmp_path / 'm'}@{other}"]),
         (2, "Unknown scheme", ["plan", "ftp://org/m"]),
         (6, "No store for 'gs://'", ["publish", tmp_path / "m", "--name", "a/b", "--to", "gs://b"]),
@@ -173,6 +174,27 @@ def test_references_that_name_nothing(qreg: Run, tmp_path: Path) -> None:
     ):
         for command in ("inspect", "lint", "pull"):
             _fails(qreg, code, sentence, command, text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "url"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "garbage", 2, "s3://models/a"),
+        ("AWS_ENDPOINT_URL", "http://under_score:9000", 2, "s3://models/a"),
+        ("HF_ENDPOINT", "garbage", 7, "hf://"),
+        ("HF_ENDPOINT", "ftp://hub", 7, "hf://"),
+        ("MODELSCOPE_ENDPOINT", "http://", 7, "ms://"),
+    ],
+)
+def test_a_server_address_that_is_none_names_its_variable(
+    qreg: Run, tmp_path: Path, variable: str, value: str, code: int, url: str
+) -> None:
+    model = write_quantized(tmp_path / "m")
+    artifact = f"{url}{'' if url.endswith('/') else '/'}a/b"
+    for arguments in (["publish", model, "--name", "a/b", "--to", url], ["pull", artifact]):
+        ran = qreg(*arguments, env={variable: value})
+        assert ran.code == code and "Traceback" not in ran.err
+        assert variable in ran.err.partition("What to do:")[2]
 
 
 def test_a_manifest_of_a_newer_qreg_is_not_called_damaged(qreg: Run, tmp_path: Path) -> None:

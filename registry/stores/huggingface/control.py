@@ -17,6 +17,7 @@ from registry.stores.without_token import without_token
 from registry.transport import Transport
 from registry.transport.errors import ConflictError
 
+ENDPOINT = "HF_ENDPOINT"  # the variable, for remedies
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 SIGNING_IN = "set HF_TOKEN, or `hf auth login`"
 _OTHER_WAYS = ("HF_OIDC_RESOURCE", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
@@ -60,7 +61,7 @@ class Control:
         self._name, self._what = name, f"hf://{name}"
         self._endpoint = endpoint()
         self._url = f"{self._endpoint}/api/models/{name}"
-        self._transport = Transport(headers())
+        self._transport = Transport(headers(), endpoint=ENDPOINT)
 
     def require(self, *, public: bool) -> None:
         """Make the repository if there is none.

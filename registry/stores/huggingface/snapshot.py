@@ -16,7 +16,7 @@ from registry.errors import QregError, TransferError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
-from registry.stores.huggingface.control import SIGNING_IN, endpoint, headers
+from registry.stores.huggingface.control import ENDPOINT, SIGNING_IN, endpoint, headers
 from registry.stores.without_token import without_token
 from registry.transport import Stream, Transport
 
@@ -37,7 +37,7 @@ class HuggingFaceSnapshot(HubSnapshot):
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name = name
         hub = endpoint()
-        self._transport = Transport(headers())
+        self._transport = Transport(headers(), endpoint=ENDPOINT)
         self.patience = self._transport.patience
         what = f"hf://{name}" + (f"@{revision}" if revision else "")
         url = f"{hub}/api/models/{name}"

@@ -22,7 +22,7 @@ from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore
-from registry.stores.huggingface.control import Control, endpoint, headers
+from registry.stores.huggingface.control import ENDPOINT, Control, endpoint, headers
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
 from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
 from registry.stores.interface import (
@@ -127,7 +127,7 @@ class HuggingFaceStore(HubStore):
         return commit or HuggingFaceSnapshot(name, BRANCH).commit
 
     def _upload(self, name: str) -> HuggingFaceUpload:
-        return HuggingFaceUpload(endpoint(), name, BRANCH, Transport(headers()))
+        return HuggingFaceUpload(endpoint(), name, BRANCH, Transport(headers(), endpoint=ENDPOINT))
 
     def _arrived(self, name: str, manifest: Manifest, before: str | None) -> str | None:
         """The newest commit, if it is a new one and holds what was to be committed."""

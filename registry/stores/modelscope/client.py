@@ -27,6 +27,7 @@ T = TypeVar("T")
 SIGNING_IN = "set MODELSCOPE_API_TOKEN, or `modelscope login`"
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
+ENDPOINT = "MODELSCOPE_ENDPOINT"  # the variable, for remedies
 
 
 def connect() -> HubApi:

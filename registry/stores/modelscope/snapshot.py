@@ -11,7 +11,14 @@ from registry.errors import QregError
 from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
-from registry.stores.modelscope.client import MODEL, SIGNING_IN, asking, connect, headers
+from registry.stores.modelscope.client import (
+    ENDPOINT,
+    MODEL,
+    SIGNING_IN,
+    asking,
+    connect,
+    headers,
+)
 from registry.stores.without_token import without_token
 from registry.transport import Stream, Transport
 
@@ -33,7 +40,7 @@ class ModelScopeSnapshot(HubSnapshot):
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name, self.revision = name, revision or BRANCH
         self._api = connect()
-        self._transport = Transport(headers(self._api))
+        self._transport = Transport(headers(self._api), endpoint=ENDPOINT)
         self.patience = self._transport.patience
         self._entries = self._list()
 

@@ -7,7 +7,6 @@ endpoint of a server of your own is AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
+from registry.stores.s3.endpoint import own_endpoint, unusable
 from registry.stores.s3.writing import Writing, part_size
 from registry.stores.uploading import require_unchanged
 from registry.transport import Patience, patiently
@@ -46,10 +46,14 @@ class Bucket:
 
     Args:
         name: of the bucket.
+
+    Raises:
+        UsageError: the address of a server of your own is none.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._own_server = bool(own_endpoint())
         self.patience = Patience.from_environment()
 
     def get(self, key: str) -> bytes:
@@ -213,26 +217,28 @@ class Bucket:
     def client(self) -> Any:
         """boto3's client."""
         boto3, config = _import_boto3()
-        own_server = any(os.environ.get(f"AWS_ENDPOINT_URL{s}") for s in ("", "_S3"))
-        # A session of its own: the default one keeps the first credentials that it saw.
-        return boto3.session.Session().client(
-            "s3",
-            config=config(
-                retries={"mode": "standard", "max_attempts": self.patience.attempts},
-                connect_timeout=10,
-                read_timeout=max(60, self.patience.stall),
-                max_pool_connections=32,
-                signature_version="s3v4",
-                # Not every server knows the checksums that boto3 adds by default; the signature's
-                # own sha256 of each body is checked by all.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={
-                    "addressing_style": "path" if own_server else "auto",
-                    "payload_signing_enabled": True,
-                },
-            ),
+        settings = config(
+            retries={"mode": "standard", "max_attempts": self.patience.attempts},
+            connect_timeout=10,
+            read_timeout=max(60, self.patience.stall),
+            max_pool_connections=32,
+            signature_version="s3v4",
+            # Not every server knows the checksums that boto3 adds by default; the signature's
+            # own sha256 of each body is checked by all.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={
+                "addressing_style": "path" if self._own_server else "auto",
+                "payload_signing_enabled": True,
+            },
         )
+        try:
+            # A session of its own: the default one keeps the first credentials that it saw.
+            return boto3.session.Session().client("s3", config=settings)
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise  # botocore's own, which `errors` knows
+            raise unusable(error) from error
 
     @cached_property
     def _transfer_config(self) -> Any:

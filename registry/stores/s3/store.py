@@ -21,7 +21,7 @@ from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.folder import Entry
 from registry.names import check_name, check_path, check_tag, check_tags, is_name
 from registry.progress import Observer, ignore
-from registry.stores.interface import Published, Snapshot, Store, file_of
+from registry.stores.interface import Published, Snapshot, Store, file_of, not_the_pinned
 from registry.stores.local import LATEST
 from registry.stores.s3.bucket import Bucket, Conflict
 from registry.stores.s3.tags import Tags
@@ -119,15 +119,18 @@ class S3Store(Store):
     def snapshot(
         self, name: str, *, revision: str | None = None, digest: Digest | None = None
     ) -> S3Snapshot:
-        home = self.home(name)
+        home, pinned = self.home(name), digest
         if digest is None:
             digest = Tags(self.bucket, home).get(check_tag(revision or LATEST))
         if digest is None and revision is None:
             # A publisher died between its manifest and its tag.
             digest = next((published.digest for published in self.revisions(name)), None)
         if digest is None or not self.is_whole(name, digest):
+            there = self.revisions(name) if pinned else []
+            if pinned is not None and there:
+                raise not_the_pinned(self.url, name, pinned, there)
             raise NotFoundError(
-                f"{name} has no revision {digest or revision or LATEST!r} in {self.url}",
+                f"{name} has no revision '{digest or revision or LATEST}' in {self.url}",
                 remedy=f"`qreg list --from {self.url}` shows what is there.",
             )
         return S3Snapshot(self, name, digest)

@@ -126,8 +126,10 @@ def test_there_and_back(place: Place, settings: Settings, tmp_path: Path) -> Non
     for text in (f"{place.reference}@{digest}", place.reference, done.reference):
         assert pull(text, settings).manifest.digest == digest, text
     other = "sha256:" + "0" * 64
-    with pytest.raises((IntegrityError, NotFoundError)):
+    with pytest.raises(IntegrityError, match=f"no revision {other}.* {digest}"):
         pull(f"{place.reference}@{other}", settings)
+    with pytest.raises(NotFoundError):
+        pull(f"{place.reference}-2@{other}", settings)
 
 
 @and_hubs_on_s3
@@ -205,6 +207,17 @@ def test_a_pull_goes_on_elsewhere(
     pulled = pull(place.reference, both, output=tmp_path / "out", observe=told.append)
     assert tree(pulled.folder)["model.safetensors"] == tree(folder)["model.safetensors"]
     assert any("going on with" in getattr(event, "text", "") for event in told)
+
+
+def test_a_pin_is_looked_for_in_the_next_source(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    publish(write_quantized(tmp_path / "a", 1), settings, name=NAME, to=place.url)
+    backup = f"file://{tmp_path}/backup"
+    done = publish(write_quantized(tmp_path / "b", 2), settings, name=NAME, to=backup)
+    both = replace(settings, sources=(place.url, backup))
+    pulled = pull(f"{NAME}@{done.manifest.digest}", both)
+    assert pulled.manifest.digest == done.manifest.digest
 
 
 def test_what_lint_refuses_is_not_published(

@@ -60,7 +60,7 @@ def test_a_pin_of_another_digest_is_refused(settings: Settings, tmp_path: Path) 
     folder = write_quantized(tmp_path / "m")
     publish(folder, settings, name=NAME)
     other = "sha256:" + "0" * 64
-    with pytest.raises(NotFoundError, match="no revision"):
+    with pytest.raises(IntegrityError, match=f"no revision {other} in"):
         pull(f"{NAME}@{other}", settings)
     with pytest.raises(IntegrityError, match="is pinned"):
         resolve(f"models:/org--model@{other}", settings)
