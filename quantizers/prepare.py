@@ -86,10 +86,10 @@ def _toolchain(quantizer: Quantizer, request: QuantizationRequest, usual: str) -
     package = spec_of(usual).distribution
     if spec_of(request.toolchain).distribution != package:
         able = [spec.name for spec in CATALOGUE if spec.distribution == package]
+        choice = f"{quantizer.name} runs in {' or '.join(able)}; qreg takes {usual} for this model."
         raise UsageError(
             f"Toolchain {request.toolchain} is none of {quantizer.name}'s",
-            remedy=f"{quantizer.name} runs in {' or '.join(able)}; without --toolchain qreg takes "
-            f"{usual} for this model.",
+            remedy=f"Leave out --toolchain{f'. {choice}' if able[1:] else ': there is but one.'}",
         )
     return request.toolchain
 

@@ -13,6 +13,7 @@ from registry.lint.checks.sizes import unshared_heads
 from registry.lint.target import RELEASE, Target, has_kernel
 from registry.progress import Note
 
+_USUAL = "W8A8_DYNAMIC"  # what both tools' recipes w8a8-dynamic make
 # vLLM Ascend's W4A16 kernel for compressed-tensors' experts, and W4A8's, take these groups.
 _GROUPS = {"W4A16": (32,), "W4A8_DYNAMIC": (64, 128)}
 
@@ -67,11 +68,12 @@ def _advice(problems: list[_Problem], method: str, target: Target) -> str:
     """What the release's tables have in place of what there is no kernel for."""
     chips = target.candidates
     if not any(method in chip.methods for chip in chips):
-        names = " or ".join(chip.name for chip in chips)
-        return (
-            f"Quantize with --tool modelslim in its own format, which {names} takes; its recipe "
-            "w8a8-dynamic is the nearest."
-        )
+        names = " or ".join(chip.name for chip in chips if "modelslim" in chip.methods)
+        kernels = [
+            has_kernel(_USUAL, kind, "modelslim", c) for kind in ("mlp", "moe") for c in chips
+        ]
+        recipe = " --recipe w8a8-dynamic" if all(kernels) else ""
+        return f"Quantize with --tool modelslim{recipe}, in its own format, which {names} takes."
     known = sorted({s for chip in chips for s in chip.linear | chip.moe | chip.attention})
     kinds: dict[str, set[str]] = {}
     for problem in problems:
@@ -84,7 +86,7 @@ def _advice(problems: list[_Problem], method: str, target: Target) -> str:
             if scheme not in unfit and any(has_kernel(scheme, kind, method, c) for c in chips)
         ]
         parts.append(f"{kind} in {' or '.join(able)}" if able else f"{kind} in floating point")
-        usual = usual and "W8A8_DYNAMIC" in able
+        usual = usual and _USUAL in able
     such = ", such as w8a8-dynamic" if usual else ""
     return f"Choose a recipe{such}, that has {', '.join(parts)}; or leave these in floating point."
 
