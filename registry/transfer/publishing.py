@@ -27,7 +27,7 @@ from registry.stores import Published, Store, open_store
 from registry.stores.local import LocalStore
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
-from registry.transfer.beginning import Begun, begin, offering
+from registry.transfer.beginning import Begun, as_failure, begin, offering
 from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
 
@@ -190,7 +190,8 @@ def _publish_to(
                 observe=observe,
                 consume=consume,
             )
-        except QregError as error:
+        except (QregError, OSError) as raised:
+            error = as_failure(raised, store, manifest.name)
             failed.append((store.url, error))
             if len(begun) > 1:
                 observe(Note(f"{store.url}: {error.message}", warning=True))

@@ -8,7 +8,7 @@ import pytest
 
 from registry.artifact import MANIFEST_FILE
 from registry.config import Settings
-from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.resolve import resolve
 from registry.transfer import publish, pull
 from tests.checkpoints import write_quantized
@@ -109,6 +109,18 @@ def test_a_registry_inside_the_source_is_refused(settings: Settings, tmp_path: P
     with pytest.raises(UsageError, match="lies inside"):
         publish(folder, settings, name=NAME, to=f"file://{folder}/registry")
     assert _tree(folder) == before
+
+
+def test_a_destination_that_cannot_be_written_does_not_stop_the_others(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = write_quantized(tmp_path / "m")
+    bad, good = "file:///proc/x", f"file://{tmp_path}/good"
+    with pytest.raises(TransferError, match=r"to file:///proc/x failed") as caught:
+        publish(folder, settings, name=NAME, to=[bad, good])
+    assert f"published: {good}/{NAME}@" in caught.value.details
+    assert f"failed: {bad}: " in caught.value.details
+    assert pull(f"{good}/{NAME}", settings).folder.is_dir()
 
 
 def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> None:
