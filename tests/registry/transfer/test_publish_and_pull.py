@@ -111,6 +111,17 @@ def test_a_registry_inside_the_source_is_refused(settings: Settings, tmp_path: P
     assert _tree(folder) == before
 
 
+def test_a_registry_inside_another_model_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    other = write_quantized(tmp_path / "other")
+    for left in ("config.json", "model.safetensors"):
+        with pytest.raises(UsageError, match="which is a model"):
+            publish(folder, settings, name=NAME, to=f"file://{other}/sub/registry")
+        (other / left).unlink()
+    (other / "config.json").write_text('{"port": 80}')  # of another program
+    publish(folder, settings, name=NAME, to=f"file://{other}/sub/registry")
+
+
 def test_a_destination_that_cannot_be_written_does_not_stop_the_others(
     settings: Settings, tmp_path: Path
 ) -> None:
