@@ -86,6 +86,27 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def check_location(url: str, location: str) -> str:
+    """Return `location`, the BUCKET/PREFIX of an S3 URL, without a slash at its end.
+
+    Servers take empty parts, '.' and '..' literally or not at all, and '?' and '#' are cut off or
+    not, each client in its own way.
+
+    Raises:
+        UsageError: one of these is in it.
+    """
+    location = location.removesuffix("/")
+    if any(part in ("", ".", "..") for part in location.split("/")):
+        problem = "a part that is empty, '.' or '..'"
+    elif mark := next((mark for mark in "?#" if mark in location), ""):
+        problem = f"a '{mark}'"
+    else:
+        return location
+    raise UsageError(
+        f"{url!r} has {problem} in its path", remedy="Write s3://BUCKET/PREFIX with plain names."
+    )
+
+
 def printable(text: str) -> str:
     """Text from outside, fit for terminals and files: control characters and halves of characters
     become U+FFFD, lines and tabs stay."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from registry.artifact import Digest
 from registry.errors import UsageError
-from registry.names import check_name, check_tag
+from registry.names import check_location, check_name, check_tag
 
 SCHEMES = ("file", "hf", "ms", "s3", "models")
 
@@ -80,13 +80,14 @@ class Reference:
                 )
             location = str(Path(location))
         elif scheme == "s3":
-            bucket, _, name = location.strip("/").partition("/")
+            if location:
+                location = check_location(f"s3://{location}", location)
+            bucket, _, name = location.partition("/")
             if name.count("/") < 1 or not bucket:
                 raise UsageError(
                     f"'s3://{location}' names no artifact in a bucket",
                     remedy="Write s3://BUCKET/ORG/NAME or s3://BUCKET/PREFIX/ORG/NAME .",
                 )
-            location = location.strip("/")
             check_name("/".join(location.split("/")[-2:]))
         elif scheme in ("hf", "ms"):
             if not location:

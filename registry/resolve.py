@@ -21,7 +21,7 @@ from registry.errors import (
 )
 from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
-from registry.stores import Snapshot, open_store
+from registry.stores import Snapshot, not_here, open_store
 from registry.stores.hub_snapshot import HubSnapshot
 
 
@@ -87,10 +87,7 @@ def resolve(
     if not reference.scheme:
         return _pinned(_search(reference, settings, readable, observe), reference.digest)
     if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
-        raise TransferError(
-            f"{reference} is not on this machine, and qreg is offline",
-            remedy="Pull it while there is a network, or unset QREG_OFFLINE.",
-        )
+        raise not_here(str(reference))
     return _pinned(_resolve_in(_url_of(reference), reference, settings), reference.digest)
 
 

@@ -96,6 +96,8 @@ def _siblings(facts: ArtifactFacts, settings: Settings) -> Iterator[str]:
     """Smaller artifacts of the same base in the registry."""
     from registry.stores import open_store
 
+    if settings.offline and not settings.registry.startswith("file://"):
+        return
     store = open_store(settings.registry)
     if not facts.base or not store.exists:
         return

@@ -157,7 +157,7 @@ def _backend(url: str, state: Path | None, settings: Settings) -> Backend:
     from registry.hub.backends import open_backend
     from registry.stores import open_store
 
-    store = open_store(url or settings.registry)
+    store = open_store(url or settings.registry, offline=settings.offline)
     backend = open_backend(store, settings.data / "hubs", state)
     backend.prepare()
     return backend

@@ -22,7 +22,7 @@ def command(output: Output, settings: Settings, url: str) -> None:
     """List the artifacts of the registry, newest revision first."""
     from registry.stores import open_store
 
-    store = open_store(url or settings.registry)
+    store = open_store(url or settings.registry, offline=settings.offline)
     if url and not store.exists:
         raise NotFoundError(f"{url} is not a registry", remedy="Check the path.")
     rows = []

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry.errors import IncompatibleError, UsageError
+from registry.errors import IncompatibleError, TransferError, UsageError
 from registry.stores.interface import Store
 
 PLUGINS = "qreg.stores"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, offline: bool = False) -> Store:
     """Open the store behind a URL such as `file:///srv/models`, without touching it.
 
     A plug-in is a callable that takes the URL and returns a Store, registered in the entry-point
     group `qreg.stores` under its scheme.
 
+    Args:
+        url: of the store.
+        offline: only this machine may be asked.
+
     Raises:
         UsageError: not a URL of a store.
+        TransferError: it is not on this machine, and `offline` is set.
         IncompatibleError: nothing installed serves the scheme.
     """
     scheme, separator, rest = url.partition("://")
@@ -31,6 +36,14 @@ def open_store(url: str) -> Store:
         if not rest.startswith("/"):
             raise UsageError(f"{url!r} is not an absolute path", remedy="Write file:///path .")
         return LocalStore(Path(rest))
+    if offline:
+        raise not_here(url)
+    if scheme in ("hf", "ms") and rest:
+        raise UsageError(
+            f"{url!r} is more than a hub's URL",
+            remedy=f"Write {scheme}:// alone; when publishing, the name comes from --name and tags "
+            "from --tag.",
+        )
     if scheme == "hf":
         from registry.stores.huggingface import HuggingFaceStore
 
@@ -52,4 +65,12 @@ def open_store(url: str) -> Store:
         f"No store for '{scheme}://' is installed",
         remedy="Known are file://, hf://, ms:// and s3://; others come in as plug-ins in the "
         f"entry-point group {PLUGINS!r}.",
+    )
+
+
+def not_here(what: str) -> TransferError:
+    """The refusal to ask another machine for something."""
+    return TransferError(
+        f"{what} is not on this machine, and qreg is offline",
+        remedy="Pull it while there is a network, or unset QREG_OFFLINE.",
     )

@@ -7,8 +7,18 @@ from abc import abstractmethod
 from registry.artifact import Digest
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.names import check_name
+from registry.progress import Note
 from registry.stores.hub_snapshot import HubSnapshot
 from registry.stores.interface import Store, digest_tag
+
+
+def stays_private(reference: str) -> Note:
+    """What to tell who publishes for anyone to read, to a repository that is not for anyone."""
+    return Note(
+        f"{reference} is private and stays so, though --public was asked for: qreg opens no "
+        "repository that exists. Make it public on the hub.",
+        warning=True,
+    )
 
 
 class HubStore(Store):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.artifact import FileEntry, Manifest, is_payload
-from registry.errors import QregError
+from registry.errors import QregError, TransferError
 from registry.progress import Observer
 from registry.stores import Store
 from registry.stores.ahead import Ahead
@@ -55,9 +55,21 @@ def begin(stores: Iterable[Store], name: str, total: int, *, public: bool) -> li
 def _begin(store: Store, name: str, total: int, public: bool) -> Begun:
     try:
         send = store.sender(name, public=public)
-    except QregError as error:
-        return Begun(store, failure=error)
+    except (QregError, OSError) as error:
+        return Begun(store, failure=as_failure(error, store, name))
     return Begun(store, Ahead(send, total) if send else None)
+
+
+def as_failure(error: QregError | OSError, store: Store, name: str) -> QregError:
+    """What went wrong with one destination; the others do not stop for what its disk says."""
+    if isinstance(error, QregError):
+        return error
+    failure = TransferError(
+        f"Publishing {name} to {store.url} failed: {error}",
+        remedy="Check that the destination can be written to, then publish again.",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def offering(

@@ -23,11 +23,11 @@ from registry.lint import lint_facts
 from registry.names import check_alias, check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
-from registry.stores import Published, Store, open_store
-from registry.stores.local import LocalStore
+from registry.stores import Published, Store
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
-from registry.transfer.beginning import Begun, begin, offering
+from registry.transfer.beginning import Begun, as_failure, begin, offering
+from registry.transfer.destinations import open_destinations, refuse_inside
 from registry.transfer.pulling import pull
 from registry.transfer.verification import compare, raise_faults
 
@@ -116,21 +116,21 @@ def publish(
         CheckFailed: lint finds errors; its `details` name them.
         NotFoundError, IntegrityError: the folder is not a whole checkpoint, or not the one that
             its manifest describes.
-        UsageError: an invalid name or tag.
+        UsageError: an invalid name, tag or destination.
         NotAllowedError: no permission, or a repository is public and `public` is not set.
         TransferError: a store could not take it; nothing of it is visible there then.
     """
     urls = (to,) if isinstance(to, str) else tuple(to)
     wanted = Wanted(
-        name, tuple(u for u in urls if u), tuple(dict.fromkeys(tags)), alias, public, license,
-        tuple(accept), describe_anew, wait,
+        name, urls, tuple(dict.fromkeys(tags)), alias, public, license, tuple(accept),
+        describe_anew, wait,
     )  # fmt: skip
     wanted.check()
-    stores = [open_store(url) for url in wanted.to or (settings.registry,)]
+    stores = open_destinations(wanted.to, settings)
     folder = _folder_of(source, settings, observe)
     _refuse_folders_in_place_of_files(folder)
     for store in stores:
-        _refuse_inside(store, folder)
+        refuse_inside(store, folder)
     follow = not isinstance(source, Path)
     sizes = list_files(folder, follow_outside=follow)
     if wait and sum(sizes.values()) > _LONG:
@@ -191,7 +191,8 @@ def _publish_to(
                 observe=observe,
                 consume=consume,
             )
-        except QregError as error:
+        except (QregError, OSError) as raised:
+            error = as_failure(raised, store, manifest.name)
             failed.append((store.url, error))
             if len(begun) > 1:
                 observe(Note(f"{store.url}: {error.message}", warning=True))
@@ -225,14 +226,6 @@ def _folder_of(source: Path | str, settings: Settings, observe: Observer) -> Pat
     if resolved.folder is not None:
         return resolved.folder
     return pull(source, settings, observe=observe).folder
-
-
-def _refuse_inside(store: Store, folder: Path) -> None:
-    if isinstance(store, LocalStore) and store.root.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"The registry {store.root} lies inside {folder}, which is published",
-            remedy="Name a registry outside it; qreg never writes into a source.",
-        )
 
 
 def _refuse_folders_in_place_of_files(folder: Path) -> None:

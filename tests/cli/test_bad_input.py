@@ -197,6 +197,41 @@ def test_a_server_address_that_is_none_names_its_variable(
         assert variable in ran.err.partition("What to do:")[2]
 
 
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("", "names no store"),
+        ("hf://acme", "more than a hub's URL"),
+        ("hf://acme/m1@v1", "more than a hub's URL"),
+        ("ms://foo", "more than a hub's URL"),
+        ("s3://models/../x", "'.' or '..'"),
+        ("s3://models//a/", "empty"),
+        ("s3:///models", "empty"),
+        ("s3://models/a?x=1", "a '?'"),
+        ("s3://models/a#b", "a '#'"),
+    ],
+)
+def test_destinations_that_would_be_misread(
+    qreg: Run, settings: Settings, tmp_path: Path, to: str, sentence: str
+) -> None:
+    _fails(qreg, 2, sentence, "publish", write_quantized(tmp_path / "m"), "--name=a/b", "--to", to)
+    assert not settings.data.exists()
+
+
+def test_offline_nothing_else_is_asked(qreg: Run, tmp_path: Path) -> None:
+    model = write_quantized(tmp_path / "m")
+    here = ("publish", model, "--name", "a/b", "--to", f"file://{tmp_path}/here")
+    offline = {"QREG_OFFLINE": "1", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
+    for url in ("hf://", "ms://", "s3://models/a"):
+        for arguments in ((*here, "--to", url), ("list", "--from", url)):
+            ran = qreg(*arguments, env=offline)
+            assert ran.code == 7, ran.err
+            assert f"{url} is not on this machine, and qreg is offline" in ran.err
+    assert not (tmp_path / "here").exists()
+    assert qreg(*here, env=offline).code == 0
+    assert qreg("list", "--from", f"file://{tmp_path}/here", env=offline).code == 0
+
+
 def test_a_manifest_of_a_newer_qreg_is_not_called_damaged(qreg: Run, tmp_path: Path) -> None:
     model = write_quantized(tmp_path / "m")
     (model / "qreg.json").write_text('{"schema_version": 2, "files": []}')

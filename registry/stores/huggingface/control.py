@@ -63,8 +63,11 @@ class Control:
         self._url = f"{self._endpoint}/api/models/{name}"
         self._transport = Transport(headers(), endpoint=ENDPOINT)
 
-    def require(self, *, public: bool) -> None:
+    def require(self, *, public: bool) -> bool:
         """Make the repository if there is none.
+
+        Returns:
+            Whether it is as public as was asked for; one that exists is not opened.
 
         Raises:
             NotAllowedError: it may not be made, or it is public and that was not asked for.
@@ -87,6 +90,7 @@ class Control:
                 f"{self._what} is public, and it was not asked to publish to the public",
                 remedy="Say --public, or make the repository private on the hub first.",
             )
+        return not (public and found.get("private") is True)
 
     def refs(self) -> tuple[dict[str, str], dict[str, str]]:
         """Commits of the branches and of the tags, by name."""

@@ -21,7 +21,7 @@ from registry.folder import Entry, git_sha1
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
-from registry.stores.hub_store import HubStore
+from registry.stores.hub_store import HubStore, stays_private
 from registry.stores.huggingface.control import ENDPOINT, Control, endpoint, headers
 from registry.stores.huggingface.snapshot import HuggingFaceSnapshot
 from registry.stores.huggingface.upload import HuggingFaceUpload, Outgoing
@@ -44,7 +44,7 @@ class HuggingFaceStore(HubStore):
     url = "hf://"
 
     def __init__(self) -> None:
-        self._ready: set[tuple[str, bool]] = set()
+        self._ready: dict[tuple[str, bool], bool] = {}
 
     def open(self, name: str, revision: str | None) -> HuggingFaceSnapshot:
         return HuggingFaceSnapshot(name, revision)
@@ -81,7 +81,8 @@ class HuggingFaceStore(HubStore):
         consume: bool = False,
     ) -> Published:
         name, tags = check_name(manifest.name), check_tags(tags)
-        self._require_repository(name, public)
+        if not self._require_repository(name, public):
+            observe(stays_private(f"hf://{name}"))
         parent = HuggingFaceSnapshot(name, BRANCH) if self._has_commits(name) else None
         there = {entry.path: entry for entry in parent.entries()} if parent else {}
         manifest = as_published(manifest, parent) if parent else manifest
@@ -148,11 +149,11 @@ class HuggingFaceStore(HubStore):
                 "publish again.",
             )
 
-    def _require_repository(self, name: str, public: bool) -> None:
-        """Make the repository, and see to its visibility; once."""
+    def _require_repository(self, name: str, public: bool) -> bool:
+        """Make the repository, and see to its visibility; once. See `Control.require`."""
         if (name, public) not in self._ready:
-            Control(name).require(public=public)
-            self._ready.add((name, public))
+            self._ready[name, public] = Control(name).require(public=public)
+        return self._ready[name, public]
 
     def _has_commits(self, name: str) -> bool:
         try:

@@ -25,7 +25,7 @@ from registry.errors import (
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
-from registry.stores.hub_store import HubStore
+from registry.stores.hub_store import HubStore, stays_private
 from registry.stores.interface import (
     Published,
     as_published,
@@ -93,7 +93,8 @@ class ModelScopeStore(HubStore):
         consume: bool = False,
     ) -> Published:
         name, tags = check_name(manifest.name), check_tags(tags)
-        self._require_repository(name, public)
+        if not self._require_repository(name, public):
+            observe(stays_private(f"ms://{name}"))
         parent = ModelScopeSnapshot(name)
         there = {entry.path: entry for entry in parent.entries()}
         manifest = as_published(manifest, parent)
@@ -176,8 +177,12 @@ class ModelScopeStore(HubStore):
         except QregError:
             return False
 
-    def _require_repository(self, name: str, public: bool) -> None:
-        """Make the repository; the library's own uploads would make it public."""
+    def _require_repository(self, name: str, public: bool) -> bool:
+        """Make the repository; the library's own uploads would make it public.
+
+        Returns:
+            Whether it is as public as was asked for; one that exists is not opened.
+        """
         from modelscope_hub import errors
 
         org, _, repository = name.partition("/")
@@ -202,6 +207,7 @@ class ModelScopeStore(HubStore):
                 f"ms://{name} is public, and it was not asked to publish to the public",
                 remedy="Say --public, or make the model private on the hub first.",
             )
+        return not public or found.get("Visibility") in (PUBLIC, None)
 
     def _published(self, name: str, commit: str) -> ModelScopeSnapshot:
         """What was committed; by its commit, as others may have moved the branch already."""

@@ -19,7 +19,7 @@ from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.folder import Entry
-from registry.names import check_name, check_path, check_tag, check_tags, is_name
+from registry.names import check_location, check_name, check_path, check_tag, check_tags, is_name
 from registry.progress import Observer, ignore
 from registry.stores.interface import Published, Snapshot, Store, file_of, not_the_pinned
 from registry.stores.local import LATEST
@@ -77,12 +77,15 @@ class S3Store(Store):
 
     Args:
         location: BUCKET or BUCKET/PREFIX.
+
+    Raises:
+        UsageError: it is neither, or the address of a server of your own is none.
     """
 
     def __init__(self, location: str) -> None:
-        name, _, prefix = location.strip("/").partition("/")
-        if not name:
+        if not location:
             raise UsageError("s3:// names no bucket", remedy="Write s3://BUCKET/PREFIX .")
+        name, _, prefix = check_location(f"s3://{location}", location).partition("/")
         self.bucket = Bucket(name)
         self.transport = Transport()
         self._prefix = f"{prefix}/" if prefix else ""

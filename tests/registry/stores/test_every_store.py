@@ -19,6 +19,7 @@ from registry.errors import (
     TransferError,
 )
 from registry.folder import sha256_file
+from registry.progress import Event, Note
 from registry.resolve import resolve
 from registry.stores import open_store
 from registry.transfer import publish, pull
@@ -290,6 +291,27 @@ def test_a_public_repository_is_published_to_only_when_asked(
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(NotFoundError):
         resolve("hf://closed/hf", settings)
+
+
+def test_a_private_repository_that_stays_private_is_told_of(
+    hub: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_hub(monkeypatch, hub, hub.writer)
+    folder = write_quantized(tmp_path / "m")
+
+    def told(name: str, *, public: bool) -> list[str]:
+        events: list[Event] = []
+        manifest = describe_folder(folder, name=name)
+        open_store(url).publish(folder, manifest, public=public, observe=events.append)
+        return [e.text for e in events if isinstance(e, Note) and e.warning]
+
+    for url in ("hf://", "ms://"):
+        name = f"own/{url[:2]}"
+        assert not told(name, public=False)
+        (note,) = told(name, public=True)
+        assert f"{url}{name} is private and stays so" in note
+        for _ in range(2):
+            assert not told(f"{name}-open", public=True)
 
 
 # Only S3 keeps unfinished uploads, and moto does not tell since when.

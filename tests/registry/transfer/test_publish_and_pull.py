@@ -8,7 +8,7 @@ import pytest
 
 from registry.artifact import MANIFEST_FILE
 from registry.config import Settings
-from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.resolve import resolve
 from registry.transfer import publish, pull
 from tests.checkpoints import write_quantized
@@ -123,6 +123,29 @@ def test_a_folder_in_place_of_a_file_of_qreg_is_refused(
     with pytest.raises(UsageError, match=f"{name} is a folder"):
         publish(folder, settings, name=NAME)
     assert not (settings.data / "registry").exists()
+
+
+def test_a_registry_inside_another_model_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = write_quantized(tmp_path / "m")
+    other = write_quantized(tmp_path / "other")
+    for left in ("config.json", "model.safetensors"):
+        with pytest.raises(UsageError, match="which is a model"):
+            publish(folder, settings, name=NAME, to=f"file://{other}/sub/registry")
+        (other / left).unlink()
+    (other / "config.json").write_text('{"port": 80}')  # of another program
+    publish(folder, settings, name=NAME, to=f"file://{other}/sub/registry")
+
+
+def test_a_destination_that_cannot_be_written_does_not_stop_the_others(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = write_quantized(tmp_path / "m")
+    bad, good = "file:///proc/x", f"file://{tmp_path}/good"
+    with pytest.raises(TransferError, match=r"to file:///proc/x failed") as caught:
+        publish(folder, settings, name=NAME, to=[bad, good])
+    assert f"published: {good}/{NAME}@" in caught.value.details
+    assert f"failed: {bad}: " in caught.value.details
+    assert pull(f"{good}/{NAME}", settings).folder.is_dir()
 
 
 def test_names_are_needed_and_checked(settings: Settings, tmp_path: Path) -> None:
