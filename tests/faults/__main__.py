@@ -72,7 +72,7 @@ def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Out
     """Hostile listings."""
     if name in ("hf", "ms"):
         yield from hostile_listings(name, folder)
-    else:
+    elif name != "hub-on-s3":  # what our own hub lists was checked when it came in
         with PLACES[name](folder) as place:
             yield from hostile_manifests(place, folder / "manifests")
 
