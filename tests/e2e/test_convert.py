@@ -57,7 +57,7 @@ def test_the_demo_model_of_modelslim_answers_on_a_cpu(
     assert answers and all(
         set(row["continuations"]) == {"float", "quantized", "other"} for row in answers
     )
-    # Both tools round alike: their artifacts go on with the same words.
-    found = [row["continuations"] for row in answers]
-    assert sum(row["quantized"] == row["other"] for row in found) >= len(found) / 2
+    # Both tools round alike. Words are no measure of that: after one near tie they part.
+    for figures in (measured.json["functional"], measured.json["against"]):
+        assert 0 < figures["divergence"] < 0.01 and 0.9 < figures["agreement"] <= 1, figures
     assert "Greedy answers" in report.read_text()
