@@ -49,7 +49,6 @@ def main() -> int:
         os.environ["TMPDIR"] = str(root / "tmp")
         for folder in ("small", "large", "tmp"):
             (root / folder).mkdir()
-        _touch(root / "touched", int(4 * size * 2**30))
         small = make_model(root / "small-model", 2**20)
         measure(root / "small", small, 1, {})
         measure(root / "large", make_model(root / "model", int(size * 2**30)), runs, found)
@@ -64,13 +63,14 @@ def _place(size: float) -> str | None:
     return str(memory) if shutil.disk_usage(memory).free > 6 * size else None
 
 
-def _touch(file: Path, size: int) -> None:
-    """Use memory once: a virtual machine gets it only then, which costs whoever is the first."""
-    piece = bytes(2**24)
-    with file.open("wb") as writer:
-        for _ in range(0, size, len(piece)):
-            writer.write(piece)
-    file.unlink()
+def _touch(root: Path, model: Path) -> None:
+    """Use as much memory as a model takes, and free it.
+
+    A virtual machine hands back what it does not use, and getting it again costs seconds: each
+    client shall find what the others find, whoever ran before it.
+    """
+    shutil.copytree(model, root / "touched")
+    shutil.rmtree(root / "touched")
 
 
 def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> None:
@@ -78,6 +78,7 @@ def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> 
     for number in range(runs):
         for client in rotated((_qreg_publish, _hf_upload, _modelscope_upload), number):
             with own_hub(root / "hub") as hub:
+                _touch(root, model)
                 client(root, hub, model, found)
             shutil.rmtree(root / "hub")
     publish = ["publish", model, "--name", "bench/m", *ACCEPT, "--wait", "--to"]
@@ -86,6 +87,7 @@ def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> 
         for number in range(runs):
             for client in rotated((_qreg_pull, _snapshot, _modelscope_pull, _receive), number):
                 (root / "client").mkdir()
+                _touch(root, model)
                 client(root / "client", hub, found)
                 shutil.rmtree(root / "client")
         _serve(root, model, hub, runs, found)
@@ -96,15 +98,21 @@ def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> 
         with server(root) as environment:
             if environment:
                 _qreg(root, environment, *publish, S3)
-                _measure_s3(root, environment, name, runs, found)
+                _measure_s3(root, model, environment, name, runs, found)
 
 
 def _measure_s3(
-    root: Path, environment: Mapping[str, str], server: str, runs: int, found: Found
+    root: Path,
+    model: Path,
+    environment: Mapping[str, str],
+    server: str,
+    runs: int,
+    found: Found,
 ) -> None:
     for number in range(runs):
         for client in rotated((_qreg_s3, _s5cmd), number):
             (root / "client").mkdir()
+            _touch(root, model)
             client(root / "client", environment, server, found)
             shutil.rmtree(root / "client")
 
