@@ -118,9 +118,10 @@ def adopt(
     ) as run:
         _require_sound(facts, folder, observe)
         floats = compare_float_tensors(source.checkpoint, facts.checkpoint, observe)
-        recipe = {"recipe": _recipe(facts.checkpoint, claims, [])}
-        weighed = weigh(run, folder, resolved, name=name, provenance=recipe, observe=observe)
+        made = {"recipe": _recipe(facts.checkpoint, claims)}
+        weighed = weigh(run, folder, resolved, name=name, provenance=made, observe=observe)
         provenance = _provenance(facts, resolved, base_name, floats, weighed, claims, observe)
+        provenance |= made
         provenance |= {"mlflow_run": run.run_id, "activity": run.identity}
         published = publish(
             folder, settings, name=name, tags=tags, provenance=provenance, observe=observe
@@ -167,12 +168,13 @@ def _provenance(
     if not floats.proves and not weighed.proves:
         claimed.append("base")
         observe(Note(_doubt(facts, base_name, weighed), warning=True))
+    if claims.recipe is not None:
+        claimed.append("recipe")
     quantized = [x for x in facts.quantization.layers if x.scheme != FLOAT]
     found: dict[str, Any] = {
         "adopted": utc_now(),
         "base": base,
         "tool": tool,
-        "recipe": _recipe(facts.checkpoint, claims, claimed),
         "measured": {
             "layers": len(facts.quantization.layers),
             "quantized_layers": len(quantized),
@@ -228,7 +230,7 @@ def _tool(facts: Facts, claims: Claims, claimed: list[str]) -> dict[str, str]:
     }
 
 
-def _recipe(checkpoint: Checkpoint, claims: Claims, claimed: list[str]) -> dict[str, Any]:
+def _recipe(checkpoint: Checkpoint, claims: Claims) -> dict[str, Any]:
     """The practice or recipe that lies beside the weights, else the one that the user names."""
     assert checkpoint.folder is not None
     beside = [p for p in checkpoint.files if _PRACTICE.match(p) or p == "recipe.yaml"]
@@ -236,7 +238,6 @@ def _recipe(checkpoint: Checkpoint, claims: Claims, claimed: list[str]) -> dict[
         path = checkpoint.folder / sorted(beside)[0]
     elif claims.recipe is not None:
         path = claims.recipe
-        claimed.append("recipe")
     else:
         return {"name": "unknown"}
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -56,7 +56,7 @@ class Journal:
             **header,
             "id": identity,
             "started": now_ms(),
-            "mlflow": "" if settings.embedded_tracking else settings.tracking_label,
+            "mlflow": _address(settings),
         }
         write_atomically(hidden / "activity.json", json.dumps(content).encode())
         os.rename(hidden, settings.activities / identity)
@@ -73,9 +73,7 @@ class Journal:
     def meant_for(self, settings: Settings) -> bool:
         """Whether the MLflow of the settings is the one that it was recorded for."""
         recorded = self.header.get("mlflow")
-        return recorded is None or recorded == (
-            "" if settings.embedded_tracking else settings.tracking_label
-        )
+        return recorded is None or recorded == _address(settings)
 
     @property
     def readable(self) -> bool:
@@ -184,6 +182,11 @@ def journals(settings: Settings) -> list[Journal]:
         for path in sorted(settings.activities.iterdir())
         if not path.name.startswith(".") and (path / "activity.json").is_file()
     ]
+
+
+def _address(settings: Settings) -> str:
+    """Which MLflow a record is for; empty for the one in the data folder, wherever that lies."""
+    return "" if settings.embedded_tracking else settings.tracking_label
 
 
 def now_ms() -> int:
