@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from registry.lint import CHIPS, Target, lint
     from registry.reference import Reference
     from registry.resolve import resolve
-    from registry.transfer import publish, pull, verify
+    from registry.transfer.publishing import publish
+    from registry.transfer.pulling import pull
+    from registry.transfer.verification import verify
     from serving.generate import generate
     from serving.launch import launch
     from serving.plan import Plan
@@ -78,13 +80,13 @@ _HOMES = {
     "load_settings": "registry.config",
     "make_plan": "serving.resolver",
     "measure_quality": "quantizers.quality.measure",
-    "publish": "registry.transfer",
-    "pull": "registry.transfer",
+    "publish": "registry.transfer.publishing",
+    "pull": "registry.transfer.pulling",
     "quantize": "quantizers",
     "reproduce": "quantizers.reproduce",
     "resolve": "registry.resolve",
     "smoke": "serving.smoke",
-    "verify": "registry.transfer",
+    "verify": "registry.transfer.verification",
 }
 _RENAMED = {"load_settings": "load"}
 

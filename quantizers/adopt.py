@@ -15,7 +15,7 @@ from quantizers.relation import check_base, require_foreign
 from quantizers.soundness import unsound_tensors
 from quantizers.unchanged import FloatTensors, compare_float_tensors
 from registry.artifact import Manifest, payload_digest
-from registry.checkpoint import Checkpoint, LocalSource, open_checkpoint
+from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.checkpoint.quantization.layers import FLOAT
 from registry.clock import utc_now
@@ -28,9 +28,10 @@ from registry.lint import lint_facts
 from registry.names import check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import Resolved, resolve
+from registry.source import LocalSource
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
-from registry.transfer import publish
+from registry.transfer.publishing import publish
 
 _SHOWN = 20
 _MOST_TEXT = 2**16  # characters of a practice or recipe that are kept in the manifest

@@ -6,12 +6,13 @@ from quantizers.coverage import coverage
 from quantizers.interface import Job
 from quantizers.request import Prepared
 from quantizers.soundness import unsound_tensors
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.errors import ToolError
 from registry.finding import ERROR, WARNING
 from registry.lint.run import lint_facts
 from registry.progress import Note, Observer
+from registry.source import LocalSource
 
 _SHOWN = 20  # lines of details
 _KEEP = "The whole log is {log} ."

@@ -1,20 +1,27 @@
-"""Making the manifest of a folder: read its headers, hash its files, write down what is known."""
+"""Making the manifest of a folder: read its headers, hash its files, write down what is known.
+
+What reads checkpoints is imported when something must be derived: whoever pulls an artifact that
+carries its manifest does not wait for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, payload_digest
-from registry.checkpoint import Checkpoint, Source, open_checkpoint
-from registry.checkpoint.facts import Facts, read_facts
 from registry.clock import utc_now
 from registry.errors import IntegrityError
 from registry.folder import hash_files, list_files, require_folder
 from registry.listing import carried_manifest, check_listing, require_files
 from registry.progress import Observer, ignore
+from registry.source import Source
+
+if TYPE_CHECKING:
+    from registry.checkpoint import Checkpoint
+    from registry.checkpoint.facts import Facts
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -49,6 +56,9 @@ def describe_folder(
     Raises:
         NotFoundError, IntegrityError: the folder is not a whole checkpoint.
     """
+    from registry.checkpoint import open_checkpoint
+    from registry.checkpoint.facts import read_facts
+
     if facts is None:
         facts = read_facts(open_checkpoint(folder))
     paths = [p for p in list_files(folder, follow_outside=follow_outside) if p != MANIFEST_FILE]
@@ -76,6 +86,8 @@ def compose(
     facts: Facts | None = None,
 ) -> Manifest:
     """Put a manifest together from facts; evidence counts only for the digest that it was for."""
+    from registry.checkpoint.facts import read_facts
+
     facts = facts or read_facts(checkpoint)
     digest = payload_digest(files)
     same = known if known is not None and known.digest == digest else None
@@ -126,4 +138,6 @@ def describe_source(source: Source, name: str) -> Manifest:
         )
     if known is not None:
         return replace(known, name=name, files=files)
+    from registry.checkpoint import open_checkpoint
+
     return compose(open_checkpoint(source), files, name=name, provenance={})

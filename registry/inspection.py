@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from registry.artifact import SCHEMA_VERSION, Digest, Manifest, payload_digest
-from registry.checkpoint import Source
 from registry.checkpoint.facts import Facts, read_facts
 from registry.checkpoint.reading import open_checkpoint
 from registry.describe import describe_folder, read_manifest
@@ -18,6 +17,7 @@ from registry.lint import Target, lint_facts
 from registry.listing import carried_manifest, listed_files
 from registry.progress import Observer, ignore
 from registry.resolve import Resolved
+from registry.source import Source
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from registry.artifact import (
     is_kept,
     is_payload,
 )
-from registry.checkpoint import Source
 from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import Entry, git_sha1
 from registry.names import folders_above
+from registry.source import Source
 
 # Hubs know the sha256 of large files; small ones are read, as there is no other way.
 MAX_MANIFEST = 256 * 2**20  # bytes

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.artifact import Digest, Manifest
-from registry.checkpoint import LocalSource, Source
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import (
@@ -21,6 +20,7 @@ from registry.errors import (
 )
 from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
+from registry.source import LocalSource, Source
 from registry.stores import Snapshot, not_here, open_store
 from registry.stores.hub_snapshot import HubSnapshot
 

@@ -50,8 +50,8 @@ def list_command(output: Output, settings: Settings) -> None:
 @command_options
 def verify_command(output: Output, settings: Settings, remove: bool) -> None:
     """Read every byte of the cache and compare it with the manifests."""
-    from registry.transfer import verify
     from registry.transfer.cache import Cache
+    from registry.transfer.verification import verify
 
     cache = Cache(settings)
     rows: list[dict[str, Any]] = []

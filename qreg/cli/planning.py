@@ -79,7 +79,7 @@ def prepare(
 
     What does not fit is refused before anything is moved.
     """
-    from registry.transfer import bring_here, pull
+    from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
     plan = planning.plan(reference, settings, host=host, port=port)

@@ -70,7 +70,7 @@ def command(
     """
     from registry.reference import Reference, looks_like_folder
     from registry.tracking.journal import journals
-    from registry.transfer import publish
+    from registry.transfer.publishing import publish
 
     wait = wait or not settings.embedded_tracking  # this machine may be gone when others ask
     try:

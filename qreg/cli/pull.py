@@ -39,7 +39,7 @@ def command(
     What is not here comes into the cache (`qreg cache`). A pull that was cut off goes on where it
     was. If a source fails, the next one of QREG_SOURCES that has the same digest is used.
     """
-    from registry.transfer import pull
+    from registry.transfer.pulling import pull
 
     if offline:
         settings = replace(settings, offline=True)

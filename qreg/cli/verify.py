@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def command(output: Output, settings: Settings, reference: str) -> None:
     """Read every byte of REFERENCE (a folder or a name) and compare it with its manifest."""
     from registry.describe import read_manifest
-    from registry.transfer import find_here, verify
-    from registry.transfer.verification import raise_faults
+    from registry.transfer.pulling import find_here
+    from registry.transfer.verification import raise_faults, verify
 
     resolved = find_here(reference, settings)
     assert resolved.folder is not None

@@ -21,7 +21,6 @@ from registry.checkpoint.facts import Facts, read_facts
 from registry.checkpoint.quantization.modelslim import STANDARD_NAME
 from registry.checkpoint.reading import CONFIG
 from registry.checkpoint.safetensors import DTYPE_BITS
-from registry.checkpoint.source import LocalSource
 from registry.checkpoint.writing import Planned, write_shard
 from registry.config import Settings
 from registry.describe import compose, read_manifest
@@ -33,6 +32,7 @@ from registry.lint.run import lint_facts
 from registry.names import check_name
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved
+from registry.source import LocalSource
 from registry.staging import staged_folder
 
 # By what the user calls them.

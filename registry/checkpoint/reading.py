@@ -12,9 +12,9 @@ from typing import Any
 from registry.checkpoint.checkpoint import Checkpoint, Fault
 from registry.checkpoint.documents import MAX_CONFIG, MAX_JSON, parse_document
 from registry.checkpoint.safetensors import PREFIX, BrokenShard, Header, Tensor, read_header
-from registry.checkpoint.source import LocalSource, Source
 from registry.errors import IntegrityError, NotFoundError, QregError
 from registry.names import check_path
+from registry.source import LocalSource, Source
 
 CONFIG = "config.json"
 # A header takes about this many bytes for a tensor, beside its name: one request brings it whole.

@@ -25,7 +25,7 @@ from registry.checkpoint.outline import Outline, outline_of
 from registry.checkpoint.quantization.modelslim import KEYS, STANDARD_NAME
 from registry.checkpoint.reading import CONFIG, open_checkpoint
 from registry.checkpoint.safetensors import BrokenShard, Tensor, read_header
-from registry.checkpoint.source import Source
+from registry.source import Source
 
 LARGE = 4 * 2**20  # bytes of index or description from which on a sample is read
 TOLERANCE = 0.005  # of the sum of the files' sizes

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, payload_digest
-from registry.checkpoint import Source, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.facts import read_facts
 from registry.checkpoint.reading import CONFIG, read_checkpoint
@@ -26,6 +26,7 @@ from registry.lint.checks.config import TOKENIZERS
 from registry.lint.run import lint_facts
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved, resolve
+from registry.source import Source
 from registry.staging import require_fresh, staged_folder
 
 _MAX_SIDE_FILE = 64 * 2**20  # bytes; no tokenizer is larger

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from registry.checkpoint import Source, read_checkpoint
+from registry.checkpoint import read_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.errors import UsageError
 from registry.finding import SEVERITIES, Finding
 from registry.lint.catalogue import BY_ID, CATALOGUE
 from registry.lint.subject import Subject
 from registry.lint.target import Target
+from registry.source import Source
 
 
 def lint(

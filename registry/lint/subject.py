@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from registry.artifact import Manifest
-from registry.checkpoint import Checkpoint, Source, Tensor
+from registry.checkpoint import Checkpoint, Tensor
 from registry.checkpoint.architecture import Architecture
 from registry.checkpoint.components import component_of
 from registry.checkpoint.disguise import HEAD, disguise_of
@@ -19,6 +19,7 @@ from registry.checkpoint.quantization.modelslim import described_tensors
 from registry.errors import IncompatibleError, IntegrityError, QregError, UsageError
 from registry.lint.target import Target
 from registry.listing import read_carried_manifest
+from registry.source import Source
 
 # Small JSON and YAML beside the weights; larger ones are not settings.
 MAX_SETTINGS = 4 * 2**20

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
-from registry.checkpoint import Source
 from registry.errors import IntegrityError
 from registry.folder import Entry
 from registry.listing import carried_manifest
 from registry.progress import Observer, ignore
+from registry.source import Source
 from registry.stores.ahead import Send
 from registry.transport import Patience, Stream, patiently
 from registry.transport.stream import read_all

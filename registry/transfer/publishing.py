@@ -12,7 +12,7 @@ from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
@@ -23,6 +23,7 @@ from registry.lint import lint_facts
 from registry.names import check_alias, check_name, check_new_tags
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
+from registry.source import LocalSource
 from registry.stores import Published, Store
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce

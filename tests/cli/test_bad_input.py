@@ -12,7 +12,7 @@ import pytest
 from qreg.cli.errors import report
 from qreg.cli.signals import Terminated
 from registry.config import Settings
-from registry.transfer import publish
+from registry.transfer.publishing import publish
 from tests.checkpoints import write_model, write_quantized, write_sharded
 from tests.conftest import Run
 

@@ -11,7 +11,7 @@ import pytest
 
 from quantizers.convert import Converted, convert
 from registry.artifact import payload_digest
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.data import data_offsets
 from registry.config import Settings
 from registry.describe import describe_folder
@@ -19,6 +19,7 @@ from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import hash_files, list_files
 from registry.lint import lint
 from registry.resolve import Resolved
+from registry.source import LocalSource
 from tests.checkpoints import CONFIG, INT8_CONFIG, quantized_tensors, write_model, write_quantized
 from tests.conftest import USER, Run
 from tests.quantized import quantized

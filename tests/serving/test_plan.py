@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource
 from registry.checkpoint.sampling import read_outline
 from registry.describe import describe_folder
 from registry.errors import UsageError
+from registry.source import LocalSource
 from serving.arguments import override, parse_arguments
 from serving.engines.vllm_cpu import VllmCpu
 from serving.facts import ArtifactFacts

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.finding import Finding
 from registry.lint import lint as lint_source
+from registry.source import LocalSource
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model, write_shard
 
 Shapes = dict[str, tuple[str, list[int]]]

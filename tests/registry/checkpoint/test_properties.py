@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.checkpoint import LocalSource, Tensor, read_checkpoint
+from registry.checkpoint import Tensor, read_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.safetensors import DTYPE_BITS, BrokenShard, Header, read_header
 from registry.errors import QregError
 from registry.folder import scan_folder
 from registry.names import check_path
+from registry.source import LocalSource
 from tests.checkpoints import CONFIG, write_model
 from tests.fuzz.invariants import TARGETS, check_facts, examine
 from tests.fuzz.memory import ForbiddenRead, MemorySource

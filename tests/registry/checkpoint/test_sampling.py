@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import read_facts
 from registry.checkpoint.outline import outline_of
 from registry.checkpoint.sampling import read_outline
+from registry.source import LocalSource
 from tests.twins import write_twin
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource, read_checkpoint
+from registry.checkpoint import read_checkpoint
 from registry.checkpoint.facts import read_facts
 from registry.lint import lint
+from registry.source import LocalSource
 from tests.twins import ARCHITECTURES, write_twin
 
 # Parameters as their authors count them; Kimi K2's trillion, DeepSeek's 671 billion and MTP.

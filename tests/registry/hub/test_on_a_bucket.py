@@ -20,7 +20,7 @@ from registry.hub.repositories import Repositories
 from registry.hub.repository import Repository
 from registry.stores import open_store
 from registry.stores.s3 import S3Store
-from registry.transfer import publish
+from registry.transfer.publishing import publish
 from tests.checkpoints import write_quantized
 from tests.own_hub import bucket_hub
 from tests.servers import S3Server, client_of, moto_server

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource
 from registry.finding import INFO, Finding
 from registry.lint import Target, lint
 from registry.lint.catalogue import BY_ID, CATALOGUE
+from registry.source import LocalSource
 from tests.lint_cases import (
     Artifact,
     Base,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource
 from registry.checkpoint.quantization import UNKNOWN
 from registry.lint import lint
+from registry.source import LocalSource
 from tests.conftest import USER
 from tests.quantized import CASES, FLOAT_MODELS, float_model, quantized
 from tests.registry.lint.real_outputs import EXPECTED, PARAMETERS

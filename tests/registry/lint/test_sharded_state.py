@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource
 from registry.finding import ERROR
 from registry.lint import CHIPS, Target, lint
+from registry.source import LocalSource
 from tests.lint_cases import Artifact, Model, Stored, made, modelslim
 from tests.registry.lint.cases.changes import arrange, half
 from tests.twins.write import write_sparse_shard

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from registry.checkpoint import LocalSource, open_checkpoint
+from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint import CHIPS, Target, lint_facts
+from registry.source import LocalSource
 from tests.twins import ARCHITECTURES, SCHEMES, write_twin
 
 Found = set[tuple[str, str]]  # id, severity

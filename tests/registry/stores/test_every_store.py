@@ -22,7 +22,8 @@ from registry.folder import sha256_file
 from registry.progress import Event, Note
 from registry.resolve import resolve
 from registry.stores import open_store
-from registry.transfer import publish, pull
+from registry.transfer.publishing import publish
+from registry.transfer.pulling import pull
 from tests.checkpoints import write_quantized
 from tests.own_hub import OwnHub, bucket_hub, own_hub
 from tests.servers import moto_server, swift_server

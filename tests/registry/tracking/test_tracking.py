@@ -25,7 +25,7 @@ from registry.tracking.recovery import recover, synchronise
 from registry.tracking.run import tracked_run
 from registry.tracking.sender import Sender
 from registry.tracking.ui import server_command, server_environment
-from registry.transfer import publish
+from registry.transfer.publishing import publish
 from serving.identity import free_port
 from tests.checkpoints import write_quantized
 from tests.conftest import Run

@@ -10,7 +10,8 @@ from registry.artifact import MANIFEST_FILE
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
 from registry.resolve import resolve
-from registry.transfer import publish, pull
+from registry.transfer.publishing import publish
+from registry.transfer.pulling import pull
 from tests.checkpoints import write_quantized
 
 NAME = "org/model"

@@ -1,4 +1,4 @@
-"""Where a checkpoint's bytes come from: a folder of this machine, or a store's ranged reads."""
+"""Where files are read from: a folder of this machine, or a store, by ranges."""
 
 from __future__ import annotations
 
