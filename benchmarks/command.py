@@ -17,7 +17,8 @@ class Run:
     Attributes:
         seconds: from its start to its end.
         processor: seconds of the processor.
-        memory: bytes of peak memory.
+        memory: bytes of peak memory; what the benchmark itself takes if that is more, as exec hands
+            it on.
         out: what it wrote to standard output.
     """
 

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.command import Run, run_command
-from registry.checkpoint import LocalSource
 from registry.lint import lint
+from registry.source import LocalSource
 from tests.twins import write_twin
 
 RUNS = 5

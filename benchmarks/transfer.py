@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.command import Run, run_command
+from benchmarks.memory import warm
 from benchmarks.servers import BUCKET, S3_SERVERS, nginx
 from registry.checkpoint.safetensors import PREFIX
 from tests.checkpoints import write_quantized
@@ -51,7 +52,9 @@ def main() -> int:
             (root / folder).mkdir()
         small = make_model(root / "small-model", 2**20)
         measure(root / "small", small, 1, {})
-        measure(root / "large", make_model(root / "model", int(size * 2**30)), runs, found)
+        model = make_model(root / "model", int(size * 2**30))
+        with warm(int(3 * size * 2**30)):  # what a server and a client take, and some
+            measure(root / "large", model, runs, found)
     return report(found, size)
 
 
@@ -63,22 +66,11 @@ def _place(size: float) -> str | None:
     return str(memory) if shutil.disk_usage(memory).free > 6 * size else None
 
 
-def _touch(root: Path, model: Path) -> None:
-    """Use as much memory as a model takes, and free it.
-
-    A virtual machine hands back what it does not use, and getting it again costs seconds: each
-    client shall find what the others find, whoever ran before it.
-    """
-    shutil.copytree(model, root / "touched")
-    shutil.rmtree(root / "touched")
-
-
 def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> None:
-    """Run every client, in turn; who begins differs, as memory that was just freed is faster."""
+    """Run every client, in turn; who begins differs."""
     for number in range(runs):
         for client in rotated((_qreg_publish, _hf_upload, _modelscope_upload), number):
             with own_hub(root / "hub") as hub:
-                _touch(root, model)
                 client(root, hub, model, found)
             shutil.rmtree(root / "hub")
     publish = ["publish", model, "--name", "bench/m", *ACCEPT, "--wait", "--to"]
@@ -87,7 +79,6 @@ def measure(root: Path, model: Path, runs: int, found: dict[str, list[Run]]) -> 
         for number in range(runs):
             for client in rotated((_qreg_pull, _snapshot, _modelscope_pull, _receive), number):
                 (root / "client").mkdir()
-                _touch(root, model)
                 client(root / "client", hub, found)
                 shutil.rmtree(root / "client")
         _serve(root, model, hub, runs, found)
@@ -112,7 +103,6 @@ def _measure_s3(
     for number in range(runs):
         for client in rotated((_qreg_s3, _s5cmd), number):
             (root / "client").mkdir()
-            _touch(root, model)
             client(root / "client", environment, server, found)
             shutil.rmtree(root / "client")
 
