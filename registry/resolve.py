@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registry.artifact import Digest, Manifest
 from registry.config import Settings
@@ -23,6 +24,9 @@ from registry.reference import Reference
 from registry.source import LocalSource, Source
 from registry.stores import Snapshot, not_here, open_store
 from registry.stores.hub_snapshot import HubSnapshot
+
+if TYPE_CHECKING:
+    from registry.stores.local import LocalStore
 
 
 @dataclass(frozen=True)
@@ -185,10 +189,8 @@ def alternatives(name: str, digest: Digest, settings: Settings, *, but: str) -> 
 
 
 def _resolve_path(reference: Reference) -> Resolved:
-    from registry.stores.local import find_store
-
     path = Path(reference.location)
-    found = find_store(path)
+    found = _registry_around(path)
     if found is not None:
         store, name = found
         parts = name.split("/")
@@ -212,6 +214,17 @@ def _resolve_path(reference: Reference) -> Resolved:
             remedy="Name the folder alone, or an artifact in a registry.",
         )
     return Resolved.of_folder(path)
+
+
+def _registry_around(path: Path) -> tuple[LocalStore, str] | None:
+    """Split `ROOT/ORG/NAME` into the registry that it lies in and the name; None outside one."""
+    from registry.stores.local import MARKER, LocalStore
+
+    for root in (path, *path.parents):
+        if (root / MARKER).is_file():
+            rest = path.relative_to(root).as_posix()
+            return LocalStore(root), "" if rest == "." else rest
+    return None
 
 
 def _pinned(resolved: Resolved, digest: Digest | None) -> Resolved:

@@ -39,7 +39,7 @@ def list_command(output: Output, settings: Settings) -> None:
         for cached in found:
             console.print(
                 f"{cached.name}  {cached.digest.short}  {size_text(cached.size)}  "
-                f"used {_ago(cached.used)} ago"
+                f"used {_ago(cached.used)} ago" + ("  a part of it" if cached.part else "")
             )
 
     output.result([_row(c) for c in found], human, essential=str(len(found)))
@@ -63,7 +63,7 @@ def verify_command(output: Output, settings: Settings, remove: bool) -> None:
                 faults = [str(error)]
             rows.append({**_row(cached), "faults": faults})
             if faults and remove:
-                cache.discard(cached.name, cached.digest, cached.folder)
+                cache.discard(cached)
     damaged = [row for row in rows if row["faults"]]
     if damaged:
         lines = [f"{row['name']} {row['digest'][:19]}: {row['faults'][0]}" for row in damaged]
@@ -119,6 +119,7 @@ def _row(cached: Cached) -> dict[str, Any]:
         "digest": str(cached.digest),
         "folder": str(cached.folder),
         "bytes": cached.size,
+        "part": cached.part,
         "seconds_unused": round(cached.used),
     }
 

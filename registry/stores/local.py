@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
 from registry.clock import iso
 from registry.errors import NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
@@ -127,7 +127,7 @@ class LocalStore(Store):
                 self._mend(target, folder, manifest, extra, observe)
             else:
                 self._take(folder, manifest, extra, observe, consume)
-                self._link(manifest, target)
+                self.link(manifest, target)
             return self._tag(manifest, (*tags, LATEST))
 
     def commit(
@@ -153,8 +153,41 @@ class LocalStore(Store):
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
             if not (target / MANIFEST_FILE).is_file():
-                self._link(manifest, target, durable=durable)
+                self.link(manifest, target, durable=durable)
             return self._tag(manifest, (*tags, *((LATEST,) if newest else ())))
+
+    def link(
+        self,
+        manifest: Manifest,
+        target: Path,
+        files: Iterable[FileEntry] | None = None,
+        *,
+        durable: bool = True,
+    ) -> None:
+        """Build a folder inside the registry of contents that are in `blobs` already.
+
+        Args:
+            manifest: goes into the folder.
+            target: the folder; one that is there already is the same.
+            files: those of the manifest that are wanted; all by default.
+        """
+        with self._area.new() as stage:
+            for entry in manifest.files if files is None else files:
+                link = stage / entry.path
+                link.parent.mkdir(parents=True, exist_ok=True)
+                os.link(self.blobs.path(entry.sha256), link)
+            write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
+            if durable:
+                sync_folder(stage)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(stage, target)
+            except OSError:
+                # Another publisher of the same digest was faster: its revision is ours.
+                if not (target / MANIFEST_FILE).is_file():
+                    raise
+            if durable:
+                sync_folder(target.parent)
 
     def prepare(self) -> None:
         """Make the folder a registry, so that contents can be received into `blobs`."""
@@ -164,14 +197,19 @@ class LocalStore(Store):
     def remove(self, name: str, digest: Digest) -> None:
         """Remove a revision; its contents go with `blobs.collect`, if no other has them."""
         target = self._home(name) / digest.hex
-        trash = self.root / "staging" / uuid.uuid4().hex
         with self._changing(name), self._area.guard():
             for tag in (target.parent / ".tags").glob("*"):
                 if not tag.name.startswith(".") and tag.read_text().strip() == digest.hex:
                     tag.unlink()
+        self.take_away(target)
+
+    def take_away(self, folder: Path) -> None:
+        """Remove a folder inside the registry; nobody sees a part of it."""
+        trash = self.root / "staging" / uuid.uuid4().hex
+        with self._changing(folder.name), self._area.guard():
             trash.parent.mkdir(exist_ok=True)
-            if target.is_dir():
-                os.rename(target, trash)
+            if folder.is_dir():
+                os.rename(folder, trash)
         remove_tree(trash)
 
     @contextmanager
@@ -215,26 +253,6 @@ class LocalStore(Store):
                 self.blobs.take(file, entry, consume=consume)
             done += entry.size
         observe(Progress("publishing", total, total, "bytes"))
-
-    def _link(self, manifest: Manifest, target: Path, *, durable: bool = True) -> None:
-        """Build a revision's folder and rename it into place."""
-        with self._area.new() as stage:
-            for entry in manifest.files:
-                link = stage / entry.path
-                link.parent.mkdir(parents=True, exist_ok=True)
-                os.link(self.blobs.path(entry.sha256), link)
-            write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
-            if durable:
-                sync_folder(stage)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.rename(stage, target)
-            except OSError:
-                # Another publisher of the same digest was faster: its revision is ours.
-                if not (target / MANIFEST_FILE).is_file():
-                    raise
-            if durable:
-                sync_folder(target.parent)
 
     def _mend(
         self,
@@ -289,15 +307,6 @@ class LocalStore(Store):
                         remedy="Name a new folder, or one that qreg publishes to already.",
                     )
                 write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
-
-
-def find_store(path: Path) -> tuple[LocalStore, str] | None:
-    """Split `ROOT/ORG/NAME` into the registry that it lies in and the name; None outside one."""
-    for root in (path, *path.parents):
-        if (root / MARKER).is_file():
-            rest = path.relative_to(root).as_posix()
-            return LocalStore(root), "" if rest == "." else rest
-    return None
 
 
 def _folders(path: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The cache: artifacts that were pulled, in the layout of a registry, and what they were called.
 
 QREG_CACHE/pulled/…                a registry in a folder (see `stores.local`)
+QREG_CACHE/pulled/selected/…       parts of artifacts (see `selected`)
 QREG_CACHE/pulled/used/…           touched when an artifact is pulled or served
 QREG_CACHE/pulled/references/…     which digest a reference had when it was last pulled
 """
@@ -11,29 +12,33 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
 from registry.config import Settings
-from registry.errors import QregError
+from registry.errors import NotFoundError, QregError
 from registry.files import write_atomically
 from registry.reference import Reference
 from registry.stores.local import LocalStore
 from registry.stores.local_snapshot import LocalSnapshot
+from registry.transfer.selected import Selected
+from registry.transfer.selection import Selection
 
 
 @dataclass(frozen=True)
 class Cached:
-    """An artifact in the cache.
+    """An artifact in the cache, or a part of one.
 
     Attributes:
         name: ORG/NAME.
-        digest: of the payload.
+        digest: of the payload, of the whole artifact also where it is a part.
         folder: where it lies.
         size: of all its files, in bytes; other artifacts may share some of them.
         used: seconds since it was last pulled or served.
+        part: whether it is only what was selected.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Cached:
     folder: Path
     size: int
     used: float
+    part: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,60 +67,114 @@ class Cache:
 
     def __init__(self, settings: Settings) -> None:
         self.store = LocalStore(settings.cache / "pulled")
+        self.selected = Selected(self.store)
 
-    def find(self, name: str, digest: Digest) -> LocalSnapshot | None:
-        """An artifact that is in the cache, or None."""
+    def whole(self, name: str, digest: Digest) -> LocalSnapshot | None:
+        """An artifact that is in the cache, all of it, or None."""
         return self.store.find(name, digest)
+
+    def find(self, manifest: Manifest, files: Sequence[FileEntry]) -> Cached | None:
+        """Where files of an artifact lie: in the whole, or in a part that has just them."""
+        whole = self.whole(manifest.name, manifest.digest)
+        folder = whole.folder if whole else self.selected.folder(manifest, files)
+        with suppress(FileNotFoundError):
+            return self._cached(manifest.name, manifest.digest, folder, part=whole is None)
+        return None
+
+    def commit(self, manifest: Manifest, files: Sequence[FileEntry]) -> Path:
+        """Make what was received visible: an artifact, or a part if that is not all of its files.
+
+        Returns:
+            Its folder.
+
+        Raises:
+            FileNotFoundError: a content was removed meanwhile.
+        """
+        if len(files) < len(manifest.files):
+            return self.selected.commit(manifest, files)
+        self.store.commit(manifest, durable=False)
+        found = self.whole(manifest.name, manifest.digest)
+        if found is None:
+            raise FileNotFoundError(f"{manifest.name} was removed as soon as it came")
+        return found.folder
 
     def recall(self, text: str) -> LocalSnapshot | None:
         """What a reference named when it was last pulled, if that is still in the cache."""
+        known = self._known(text)
+        return None if known is None else self.whole(*known)
+
+    def recall_part(self, text: str, selection: Selection) -> Manifest | None:
+        """The whole's manifest, if what is selected of it was pulled by that reference."""
+        known = self._known(text)
+        for folder, manifest in self.selected.of(*known) if known else ():
+            with suppress(NotFoundError):  # nothing of it is selected
+                if self.selected.folder(manifest, selection.of_files(manifest.files)) == folder:
+                    return manifest
+        return None
+
+    def _known(self, text: str) -> tuple[str, Digest] | None:
         reference = Reference.parse(text)
         try:
             known = json.loads(self._note(text).read_text())
-            name, digest = known["name"], Digest.parse(known["digest"])
+            return str(known["name"]), Digest.parse(known["digest"])
         except (OSError, ValueError, KeyError, TypeError, QregError):
             if reference.digest is None or reference.scheme in ("file", "models"):
                 return None
-            name = "/".join(reference.location.split("/")[-2:])
-            digest = reference.digest
-        return self.find(name, digest)
+            return "/".join(reference.location.split("/")[-2:]), reference.digest
 
     def remember(self, text: str, name: str, digest: Digest) -> None:
         """Note what a reference named, for when nobody can be asked."""
         known = {"reference": text, "name": name, "digest": str(digest)}
         write_atomically(self._note(text), json.dumps(known).encode())
 
-    def touch(self, snapshot: LocalSnapshot) -> None:
-        """Note that an artifact was used now."""
-        write_atomically(self._used(snapshot.manifest.digest), b"")
+    def touch(self, folder: Path) -> None:
+        """Note that what lies in a folder of the cache was used now."""
+        write_atomically(self._used(folder), b"")
 
     def list(self) -> list[Cached]:
-        """All artifacts, the ones used last first."""
+        """All artifacts and parts, the ones used last first."""
         found = []
         for name in self.store.names():
             for revision in self.store.revisions(name):
-                snapshot = self.find(name, revision.digest)
-                if snapshot is None:
-                    continue  # pruned meanwhile, as below
-                try:
-                    size = snapshot.manifest.size
-                    used = self._unused_for(revision.digest, snapshot.folder)
-                except FileNotFoundError:
-                    continue
-                found.append(Cached(name, revision.digest, snapshot.folder, size, used))
+                with suppress(FileNotFoundError):  # pruned meanwhile, as below
+                    whole = self.whole(name, revision.digest)
+                    if whole is not None:
+                        found.append(self._cached(name, revision.digest, whole.folder))
+        for folder in self.selected.all():
+            with suppress(FileNotFoundError):
+                name = folder.parent.relative_to(self.selected.root).as_posix()
+                digest = Digest(folder.name.partition("-")[0])
+                found.append(self._cached(name, digest, folder, part=True))
         return sorted(found, key=lambda cached: cached.used)
 
-    def discard(self, name: str, digest: Digest, folder: Path) -> None:
-        """Remove an artifact in its folder, together with its damaged contents."""
-        inside = {file.stat().st_ino for file in folder.rglob("*") if file.is_file()}
+    def _cached(self, name: str, digest: Digest, folder: Path, *, part: bool = False) -> Cached:
+        """What is said of a folder; raises FileNotFoundError if it is not there."""
+        used = (folder / MANIFEST_FILE).stat().st_mtime
+        with suppress(OSError):  # it was pulled, and not used since
+            used = self._used(folder).stat().st_mtime
+        files = [path for path in folder.rglob("*") if path.name != MANIFEST_FILE]
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        return Cached(name, digest, folder, size, time.time() - used, part)
+
+    def discard(self, cached: Cached) -> None:
+        """Remove what lies in a folder of the cache, together with its damaged contents."""
+        inside = {file.stat().st_ino for file in cached.folder.rglob("*") if file.is_file()}
         for path in self.store.blobs.all():
             if path.stat().st_ino in inside and not self.store.blobs.is_sound(path.name):
                 path.unlink()
-        self.store.remove(name, digest)
+        self._remove(cached)
 
     def manifest(self, cached: Cached) -> Manifest:
-        """The manifest of an artifact in the cache."""
+        """The manifest of what lies in the cache; of a part, with the files of that part alone."""
+        if cached.part:
+            return self.selected.manifest(cached.folder)
         return self.store.snapshot(cached.name, digest=cached.digest).manifest
+
+    def _remove(self, cached: Cached) -> None:
+        if cached.part:
+            self.store.take_away(cached.folder)
+        else:
+            self.store.remove(cached.name, cached.digest)
 
     def prune(self, *, unused: float, everything: bool = False, dry: bool = False) -> Pruned:
         """Remove what was not used for a while, and what was left of pulls that never ended.
@@ -130,19 +190,12 @@ class Cache:
         going = _links(old) if dry else None
         if not dry:
             for cached in old:
-                self.store.remove(cached.name, cached.digest)
+                self._remove(cached)
         age = 0.0 if everything else unused
         return Pruned(old, self.store.blobs.collect(older_than=age, going=going))
 
-    def _used(self, digest: Digest) -> Path:
-        return self.store.root / "used" / digest.hex
-
-    def _unused_for(self, digest: Digest, folder: Path) -> float:
-        """Seconds since an artifact was used, or else committed."""
-        try:
-            return time.time() - self._used(digest).stat().st_mtime
-        except OSError:
-            return time.time() - (folder / MANIFEST_FILE).stat().st_mtime
+    def _used(self, folder: Path) -> Path:
+        return self.store.root / "used" / folder.name
 
     def _note(self, text: str) -> Path:
         name = hashlib.sha256(text.encode()).hexdigest()

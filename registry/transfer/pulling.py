@@ -11,23 +11,22 @@ from pathlib import Path
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
-from registry.errors import IncompatibleError, IntegrityError, NotFoundError, TransferError
+from registry.errors import IncompatibleError, IntegrityError, TransferError
 from registry.files import remove_tree, write_atomically
 from registry.folder import require_folder, sha256_file
-from registry.progress import Note, Observer, Progress, ignore
+from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
 from registry.stores.blobs import Blobs, require_space
-from registry.stores.local_snapshot import LocalSnapshot
 from registry.transfer.cache import Cache
 from registry.transfer.download import download
+from registry.transfer.into_cache import into_cache, verified_in_cache
 from registry.transfer.selection import Selection
 from registry.transfer.sources import Sources
-from registry.transfer.verification import check_files, remember_verified
+from registry.transfer.verification import check_files
 
 _CHUNK = 8 * 2**20
-_ROUNDS = 3  # times that contents are fetched which a cleaner outside of qreg took away
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,10 @@ def pull(
     if output is not None:
         require_fresh(output)
     cache = Cache(settings)
+    if settings.offline and selection:
+        part = _part_here(text, selection, cache, settings, output, observe)
+        if part is not None:
+            return part
     resolved = _resolve(text, settings, cache, observe)
     manifest = resolved.manifest(observe)
     files = selection.of_files(manifest.files)
@@ -116,7 +119,7 @@ def find_here(text: str, settings: Settings) -> Resolved:
     snapshot = resolved.snapshot
     if resolved.folder is not None or snapshot is None:
         return resolved
-    here = cache.find(snapshot.manifest.name, snapshot.manifest.digest)
+    here = cache.whole(snapshot.manifest.name, snapshot.manifest.digest)
     if here is None:
         raise IncompatibleError(
             f"{resolved.reference} is not on this machine",
@@ -134,6 +137,27 @@ def _resolve(text: str, settings: Settings, cache: Cache, observe: Observer) -> 
     return resolve(text, settings, readable=True, observe=observe)
 
 
+def _part_here(
+    text: str,
+    selection: Selection,
+    cache: Cache,
+    settings: Settings,
+    output: Path | None,
+    observe: Observer,
+) -> Pulled | None:
+    """What was selected of a reference when it could be asked; None if that is not in the cache."""
+    manifest = cache.recall_part(text, selection)
+    files = selection.of_files(manifest.files) if manifest else ()
+    cached = cache.find(manifest, files) if manifest else None
+    if manifest is None or cached is None:
+        return None
+    check_files(cached.folder, cache.manifest(cached), settings, observe)
+    cache.touch(cached.folder)
+    if output is not None:
+        _copy(cached.folder, manifest, files, output, observe)
+    return Pulled(output or cached.folder, manifest, f"{manifest.name}@{manifest.digest}", files)
+
+
 def _fetch(
     text: str,
     snapshot: Snapshot,
@@ -147,78 +171,25 @@ def _fetch(
     cache = Cache(settings)
     further = alternatives(manifest.name, manifest.digest, settings, but=snapshot.reference)
     sources = Sources(snapshot, further)
-    whole = len(files) == len(manifest.files)
-    cached = _verified_in_cache(manifest, cache, settings, observe)
-    if cached is None and output is None:
-        if whole:
-            cached = _into_cache(manifest, sources, cache, settings, observe)
-        else:
-            output = _selected_folder(settings, manifest, files)
-            if output.is_dir():
-                return Pulled(output, manifest, snapshot.reference, files)
-    if cached is not None:
-        cache.touch(cached)
+    folder = verified_in_cache(manifest, files, cache, settings, observe)
+    if folder is None and output is None:
+        folder = into_cache(manifest, files, sources, cache, settings, observe)
+    if folder is not None:
+        cache.touch(folder)
         cache.remember(text, manifest.name, manifest.digest)
         if output is None:
-            return Pulled(cached.folder, manifest, snapshot.reference, files)
+            return Pulled(folder, manifest, snapshot.reference, files)
         try:
-            _copy(cached.folder, manifest, files, output, observe)
+            _copy(folder, manifest, files, output, observe)
             remove_tree(_received(output))  # of a pull that was stopped
         except TransferError:
-            if cache.find(manifest.name, manifest.digest) is not None:
+            if cache.find(manifest, files) is not None:
                 raise
-            cached = None  # pruned meanwhile
+            folder = None  # pruned meanwhile
     assert output is not None
-    if cached is None:
+    if folder is None:
         _into_folder(manifest, files, sources, output, observe)
     return Pulled(output, manifest, snapshot.reference, files)
-
-
-def _verified_in_cache(
-    manifest: Manifest, cache: Cache, settings: Settings, observe: Observer
-) -> LocalSnapshot | None:
-    """An artifact that lies in the cache; None if it is pruned meanwhile, or was damaged.
-
-    What was damaged is removed, so that it is fetched again.
-    """
-    cached = cache.find(manifest.name, manifest.digest)
-    if cached is not None:
-        try:
-            check_files(cached.folder, cached.manifest, settings, observe)
-        except (IntegrityError, NotFoundError, OSError) as error:
-            if cache.find(manifest.name, manifest.digest) is not None:
-                if not isinstance(error, IntegrityError):
-                    raise
-                observe(Note(f"{error.message}; what is damaged is fetched again", warning=True))
-                cache.discard(manifest.name, manifest.digest, cached.folder)
-            return None
-    return cached
-
-
-def _into_cache(
-    manifest: Manifest, sources: Sources, cache: Cache, settings: Settings, observe: Observer
-) -> LocalSnapshot:
-    store = cache.store
-    store.prepare()
-    with store.blobs.in_use():
-        for _ in range(_ROUNDS):
-            missing = [e for e in manifest.files if not store.blobs.has(e.sha256, e.size)]
-            what = f"Pulling {manifest.name}"
-            require_space(store.root, sum(entry.size for entry in missing), what)
-            download(manifest.files, sources, store.blobs, observe=observe)
-            try:
-                store.commit(manifest, durable=False)
-                found = cache.find(manifest.name, manifest.digest)
-                if found is None:
-                    raise FileNotFoundError(f"{manifest.name} was removed as soon as it came")
-                remember_verified(found.folder, found.manifest, settings)
-                return found
-            except (FileNotFoundError, NotFoundError) as error:
-                vanished = error
-    raise TransferError(
-        f"Files of {manifest.name} vanish from {store.root} while it is pulled",
-        remedy="Find out what removes files there; `qreg cache prune` waits.",
-    ) from vanished
 
 
 def _into_folder(
@@ -260,14 +231,6 @@ def _received(output: Path) -> Path:
     """Where contents for an output arrive."""
     output = output.absolute()
     return output.parent / f".{output.name}.qreg-received"
-
-
-def _selected_folder(settings: Settings, manifest: Manifest, files: tuple[FileEntry, ...]) -> Path:
-    """Where a selection of an artifact's files lies in the cache."""
-    from registry.artifact import payload_digest
-
-    part = payload_digest(files).short
-    return settings.cache / "selected" / manifest.name / f"{manifest.digest.hex}-{part}"
 
 
 def _copy(

@@ -83,6 +83,55 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
     assert qreg("cache", "prune", "--unused", "soon").code == 2
 
 
+def test_a_part_in_the_cache_is_looked_after_like_a_whole(
+    qreg: Run, hub: OwnHub, tmp_path: Path
+) -> None:
+    env, reference = hub.environment, "hf://org/parts"
+    model = write_quantized(tmp_path / "m")
+    (model / "LICENSE").write_text("one")
+    to = ("--name", "org/parts", "--to", "hf://")
+    assert qreg("publish", model, *to, env=env).code == 0
+    json_ = ("pull", reference, "--include", "*.json", "--json")
+    part = qreg(*json_, env=env).json
+    other = qreg("pull", reference, "--include", "README.md", "--json", env=env).json
+    assert part["digest"] == other["digest"] and part["folder"] != other["folder"]
+    assert [p.name for p in Path(other["folder"]).iterdir() if p.name != "qreg.json"] == [
+        "README.md"
+    ]
+    rows = qreg("cache", "list", "--json").json
+    assert {(r["folder"], r["bytes"], r["part"]) for r in rows} == {
+        (p["folder"], p["bytes"], True) for p in (part, other)
+    }
+    assert "part" in qreg("cache", "list").out and qreg("cache", "verify").code == 0
+    # Offline just that is there, also as a copy.
+    assert qreg(*json_, "--offline").json["folder"] == part["folder"]
+    copied = qreg(*json_, "--offline", "--output", tmp_path / "copy")
+    assert copied.code == 0 and (tmp_path / "copy" / "config.json").is_file()
+    assert qreg("pull", reference, "--offline").code == 7
+    assert qreg("pull", reference, "--offline", "--include", "*.safetensors").code == 7
+    # Damage is found, and comes again.
+    for damage in (lambda f: f.write_text("{}"), lambda f: f.unlink()):
+        config = Path(part["folder"], "config.json")
+        config.parent.chmod(0o755)
+        config.chmod(0o644)
+        damage(config)
+        assert qreg("cache", "verify").code == 5
+        assert qreg(*json_, "--offline").code == 5
+        again = qreg(*json_, env=env)
+        assert again.code == 0 and json.loads(config.read_text()), again.err
+        assert qreg("cache", "verify").code == 0
+    # A whole takes its place, and shares its contents.
+    whole = qreg("pull", reference, "--json", env=env).json
+    assert qreg(*json_, env=env).json["folder"] == whole["folder"]
+    same = (
+        Path(folder, "config.json").stat().st_ino for folder in (whole["folder"], part["folder"])
+    )
+    assert len(set(same)) == 1
+    assert len(qreg("cache", "prune", "--all", "--json").json["removed"]) == 3
+    assert qreg("cache", "list", "--json").json == []
+    assert not Path(part["folder"]).exists() and not Path(other["folder"]).exists()
+
+
 @pytest.mark.parametrize(
     ("scheme", "way"), [("hf", "hf auth login"), ("ms", "MODELSCOPE_API_TOKEN")]
 )
