@@ -10,28 +10,35 @@ from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 from registry.errors import NotFoundError
+from registry.names import check_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 @click.command("list")
+@click.argument("name", metavar="[ORG/NAME]", required=False)
 @click.option("--from", "url", default="", help="A store; default: the registry.")
 @command_options
-def command(output: Output, settings: Settings, url: str) -> None:
-    """List the artifacts of the registry, newest revision first."""
+def command(output: Output, settings: Settings, name: str | None, url: str) -> None:
+    """List the artifacts of the registry, or the revisions of one; newest first.
+
+    Of a hub one must be named: qreg list ORG/NAME --from hf:// .
+    """
     from registry.stores import open_store
 
     store = open_store(url or settings.registry, offline=settings.offline)
     if url and not store.exists:
         raise NotFoundError(f"{url} is not a registry", remedy="Check the path.")
     rows = []
-    for name in store.names():
-        for revision in store.revisions(name):
-            manifest = store.snapshot(name, digest=revision.digest).manifest
+    for one in store.names() if name is None else [check_name(name)]:
+        for revision in store.revisions(one):
+            # On a hub, a revision of others has no tag of its digest.
+            tag = next(iter(revision.tags), None)
+            manifest = store.snapshot(one, revision=tag, digest=revision.digest).manifest
             rows.append(
                 {
-                    "name": name,
+                    "name": one,
                     "digest": str(revision.digest),
                     "tags": list(revision.tags),
                     "method": manifest.quantization.get("method", "none"),
@@ -41,6 +48,11 @@ def command(output: Output, settings: Settings, url: str) -> None:
                     "published": revision.published,
                 }
             )
+    if name is not None and not rows:
+        raise NotFoundError(
+            f"{store.url} has no artifact {name}",
+            remedy="Check the name; `qreg list` shows the registry, --from another place.",
+        )
 
     def human(console: Console) -> None:
         if not rows:

@@ -42,7 +42,7 @@ def open_store(url: str, *, offline: bool = False) -> Store:
         raise UsageError(
             f"{url!r} is more than a hub's URL",
             remedy=f"Write {scheme}:// alone; when publishing, the name comes from --name and tags "
-            "from --tag.",
+            f"from --tag; to list one: qreg list ORG/NAME --from {scheme}:// .",
         )
     if scheme == "hf":
         from registry.stores.huggingface import HuggingFaceStore

@@ -35,7 +35,7 @@ class HubStore(Store):
     def names(self) -> list[str]:
         raise UsageError(
             "The artifacts of a whole hub are not listed",
-            remedy=f"Name one: qreg inspect {self.url}ORG/NAME .",
+            remedy=f"Name one: qreg list ORG/NAME --from {self.url} .",
         )
 
     @abstractmethod

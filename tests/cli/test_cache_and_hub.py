@@ -154,6 +154,30 @@ def test_a_private_artifact_asked_for_without_a_token(
     assert missing.code == 3 and "none was sent" not in missing.error["remedy"]
 
 
+@pytest.mark.parametrize("scheme", ["hf", "ms"])
+def test_the_revisions_of_one_artifact_on_a_hub(
+    qreg: Run, hub: OwnHub, tmp_path: Path, scheme: str
+) -> None:
+    env, name, url = hub.environment, f"org/many-{scheme}", f"{scheme}://"
+    digests = []
+    for seed in (1, 2):
+        model = write_quantized(tmp_path / str(seed), seed)
+        to = ("--name", name, "--to", url, "--tag", f"v{seed}", "--json")
+        digests.append(qreg("publish", model, *to, env=env).json["digest"])
+    rows = qreg("list", name, "--from", url, "--json", env=env).json["artifacts"]
+    found = {row["digest"]: set(row["tags"]) for row in rows}
+    assert set(found) == set(digests)
+    assert "v1" in found[digests[0]] and {"v2"} <= found[digests[1]]
+    assert all(row["scheme"] and row["bytes"] for row in rows)
+    named = qreg("list", "--from", url, "--json", env=env)
+    assert named.code == 2 and f"qreg list ORG/NAME --from {url}" in named.error["remedy"]
+    assert qreg("list", "org/none", "--from", url, env=env).code == 3
+    # Of the registry, too.
+    assert qreg("list", "org/none").code == 3
+    assert qreg("publish", model, "--name", name).code == 0
+    assert [row["name"] for row in qreg("list", name, "--json").json["artifacts"]] == [name]
+
+
 def test_what_is_pulled_can_be_planned(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
     env = hub.environment
     model = write_quantized(tmp_path / "m")
