@@ -7,6 +7,7 @@ MODELSCOPE_API_TOKEN.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,12 +29,14 @@ SIGNING_IN = "set MODELSCOPE_API_TOKEN, or `modelscope login`"
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
 ENDPOINT = "MODELSCOPE_ENDPOINT"  # the variable, for remedies
+_RETRIES = "MODELSCOPE_API_MAX_RETRIES"  # of `modelscope_hub.constants`, 0.5
 
 
 def connect() -> HubApi:
     """ModelScope's client with the user's endpoint and token."""
     try:
-        from modelscope_hub import HubApi
+        with _without_its_retries():
+            from modelscope_hub import HubApi
     except ImportError as error:
         raise IncompatibleError(
             "Stores on ModelScope need its library, which is not installed",
@@ -41,6 +44,22 @@ def connect() -> HubApi:
         ) from error
     logging.getLogger("modelscope_hub").setLevel(logging.ERROR)  # errors are told by us
     return HubApi()
+
+
+@contextmanager
+def _without_its_retries() -> Iterator[None]:
+    """Have the library try twice, unless its user says otherwise; `asking` tries again.
+
+    Five tries of its own for each of ours would make a hub that is away cost minutes. It reads the
+    variable when it is imported.
+    """
+    given = os.environ.get(_RETRIES)
+    os.environ.setdefault(_RETRIES, "1")  # the least that it takes
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[_RETRIES]
 
 
 def headers(api: HubApi) -> Mapping[str, str]:

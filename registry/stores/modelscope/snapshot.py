@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from registry.stores.modelscope.client import (
     asking,
     connect,
     headers,
+    hub_errors,
 )
 from registry.stores.without_token import without_token
 from registry.transport import Stream, Transport
@@ -61,14 +63,15 @@ class ModelScopeSnapshot(HubSnapshot):
         query = urlencode({"Revision": self.revision, "Recursive": "True"})
         url = f"{self._api.legacy.endpoint}/api/v1/models/{self.name}/repo/files?{query}"
 
-        def listing() -> tuple[Entry, ...]:
-            rows = self._transport.request("GET", what, url).json()["Data"]["Files"] or []
-            if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
-                rows = self._api.legacy.list_repo_files(self.name, MODEL, self.revision)
-            return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
-
+        walk = partial(self._api.legacy.list_repo_files, self.name, MODEL, self.revision)
         with without_token(self._transport.headers, SIGNING_IN):
-            return asking(what, listing)
+            answer = self._transport.request("GET", what, url)
+            with hub_errors(what):
+                rows = answer.json()["Data"]["Files"] or []
+            if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
+                rows = asking(what, walk)
+            with hub_errors(what):
+                return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -183,8 +183,6 @@ class ModelScopeStore(HubStore):
         Returns:
             Whether it is as public as was asked for; one that exists is not opened.
         """
-        from modelscope_hub import errors
-
         org, _, repository = name.partition("/")
         body = {
             "Path": org,
@@ -193,6 +191,7 @@ class ModelScopeStore(HubStore):
             "License": "other",  # what is known of it is in the card
         }
         legacy = self._api.legacy
+        from modelscope_hub import errors
 
         def make() -> Any:
             try:
