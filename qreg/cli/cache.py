@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qreg.cli.ages import ago, seconds_of
 from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
-from registry.errors import IntegrityError, QregError, UsageError
+from registry.errors import IntegrityError, QregError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from registry.transfer.cache import Cached
-
-_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 @click.group("cache")
@@ -39,7 +37,7 @@ def list_command(output: Output, settings: Settings) -> None:
         for cached in found:
             console.print(
                 f"{cached.name}  {cached.digest.short}  {size_text(cached.size)}  "
-                f"used {_ago(cached.used)} ago" + ("  a part of it" if cached.part else "")
+                f"used {ago(cached.used)} ago" + ("  a part of it" if cached.part else "")
             )
 
     output.result([_row(c) for c in found], human, essential=str(len(found)))
@@ -94,7 +92,7 @@ def prune_command(
     """Remove artifacts that were not used for a while, and what pulls left that never ended."""
     from registry.transfer.cache import Cache
 
-    done = Cache(settings).prune(unused=_seconds(unused), everything=everything, dry=dry_run)
+    done = Cache(settings).prune(unused=seconds_of(unused), everything=everything, dry=dry_run)
     if done.freed is None:
         output.note(
             "Another qreg is pulling right now; contents that no artifact uses "
@@ -122,17 +120,3 @@ def _row(cached: Cached) -> dict[str, Any]:
         "part": cached.part,
         "seconds_unused": round(cached.used),
     }
-
-
-def _seconds(text: str) -> float:
-    match = re.match(r"(\d{1,9})([mhdw])\Z", text)
-    if match is None:
-        raise UsageError(f"{text!r} is no time", remedy="Write a number and m, h, d or w: 30d .")
-    return int(match.group(1)) * _UNITS[match.group(2)]
-
-
-def _ago(seconds: float) -> str:
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

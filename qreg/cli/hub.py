@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qreg.cli.ages import seconds_of
 from qreg.cli.common import command_options
-from qreg.cli.output import Output
+from qreg.cli.output import Output, size_text
 from registry.config import Settings
+from registry.errors import TransferError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,6 +98,39 @@ def serve_command(
     except KeyboardInterrupt:
         pass
     output.note("Stopped.")
+
+
+@command.command("clean")
+@_STORE
+@_STATE
+@click.option(
+    "--older-than", default="7d", show_default=True, metavar="TIME",
+    help="What was uploaded so long ago: 12h, 30d, 4w.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
+@command_options
+def clean_command(
+    output: Output, settings: Settings, url: str, state: Path | None, older_than: str, dry_run: bool
+) -> None:
+    """Free what no commit and no revision names.
+
+    That are uploads that were never committed, and contents of repositories and revisions that
+    were removed. The hub may be served meanwhile.
+    """
+    from registry.hub.cleaning import clean
+
+    backend = _backend(url, state, settings)
+    freed = clean(backend, older_than=seconds_of(older_than), dry=dry_run)
+    if freed is None:
+        raise TransferError(
+            f"Somebody is publishing to {backend.store.url} right now",
+            remedy="Nothing was removed; try again later.",
+        )
+
+    def human(console: Console) -> None:
+        console.print(f"{'would free' if dry_run else 'freed   '}  {size_text(freed)}")
+
+    output.result({"bytes": freed, "dry_run": dry_run}, human, essential=str(freed))
 
 
 @command.group("token")

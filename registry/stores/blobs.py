@@ -15,8 +15,8 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -126,39 +126,17 @@ class Blobs:
         with self._lock(fcntl.LOCK_SH):
             yield
 
-    def collect(
-        self, *, older_than: float = 0.0, going: Mapping[int, int] | None = None
-    ) -> int | None:
-        """Remove contents that no folder links to, and what nobody has gone on to receive.
+    def renew(self, sha256: str) -> None:
+        """Note that somebody is about to name a content, for whoever collects."""
+        path = self.path(sha256)
+        with suppress(OSError):  # another user's
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # its ctime is now
 
-        Args:
-            older_than: seconds that an unfinished content must not have grown.
-            going: only say what would be freed, without so many links to each inode.
-
-        Returns:
-            Bytes that were freed; None if others are receiving right now.
-        """
-        freed = 0
-        try:
-            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for path, size in self._unused(older_than, going or {}):
-                    if going is None:
-                        path.unlink()
-                    freed += size
-        except BlockingIOError:
-            return None
-        return freed
-
-    def _unused(self, older_than: float, going: Mapping[int, int]) -> Iterator[tuple[Path, int]]:
-        """Files to collect, and the bytes that each takes."""
-        for path in self.all():
-            stat = path.stat()
-            if stat.st_nlink - going.get(stat.st_ino, 0) == 1:
-                yield path, stat.st_size
-        for path in sorted((self.root / "partial").glob("*")):
-            stat = path.stat()
-            if time.time() - stat.st_mtime >= older_than:
-                yield path, stat.st_blocks * 512
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody receives or links while the block lasts; raises BlockingIOError if somebody is."""
+        with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:

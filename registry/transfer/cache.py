@@ -22,6 +22,7 @@ from registry.config import Settings
 from registry.errors import NotFoundError, QregError
 from registry.files import write_atomically
 from registry.reference import Reference
+from registry.stores.collecting import collect
 from registry.stores.local import LocalStore
 from registry.stores.local_snapshot import LocalSnapshot
 from registry.transfer.selected import Selected
@@ -192,7 +193,7 @@ class Cache:
             for cached in old:
                 self._remove(cached)
         age = 0.0 if everything else unused
-        return Pruned(old, self.store.blobs.collect(older_than=age, going=going))
+        return Pruned(old, collect(self.store.blobs, older_than=age, going=going))
 
     def _used(self, folder: Path) -> Path:
         return self.store.root / "used" / folder.name

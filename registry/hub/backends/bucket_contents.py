@@ -10,7 +10,8 @@ before it becomes an object. So a hub needs no disk, and little memory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -80,6 +81,20 @@ class BucketContents(Contents):
 
     def sink(self, name: str, sha256: str, size: int) -> BucketSink:
         return BucketSink(self._store, self.key(name, sha256), sha256, size)
+
+    def collect(self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool) -> int:
+        freed = 0
+        for name, contents in named.items():
+            prefix = self.key(name, "")
+            for row in list(self._bucket.list(prefix)):
+                age = time.time() - row["LastModified"].timestamp()
+                if row["Key"][len(prefix) :] not in contents and age >= older_than:
+                    freed += int(row["Size"])
+                    if not dry:
+                        self._bucket.delete(row["Key"])
+            if not dry:
+                self._bucket.abort_stale(prefix, older_than)
+        return freed
 
     def find(self, name: str, sha256: str) -> str | None:
         """The key of a content; None if it is not there."""

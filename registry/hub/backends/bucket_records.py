@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 
@@ -86,6 +86,10 @@ class BucketRecords(Records):
 
     def read_commit(self, name: str, oid: str) -> Commit:
         return self._commit(name, check_oid(name, oid))
+
+    def commits(self, name: str) -> Iterator[Commit]:
+        for row in self._bucket.list(f"{self._home(name)}commits/"):
+            yield Commit.from_json(json.loads(self._bucket.get(row["Key"])))
 
     def write_commit(self, name: str, commit: Commit) -> None:
         key = f"{self._home(name)}commits/{commit.oid}.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from registry.hub.backends.folder_records import FolderRecords
 from registry.hub.backends.interface import Backend, Contents
 from registry.hub.sinks import FileSink
 from registry.stores.blobs import Blobs, require_space
+from registry.stores.collecting import collect
 from registry.stores.local import LocalStore
 from registry.transport import Stream
 
@@ -28,7 +29,10 @@ class FolderContents(Contents):
         self._blobs = blobs
 
     def has(self, name: str, sha256: str, size: int) -> bool:
-        return self._blobs.has(sha256, size)
+        if not self._blobs.has(sha256, size):
+            return False
+        self._blobs.renew(sha256)  # a commit that names it may follow
+        return True
 
     def keep(self, name: str, contents: Sequence[bytes]) -> None:
         for content in contents:
@@ -55,6 +59,17 @@ class FolderContents(Contents):
             size,
             keep=lambda: self._blobs.put(sha256, part),
             drop=lambda: part.unlink(missing_ok=True),
+        )
+
+    def collect(
+        self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool
+    ) -> int | None:
+        return collect(
+            self._blobs,
+            older_than=older_than,
+            going={} if dry else None,
+            named=set().union(*named.values()),
+            unnamed_for=older_than,
         )
 
     def require_space(self, size: int) -> None:

@@ -8,7 +8,7 @@ ROOT/locks/ORG--NAME.lock                     held while a repository is changed
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +64,11 @@ class FolderRecords(Records):
             return Commit.from_json(json.loads(path.read_bytes()))
         except FileNotFoundError as error:
             raise NotFoundError(f"{name} has no revision {oid!r}") from error
+
+    def commits(self, name: str) -> Iterator[Commit]:
+        for path in sorted((self._home(name) / "commits").glob("*.json")):
+            if not path.name.startswith("."):
+                yield Commit.from_json(json.loads(path.read_bytes()))
 
     def write_commit(self, name: str, commit: Commit) -> None:
         content = json.dumps(commit.to_json()).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,22 @@ class Contents(ABC):
     @abstractmethod
     def sink(self, name: str, sha256: str, size: int) -> Sink:
         """What receives a content in one piece."""
+
+    @abstractmethod
+    def collect(
+        self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool
+    ) -> int | None:
+        """Remove contents that no commit and no revision names.
+
+        Args:
+            named: the contents that commits name, by repository.
+            older_than: seconds since a content was uploaded or asked for; one that is younger may
+                be about to be named.
+            dry: only say what would go.
+
+        Returns:
+            Bytes that were freed; None if others are writing right now.
+        """
 
     def require_space(self, size: int) -> None:  # noqa: B027 - most places have no limit to tell
         """Raise TransferError if so many bytes have no place."""
@@ -106,6 +122,10 @@ class Records(ABC):
     @abstractmethod
     def read_commit(self, name: str, oid: str) -> Commit:
         """A commit by its name; raises NotFoundError."""
+
+    @abstractmethod
+    def commits(self, name: str) -> Iterator[Commit]:
+        """All commits of a repository, also those that no branch leads to."""
 
     @abstractmethod
     def write_commit(self, name: str, commit: Commit) -> None:

@@ -1,0 +1,60 @@
+"""Freeing contents that nobody names any more."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+
+from registry.stores.blobs import Blobs
+
+
+def collect(
+    blobs: Blobs,
+    *,
+    older_than: float = 0.0,
+    going: Mapping[int, int] | None = None,
+    named: Container[str] = (),
+    unnamed_for: float = 0.0,
+) -> int | None:
+    """Remove contents that no folder links to, and what nobody has gone on to receive.
+
+    Args:
+        blobs: the contents.
+        older_than: seconds that an unfinished content must not have grown.
+        going: only say what would be freed, without so many links to each inode.
+        named: contents by their sha256 that stay though no folder links to them.
+        unnamed_for: seconds since a content came, or was last renewed or linked to.
+
+    Returns:
+        Bytes that were freed; None if others are receiving right now.
+    """
+    freed, dry = 0, going is not None
+    try:
+        with blobs.alone():
+            for path, stat in _loose(blobs, going or {}):
+                if path.name not in named and time.time() - stat.st_ctime >= unnamed_for:
+                    freed += _remove(path, stat.st_size, dry)
+            for path in sorted((blobs.root / "partial").glob("*")):
+                stat = path.stat()
+                if time.time() - stat.st_mtime >= older_than:
+                    freed += _remove(path, stat.st_blocks * 512, dry)
+    except BlockingIOError:
+        return None
+    return freed
+
+
+def _loose(blobs: Blobs, going: Mapping[int, int]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Contents that no folder links to."""
+    for path in blobs.all():
+        stat = path.stat()
+        if stat.st_nlink - going.get(stat.st_ino, 0) == 1:
+            yield path, stat
+
+
+def _remove(path: Path, size: int, dry: bool) -> int:
+    """Remove a file unless that is only to be told of; the bytes that it takes."""
+    if not dry:
+        path.unlink(missing_ok=True)
+    return size
