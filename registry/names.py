@@ -26,8 +26,8 @@ def check_name(name: str) -> str:
         raise UsageError(
             f"{name!r} is not a valid artifact name",
             remedy="Use ORG/NAME with ASCII letters, digits, '.', '_' and '-'; each part starts "
-            "and ends with a letter or digit, has at most 96 characters and no '..' or '--' "
-            "(the rule that ModelScope and Hugging Face share).",
+            "and ends with a letter or digit, has at most 96 characters and no '..' or '--'; "
+            "no '.git' at the end (the rule that ModelScope and Hugging Face share).",
         )
     return name
 
@@ -36,7 +36,7 @@ def is_name(text: str) -> bool:
     """Whether a text is a valid `ORG/NAME`."""
     parts = text.split("/")
     good = len(parts) == 2 and all(_PART.match(part) for part in parts)
-    return good and not any(bad in text for bad in _FORBIDDEN)
+    return good and not any(bad in text for bad in _FORBIDDEN) and not text.endswith(".git")
 
 
 def check_tag(tag: str) -> str:

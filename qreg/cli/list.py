@@ -9,7 +9,7 @@ import click
 from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
-from registry.errors import NotFoundError
+from registry.errors import IntegrityError, NotFoundError
 from registry.names import check_name
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
     store = open_store(url or settings.registry, offline=settings.offline)
     if url and not store.exists:
         raise NotFoundError(f"{url} is not a registry", remedy="Check the path.")
-    rows = []
+    rows, damaged = [], list[str]()
     for one in store.names() if name is None else [check_name(name)]:
         for revision in store.revisions(one):
             # On a hub, a revision of others has no tag of its digest.
             tag = next(iter(revision.tags), None)
-            manifest = store.snapshot(one, revision=tag, digest=revision.digest).manifest
+            try:
+                manifest = store.snapshot(one, revision=tag, digest=revision.digest).manifest
+            except IntegrityError as error:
+                output.note(f"{error.message} {error.remedy}", warning=True)
+                damaged.append(f"{one}@{revision.digest}")
+                continue
             rows.append(
                 {
                     "name": one,
@@ -48,14 +53,14 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
                     "published": revision.published,
                 }
             )
-    if name is not None and not rows:
+    if name is not None and not rows and not damaged:
         raise NotFoundError(
             f"{store.url} has no artifact {name}",
             remedy="Check the name; `qreg list` shows the registry, --from another place.",
         )
 
     def human(console: Console) -> None:
-        if not rows:
+        if not rows and not damaged:
             console.print(f"{store.url} holds no artifacts yet. Next: qreg publish FOLDER")
             return
         from rich.table import Table
@@ -75,4 +80,6 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
         console.print(table)
 
     essential = "\n".join(f"{row['name']}@{row['digest']}" for row in rows) or None
-    output.result({"registry": store.url, "artifacts": rows}, human, essential=essential)
+    output.result(
+        {"registry": store.url, "artifacts": rows, "damaged": damaged}, human, essential=essential
+    )

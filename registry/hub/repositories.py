@@ -219,17 +219,10 @@ class Repositories:
         self._sync.settle(name)
 
     def remove_tag(self, name: str, tag: str) -> None:
-        """Take a name from a commit."""
-
-        def drop(repository: Repository) -> Repository:
-            if tag not in repository.tags:
-                raise NotFoundError(f"{name} has no tag {tag}")
-            tags, untold = dict(repository.tags), dict(repository.untold)
-            del tags[tag]
-            untold.pop(tag, None)
-            return replace(repository, tags=tags, untold=untold)
-
-        self._change(name, drop)
+        """Take a name from a commit, here and in the registry."""
+        if tag not in self.get(name).tags:
+            raise NotFoundError(f"{name} has no tag {tag}")
+        self._sync.untag(name, tag)
 
     def branch(self, name: str, branch: str, revision: str = MAIN) -> None:
         """Begin a branch at a commit; raises AlreadyThere."""

@@ -53,11 +53,26 @@ class Synchronisation:
 
     def remove(self, name: str) -> None:
         """Remove a repository and its artifact's revisions, after what is under way for it."""
+        self._after_exports(name, lambda: self._backend.remove(name))
+
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a tag from the registry and here, after what is under way for the repository."""
+
+        def work() -> None:
+            found = self.catch_up(name)
+            tags = {other: oid for other, oid in found.tags.items() if other != tag}
+            self._backend.untag(name, tag)
+            self._records.write(replace(_without(found, tag), tags=tags))
+
+        self._after_exports(name, work)
+
+    def _after_exports(self, name: str, work: Callable[[], None]) -> None:
+        """Change a repository after what is under way for it; raises what `work` does."""
         failures: list[Exception] = []
 
         def job() -> None:
             try:
-                self._records.change(name, lambda: self._backend.remove(name))
+                self._records.change(name, work)
             except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                 failures.append(error)
 

@@ -25,11 +25,12 @@ from registry.clock import iso
 from registry.errors import NotFoundError, TransferError, UsageError
 from registry.files import remove_tree, sync_folder, write_atomically
 from registry.folder import hash_files
-from registry.names import check_name, check_tag, check_tags
+from registry.names import check_name, check_tags
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
-from registry.stores.local_snapshot import LocalSnapshot
+from registry.stores.local_snapshot import LocalSnapshot, stands
+from registry.stores.local_tags import LocalTags
 from registry.stores.staging_area import StagingArea
 
 MARKER = "qreg-store.json"
@@ -64,15 +65,11 @@ class LocalStore(Store):
         )
 
     def revisions(self, name: str) -> list[Published]:
-        home = self._home(name)
-        tags: dict[str, list[str]] = {}
-        found = []
-        for tag in sorted((home / ".tags").glob("*")):
-            with suppress(FileNotFoundError):  # removed meanwhile, as below
-                if not tag.name.startswith("."):
-                    tags.setdefault(tag.read_text().strip(), []).append(tag.name)
+        home, found, tags = self._home(name), [], dict[str, list[str]]()
+        for tag, hex_ in LocalTags(home).all().items():
+            tags.setdefault(hex_, []).append(tag)
         for folder in _folders(home):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # removed meanwhile
                 stat = (folder / MANIFEST_FILE).stat()
                 found.append((stat.st_mtime_ns, folder.name))
         return [
@@ -89,10 +86,12 @@ class LocalStore(Store):
                 f"{name} is not in the registry {self.url}",
                 remedy="`qreg list` shows what is there.",
             )
-        if digest is None and revision is None and not (home / ".tags" / LATEST).is_file():
+        if digest is None:
+            digest = LocalTags(home).get(revision or LATEST)
+        if digest is None and revision is None:
             # A publisher died between its commit and its tag.
             digest = next((published.digest for published in self.revisions(name)), None)
-        found = self.find(name, digest or self._tagged(name, revision or LATEST))
+        found = self.find(name, digest) if digest else None
         if found is not None:
             return found
         there = self.revisions(name)
@@ -123,7 +122,7 @@ class LocalStore(Store):
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
-            if (target / MANIFEST_FILE).is_file():
+            if target.is_dir():
                 self._mend(target, folder, manifest, extra, observe)
             else:
                 self._take(folder, manifest, extra, observe, consume)
@@ -152,7 +151,8 @@ class LocalStore(Store):
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
-            if not (target / MANIFEST_FILE).is_file():
+            if not stands(target, manifest.digest):
+                self.take_away(target)  # what is left of one whose manifest was lost
                 self.link(manifest, target, durable=durable)
             return self._tag(manifest, (*tags, *((LATEST,) if newest else ())))
 
@@ -194,13 +194,18 @@ class LocalStore(Store):
         with self._changing("contents"):
             pass
 
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a tag; one that is not there is no error."""
+        LocalTags(self._home(name)).remove(tag)
+
     def remove(self, name: str, digest: Digest) -> None:
         """Remove a revision; its contents go with `blobs.collect`, if no other has them."""
         target = self._home(name) / digest.hex
         with self._changing(name), self._area.guard():
-            for tag in (target.parent / ".tags").glob("*"):
-                if not tag.name.startswith(".") and tag.read_text().strip() == digest.hex:
-                    tag.unlink()
+            tags = LocalTags(target.parent)
+            for tag, hex_ in tags.all().items():
+                if hex_ == digest.hex:
+                    tags.remove(tag)
         self.take_away(target)
 
     def take_away(self, folder: Path) -> None:
@@ -229,8 +234,7 @@ class LocalStore(Store):
 
     def _tag(self, manifest: Manifest, tags: Iterable[str]) -> Published:
         for tag in tags:
-            path = self._home(manifest.name) / ".tags" / tag
-            write_atomically(path, f"{manifest.digest.hex}\n".encode())
+            LocalTags(self._home(manifest.name)).set(tag, manifest.digest)
         for revision in self.revisions(manifest.name):
             if revision.digest == manifest.digest:
                 return revision
@@ -275,15 +279,8 @@ class LocalStore(Store):
                     os.link(self.blobs.path(entry.sha256), link)
                     (target / entry.path).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(link, target / entry.path)
-
-    def _tagged(self, name: str, tag: str) -> Digest:
-        path = self._home(name) / ".tags" / check_tag(tag)
-        if not path.is_file():
-            raise NotFoundError(
-                f"{name} has no revision {tag!r} in {self.url}",
-                remedy="`qreg list` shows tags and digests.",
-            )
-        return Digest.parse(path.read_text().strip())
+        if not stands(target, manifest.digest):
+            write_atomically(target / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
 
     def _home(self, name: str) -> Path:
         return self.root / "artifacts" / check_name(name)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Manifest
-from registry.errors import IntegrityError, NotFoundError, TransferError
+from registry.artifact import MANIFEST_FILE, Digest, Manifest
+from registry.errors import IntegrityError, NotFoundError, QregError, TransferError
 from registry.folder import Entry, scan_folder
 from registry.names import check_path
 from registry.stores.interface import Snapshot
 from registry.transport import Stream
+
+_MEND = "Publish the intact origin to this registry again, which mends it."
 
 
 class LocalSnapshot(Snapshot):
@@ -28,11 +30,15 @@ class LocalSnapshot(Snapshot):
     @property
     def manifest(self) -> Manifest:
         if self._manifest is None:
-            manifest = Manifest.from_bytes((self._folder / MANIFEST_FILE).read_bytes())
+            path = self._folder / MANIFEST_FILE
+            try:
+                manifest = Manifest.from_bytes(path.read_bytes())
+            except IntegrityError as error:
+                raise IntegrityError(f"{path} is damaged: {error.message}", remedy=_MEND) from error
             if manifest.digest.hex != self._folder.name:
                 raise IntegrityError(
                     f"{self._folder} holds the manifest of {manifest.digest}",
-                    remedy="The registry's folder was altered; publish the artifact again.",
+                    remedy=_MEND,
                 )
             self._manifest = manifest
         return self._manifest
@@ -55,3 +61,11 @@ class LocalSnapshot(Snapshot):
         with file:
             file.seek(offset)
             yield file
+
+
+def stands(folder: Path, digest: Digest) -> bool:
+    """Whether a revision's manifest is there and its own."""
+    try:
+        return Manifest.from_bytes((folder / MANIFEST_FILE).read_bytes()).digest == digest
+    except (OSError, QregError):
+        return False

@@ -12,12 +12,12 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.config import Settings
 from registry.errors import NotFoundError, QregError
 from registry.files import write_atomically
@@ -192,8 +192,15 @@ class Cache:
         if not dry:
             for cached in old:
                 self._remove(cached)
+            for folder in self._wrecks():
+                self.store.take_away(folder)
         age = 0.0 if everything else unused
         return Pruned(old, collect(self.store.blobs, older_than=age, going=going))
+
+    def _wrecks(self) -> Iterator[Path]:
+        """Folders whose manifest was lost: nothing finds them any more."""
+        found = (*self.store.root.glob("artifacts/*/*/*"), *self.selected.root.glob("*/*/*"))
+        yield from (f for f in found if _is_revision(f) and not (f / MANIFEST_FILE).is_file())
 
     def _used(self, folder: Path) -> Path:
         return self.store.root / "used" / folder.name
@@ -201,6 +208,10 @@ class Cache:
     def _note(self, text: str) -> Path:
         name = hashlib.sha256(text.encode()).hexdigest()
         return self.store.root / "references" / f"{name}.json"
+
+
+def _is_revision(folder: Path) -> bool:
+    return is_sha256(folder.name.partition("-")[0])
 
 
 def _links(artifacts: Iterable[Cached]) -> Counter[int]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
-from registry.errors import IncompatibleError, IntegrityError, TransferError
+from registry.errors import IncompatibleError, IntegrityError, QregError, TransferError
 from registry.files import remove_tree, write_atomically
 from registry.folder import require_folder, sha256_file
-from registry.progress import Observer, Progress, ignore
+from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
@@ -86,6 +87,22 @@ def pull(
         if part is not None:
             return part
     resolved = _resolve(text, settings, cache, observe)
+    try:
+        return _pull_from(text, resolved, selection, settings, output, observe)
+    except IntegrityError as error:
+        if resolved.folder is None or resolved.snapshot is None:
+            raise  # other sources were tried, or there are none for a plain folder
+        return _elsewhere(text, resolved.snapshot, error, selection, settings, output, observe)
+
+
+def _pull_from(
+    text: str,
+    resolved: Resolved,
+    selection: Selection,
+    settings: Settings,
+    output: Path | None,
+    observe: Observer,
+) -> Pulled:
     manifest = resolved.manifest(observe)
     files = selection.of_files(manifest.files)
     if resolved.folder is None:
@@ -98,6 +115,28 @@ def pull(
         return Pulled(resolved.folder, manifest, resolved.reference, files)
     _copy(resolved.folder, manifest, files, output, observe)
     return Pulled(output, manifest, resolved.reference, files)
+
+
+def _elsewhere(
+    text: str,
+    damaged: Snapshot,
+    error: IntegrityError,
+    selection: Selection,
+    settings: Settings,
+    output: Path | None,
+    observe: Observer,
+) -> Pulled:
+    """Go on with other sources of the digest that a damaged copy on this machine should have."""
+    try:
+        name, digest = damaged.manifest.name, damaged.manifest.digest
+    except IntegrityError:
+        raise error from None
+    for other in alternatives(name, digest, settings, but=damaged.reference):
+        observe(Note(f"{error.message}; going on with {other.reference}", warning=True))
+        with suppress(QregError):
+            resolved = Resolved.of_snapshot(other)
+            return _pull_from(text, resolved, selection, settings, output, observe)
+    raise error
 
 
 def bring_here(text: str, settings: Settings, observe: Observer = ignore) -> str:

@@ -56,6 +56,13 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
     mended = qreg("pull", "hf://org/cached", "--json", env=env)
     assert mended.code == 0 and "what is damaged is fetched again" in mended.err, mended.err
     assert qreg("verify", mended.json["folder"]).code == 0
+    # So is one whose manifest was lost; and what nothing finds any more is pruned.
+    for pruned_before in (False, True):
+        lost = Path(mended.json["folder"], "qreg.json")
+        lost.unlink()
+        if pruned_before:
+            assert qreg("cache", "prune").code == 0 and not lost.parent.exists()
+        assert qreg("pull", "hf://org/cached", env=env).code == 0 and lost.exists()
     # A place that cannot be asked may have something newer of that name.
     dead = {
         "QREG_SOURCES": "s3://bucket,hf://",
@@ -218,3 +225,23 @@ def test_hubs_that_cannot_be(qreg: Run, hub: OwnHub, tmp_path: Path) -> None:
     assert foreign.code == 2 and "neither empty nor a registry" in foreign.error["message"]
     other = qreg("hub", "serve", "--store", "hf://", "--json")
     assert other.code == 6 and "cannot be served" in other.error["message"]
+
+
+def test_a_whole_registry_is_verified(qreg: Run, tmp_path: Path) -> None:
+    to = ("--to", f"file://{tmp_path}/r")
+    for seed in (1, 2):
+        model = write_quantized(tmp_path / str(seed), seed)
+        assert qreg("publish", model, "--name", f"org/m{seed}", *to).code == 0
+    every = ("verify", "--all", "--from", f"file://{tmp_path}/r", "--json")
+    assert [row["name"] for row in qreg(*every).json] == ["org/m1", "org/m2"]
+    shard = next((tmp_path / "r" / "artifacts" / "org" / "m2").rglob("model.safetensors"))
+    shard.chmod(0o644)
+    shard.write_bytes(b"?" + shard.read_bytes()[1:])
+    found = qreg(*every)
+    assert found.code == 5 and "org/m2" in found.error["details"]
+    assert "org/m1" not in found.error["details"] and str(tmp_path) in found.error["remedy"]
+    assert qreg("publish", model, "--name", "org/m2", *to).code == 0
+    assert qreg(*every).code == 0
+    for wrong in (("verify",), ("verify", "org/m1", "--all"), ("verify", "x", "--from", "hf://")):
+        assert qreg(*wrong).code == 2
+    assert qreg("verify", "--all", "--from", f"file://{tmp_path}/none").code == 2

@@ -49,6 +49,9 @@ class BucketBackend(Backend):
         for sha256 in wanted & contents.uploaded(name).keys():
             contents.drop(name, sha256)
 
+    def untag(self, name: str, tag: str) -> None:
+        self.store.untag(name, tag)
+
     def remove(self, name: str) -> None:
         # Without its records a repository is what its revisions say, so it ends with those.
         self.records.remove(name)

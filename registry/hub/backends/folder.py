@@ -131,6 +131,9 @@ class FolderBackend(Backend):
     def export(self, manifest: Manifest, tags: Iterable[str], *, newest: bool) -> None:
         self.store.commit(manifest, tags, newest=newest)
 
+    def untag(self, name: str, tag: str) -> None:
+        self.store.untag(name, tag)
+
     def remove(self, name: str) -> None:
         for revision in self.store.revisions(name):
             self.store.remove(name, revision.digest)

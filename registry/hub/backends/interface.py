@@ -171,5 +171,9 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a tag from the registry, if it has it."""
+
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a repository, and its artifact's revisions from the registry."""

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from registry.errors import NotAllowedError, NotFoundError, TransferError
-from registry.stores.without_token import without_token
+from registry.stores.tokens import check_token, without_token
 from registry.transport import Transport
 from registry.transport.errors import ConflictError
 
@@ -36,17 +36,18 @@ def endpoint() -> str:
             "The Hugging Face Hub is not asked: HF_HUB_OFFLINE is set",
             remedy="Unset it, or pull beforehand.",
         )
-    return str(constants.ENDPOINT)
+    return str(constants.ENDPOINT).strip().rstrip("/")
 
 
 def headers() -> Mapping[str, str]:
     """The user's credentials; only those of a file or a CI take huggingface_hub to find."""
     token = next(filter(None, (os.environ.get(name, "").strip() for name in _TOKENS)), "")
     if token and not any(os.environ.get(name) for name in _OTHER_WAYS):
-        return {"Authorization": f"Bearer {token}", "User-Agent": "qreg"}
+        return {"Authorization": f"Bearer {check_token(token, SIGNING_IN)}", "User-Agent": "qreg"}
     from huggingface_hub.utils import build_hf_headers
 
     found: Mapping[str, str] = build_hf_headers(library_name="qreg")
+    check_token(found.get("authorization", "").removeprefix("Bearer "), SIGNING_IN)
     return found
 
 

@@ -17,7 +17,7 @@ from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot
 from registry.stores.huggingface.control import ENDPOINT, SIGNING_IN, endpoint, headers
-from registry.stores.without_token import without_token
+from registry.stores.tokens import without_token
 from registry.transport import Stream, Transport
 
 

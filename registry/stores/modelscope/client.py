@@ -19,6 +19,7 @@ from registry.errors import (
     TransferError,
     TransientError,
 )
+from registry.stores.tokens import check_token
 from registry.transport import Patience, patiently
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def connect() -> HubApi:
             remedy="pip install 'qreg[hub]' .",
         ) from error
     logging.getLogger("modelscope_hub").setLevel(logging.ERROR)  # errors are told by us
-    return HubApi()
+    api = HubApi()
+    check_token(api.legacy.token or "", SIGNING_IN)
+    return api
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from registry.stores.modelscope.client import (
     headers,
     hub_errors,
 )
-from registry.stores.without_token import without_token
+from registry.stores.tokens import without_token
 from registry.transport import Stream, Transport
 
 BRANCH = "master"

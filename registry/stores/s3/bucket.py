@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import (
-    IncompatibleError,
     NotAllowedError,
     NotFoundError,
     QregError,
     TransferError,
     TransientError,
 )
-from registry.stores.s3.endpoint import own_endpoint, unusable
+from registry.stores.s3.client import connect, import_boto3
+from registry.stores.s3.endpoint import own_endpoint
 from registry.stores.s3.writing import Writing, part_size
 from registry.stores.uploading import require_unchanged
 from registry.transport import Patience, patiently
@@ -216,29 +216,7 @@ class Bucket:
     @cached_property
     def client(self) -> Any:
         """boto3's client."""
-        boto3, config = _import_boto3()
-        settings = config(
-            retries={"mode": "standard", "max_attempts": self.patience.attempts},
-            connect_timeout=10,
-            read_timeout=max(60, self.patience.stall),
-            max_pool_connections=32,
-            signature_version="s3v4",
-            # Not every server knows the checksums that boto3 adds by default; the signature's
-            # own sha256 of each body is checked by all.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={
-                "addressing_style": "path" if self._own_server else "auto",
-                "payload_signing_enabled": True,
-            },
-        )
-        try:
-            # A session of its own: the default one keeps the first credentials that it saw.
-            return boto3.session.Session().client("s3", config=settings)
-        except ValueError as error:
-            if type(error) is not ValueError:
-                raise  # botocore's own, which `errors` knows
-            raise unusable(error) from error
+        return connect(self.patience, own_server=self._own_server)
 
     @cached_property
     def _transfer_config(self) -> Any:
@@ -254,7 +232,7 @@ class Bucket:
     @contextmanager
     def errors(self, key: str) -> Iterator[None]:
         """What botocore raises inside of the block becomes one of our errors."""
-        _import_boto3()
+        import_boto3()
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
@@ -281,7 +259,10 @@ class Bucket:
                 remedy="Check AWS_ENDPOINT_URL_S3 and the network, then try again.",
             ) from error
         except BotoCoreError as error:
-            raise TransferError(f"{what}: {type(error).__name__}: {error}") from error
+            raise TransferError(
+                f"{what}: {type(error).__name__}: {error}",
+                remedy="Check AWS_PROFILE and the other settings of AWS's tools.",
+            ) from error
 
 
 def _translated(what: str, error: Any) -> Exception:
@@ -305,15 +286,3 @@ def _translated(what: str, error: Any) -> Exception:
     if status in (408, 429, 500, 502, 503, 504) or code == "SlowDown":
         return TransientError(f"The server failed: {detail}", remedy="Try again later.")
     return TransferError(f"Refused: {detail}")
-
-
-def _import_boto3() -> Any:
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError as error:
-        raise IncompatibleError(
-            "Stores on S3 need boto3, which is not installed",
-            remedy="pip install 'qreg[s3]' .",
-        ) from error
-    return boto3, Config

@@ -10,66 +10,25 @@ Files that another revision of the same artifact has are copied on the server's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import cached_property, partial
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, UsageError
-from registry.folder import Entry
-from registry.names import check_location, check_name, check_path, check_tag, check_tags, is_name
+from registry.names import check_location, check_name, check_tag, check_tags, is_name
 from registry.progress import Observer, ignore
-from registry.stores.interface import Published, Snapshot, Store, file_of, not_the_pinned
+from registry.stores.interface import Published, Store, file_of, not_the_pinned
 from registry.stores.local import LATEST
 from registry.stores.s3.bucket import Bucket, Conflict
+from registry.stores.s3.snapshot import S3Snapshot
 from registry.stores.s3.tags import Tags
 from registry.stores.uploading import Tally, upload_all
-from registry.transport import Stream, Transport
+from registry.transport import Transport
 
 _STALE = 7 * 24 * 3600  # seconds; no publisher sends one file for so long
-
-
-class S3Snapshot(Snapshot):
-    """A revision in a bucket."""
-
-    def __init__(self, store: S3Store, name: str, digest: Digest) -> None:
-        self._store, self._name, self._digest = store, name, digest
-        self._transport = store.transport
-        self.patience = store.bucket.patience
-
-    @property
-    def reference(self) -> str:
-        return f"{self._store.url}/{self._name}@{self._digest}"
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        try:
-            return self._read_manifest()
-        except IntegrityError:
-            return self._read_manifest()  # it may have been damaged on its way
-
-    def _read_manifest(self) -> Manifest:
-        manifest = Manifest.from_bytes(self._store.bucket.get(self._key(MANIFEST_FILE)))
-        if manifest.digest != self._digest:
-            raise IntegrityError(
-                f"{self.reference} holds the manifest of {manifest.digest}",
-                remedy="The bucket was altered; publish the artifact again.",
-            )
-        return manifest
-
-    def entries(self) -> Sequence[Entry]:
-        return [Entry(file.path, file.size, sha256=file.sha256) for file in self.manifest.files]
-
-    def stream(self, path: str, offset: int, length: int) -> AbstractContextManager[Stream]:
-        url = self._store.bucket.address(self._key(path))
-        what = f"{path} of {self._store.url}/{self._name}"
-        size = next((e.size for e in self.manifest.files if e.path == path), None)
-        return self._transport.stream(what, url, offset, length, size)
-
-    def _key(self, path: str) -> str:
-        return f"{self._store.home(self._name)}{self._digest.hex}/{check_path(path)}"
 
 
 class S3Store(Store):
@@ -152,7 +111,7 @@ class S3Store(Store):
         name, tags = check_name(manifest.name), check_tags(tags)
         home = self.home(name)
         target = f"{home}{manifest.digest.hex}/"
-        there = self._sizes(target)
+        there, altered = self._unaltered(target)
         elsewhere = self._contents_elsewhere(name, manifest)
         tally = Tally(manifest.size, observe)
         jobs: list[Callable[[], None]] = []
@@ -163,7 +122,7 @@ class S3Store(Store):
                 partial(self._bring, entry, file, key, there, elsewhere.get(entry.sha256), tally)
             )
         upload_all(jobs, tally)
-        self._finish(manifest, (*tags, LATEST))
+        self._finish(manifest, (*tags, LATEST), renew=altered)
         self.bucket.abort_stale(home, _STALE)
         return next(r for r in self.revisions(name) if r.digest == manifest.digest)
 
@@ -208,6 +167,10 @@ class S3Store(Store):
         """Whether a revision's manifest is there, which comes last."""
         return self.bucket.head(_manifest(self.home(name), digest.hex)) is not None
 
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a tag; one that is not there is no error."""
+        Tags(self.bucket, self.home(name)).remove(check_tag(tag))
+
     def remove(self, name: str) -> None:
         """Remove an artifact: first what makes its revisions visible, then all else."""
         rows = [row["Key"] for row in self.bucket.list(self.home(name))]
@@ -249,6 +212,19 @@ class S3Store(Store):
     def _sizes(self, prefix: str) -> dict[str, int]:
         return {row["Key"]: row["Size"] for row in self.bucket.list(prefix)}
 
+    def _unaltered(self, target: str) -> tuple[dict[str, int], bool]:
+        """Sizes of a revision's objects, by key, but of those that are younger than its manifest.
+
+        That came last: whoever replaced one of them may have left the old metadata with it.
+
+        Returns:
+            The sizes, and whether there are younger ones.
+        """
+        rows = list(self.bucket.list(target))
+        whole = [row["LastModified"] for row in rows if row["Key"] == f"{target}{MANIFEST_FILE}"]
+        kept = {r["Key"]: r["Size"] for r in rows if not whole or r["LastModified"] <= whole[0]}
+        return kept, len(kept) < len(rows)
+
     def _contents_elsewhere(self, name: str, manifest: Manifest) -> Mapping[str, str]:
         """Keys of contents, by sha256, that another revision of the same artifact has."""
         latest = Tags(self.bucket, self.home(name)).get(LATEST)
@@ -259,18 +235,35 @@ class S3Store(Store):
         except (NotFoundError, IntegrityError):
             return {}
 
-    def _finish(self, manifest: Manifest, tags: Iterable[str]) -> None:
-        """Make a revision visible whose files have all arrived."""
+    def _finish(self, manifest: Manifest, tags: Iterable[str], *, renew: bool = False) -> None:
+        """Make a revision visible whose files have all arrived.
+
+        Args:
+            manifest: of the revision.
+            tags: set to it.
+            renew: write the manifest also where it is there, as files were put back.
+        """
         home = self.home(manifest.name)
         target = f"{home}{manifest.digest.hex}/"
         self._check(target, manifest)
+        key, content = f"{target}{MANIFEST_FILE}", manifest.to_bytes()
         try:
-            self.bucket.create(f"{target}{MANIFEST_FILE}", manifest.to_bytes())
-        except Conflict:
-            pass  # published before, or by somebody else at this moment: the same digest
+            self.bucket.create(key, content)
+        except Conflict:  # published before, or by somebody else at this moment
+            stored = self._stored(manifest)
+            if renew or stored is None:
+                content = (stored or manifest).to_bytes()
+                self.bucket.put(key, content, hashlib.sha256(content).hexdigest())
         log = Tags(self.bucket, home)
         for tag in tags:
             log.set(tag, manifest.digest)
+
+    def _stored(self, manifest: Manifest) -> Manifest | None:
+        """The same revision's manifest in the bucket; None if it is damaged."""
+        try:
+            return S3Snapshot(self, manifest.name, manifest.digest).manifest
+        except IntegrityError:
+            return None
 
     def _check(self, target: str, manifest: Manifest) -> None:
         """What arrived must be listed in full; the server checked its bytes as they came."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from registry.artifact import Digest
-from registry.errors import TransferError
+from registry.errors import IntegrityError, TransferError, UsageError
 from registry.stores.s3.bucket import Bucket, Conflict
 from registry.stores.s3.log import Log
 
@@ -32,13 +32,20 @@ class Tags:
             tag, _, number = row["Key"][len(self._prefix) :].partition("/")
             if number.isdigit():
                 last[tag] = row["Key"]
-        return {tag: _digest(self._bucket.get(key)) for tag, key in last.items()}
+        found = {tag: _digest(self._bucket.get(key)) for tag, key in last.items()}
+        return {tag: digest for tag, digest in found.items() if digest is not None}
 
     def get(self, tag: str) -> Digest | None:
-        """What one tag points to."""
+        """What one tag points to; raises IntegrityError if that cannot be read."""
         log = self._log(tag)
         numbers = log.numbers()
-        return _digest(log.read(numbers[-1])) if numbers else None
+        digest = _digest(log.read(numbers[-1])) if numbers else None
+        if numbers and digest is None:
+            raise IntegrityError(
+                f"{log.key(numbers[-1])}, the tag {tag!r}, is damaged",
+                remedy=f"Publish with --tag {tag} again, or use another tag or a digest.",
+            )
+        return digest
 
     def set(self, tag: str, digest: Digest) -> None:
         """Let a tag point to a digest."""
@@ -57,9 +64,19 @@ class Tags:
             f"Others change the tag {tag!r} all the time", remedy="Publish again later."
         )
 
+    def remove(self, tag: str) -> None:
+        """Remove a tag; one that is not there is no error."""
+        log = self._log(tag)
+        for number in log.numbers():  # the last one last, or an older one would count
+            log.drop(number)
+
     def _log(self, tag: str) -> Log:
         return Log(self._bucket, f"{self._prefix}{tag}/")
 
 
-def _digest(content: bytes) -> Digest:
-    return Digest.parse(content.decode(errors="replace").strip())
+def _digest(content: bytes) -> Digest | None:
+    """What an entry says; None if it is damaged."""
+    try:
+        return Digest.parse(content.decode(errors="replace").strip())
+    except UsageError:
+        return None

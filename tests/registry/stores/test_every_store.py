@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,9 +23,11 @@ from registry.folder import sha256_file
 from registry.progress import Event, Note
 from registry.resolve import resolve
 from registry.stores import open_store
+from registry.stores.s3 import S3Store
 from registry.transfer.publishing import publish
 from registry.transfer.pulling import pull
 from tests.checkpoints import write_quantized
+from tests.conftest import Run
 from tests.own_hub import OwnHub, bucket_hub, own_hub
 from tests.servers import moto_server, swift_server
 
@@ -337,3 +340,141 @@ def test_uploads_of_the_dead_are_ended(
     monkeypatch.setattr(store, "_STALE", -1)
     publish(folder, settings, name=NAME, to=place.url)
     assert left() == 0
+
+
+without_hubs = pytest.mark.parametrize("place", ["file", "s3-moto", "s3-swift"], indirect=True)
+
+
+def _overwrite(place: Place, path: str, content: bytes | None) -> None:
+    """Replace a file of a store behind its back, with all that is told of it; or remove it."""
+    where = place.url.partition("://")[2]
+    if place.kind == "file":
+        file = next(Path(where, "artifacts").glob(f"{NAME}/{path}"))
+        file.chmod(0o644)
+        file.unlink() if content is None else file.write_bytes(content)
+        return
+    import boto3
+
+    client = boto3.session.Session().client("s3")
+    bucket, _, prefix = where.partition("/")
+    home = f"{prefix}/{NAME}/"
+    rows = client.list_objects_v2(Bucket=bucket, Prefix=home)["Contents"]
+    tail = path.rpartition("*/")[2]
+    key = max(row["Key"] for row in rows if f"/{tail}" in row["Key"])
+    if content is None:
+        client.delete_object(Bucket=bucket, Key=key)
+        return
+    known = client.head_object(Bucket=bucket, Key=key).get("Metadata", {})
+    time.sleep(1.1)  # servers tell whole seconds
+    client.put_object(Bucket=bucket, Key=key, Body=content, Metadata=known)
+
+
+@without_hubs
+@pytest.mark.parametrize("damage", ["weights", "manifest", "lost manifest"])
+def test_publishing_again_mends_what_was_damaged(
+    place: Place, settings: Settings, tmp_path: Path, damage: str
+) -> None:
+    model = write_quantized(tmp_path / "m")
+    done = publish(model, settings, name=NAME, to=place.url)
+    before = pull(place.reference, settings, output=tmp_path / "before")
+    if damage == "weights":
+        weights = (model / "model.safetensors").read_bytes()
+        _overwrite(place, "*/model.safetensors", weights[:-1] + bytes([weights[-1] ^ 1]))
+    else:
+        _overwrite(place, "*/qreg.json", b"{" if damage == "manifest" else None)
+    if damage != "lost manifest":
+        with pytest.raises(IntegrityError) as raised:
+            pull(place.reference, settings, output=tmp_path / "bad")
+        assert raised.value.remedy
+    again = publish(model, settings, name=NAME, to=place.url)
+    assert again.manifest.digest == done.manifest.digest
+    after = pull(place.reference, settings, output=tmp_path / "after")
+    expected, found = tree(before.folder), tree(after.folder)
+    if damage != "weights":  # it is made anew
+        expected.pop("qreg.json"), found.pop("qreg.json")
+    assert found == expected
+    # What was mended is not mended once more.
+    if place.kind != "file":
+        store = S3Store(place.url.removeprefix("s3://"))
+        _, altered = store._unaltered(f"{store.home(NAME)}{done.manifest.digest.hex}/")
+        assert not altered
+
+
+@without_hubs
+def test_one_that_is_damaged_hides_no_other(
+    place: Place, settings: Settings, tmp_path: Path, qreg: Run
+) -> None:
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME, to=place.url, tags=["v1"])
+    publish(write_quantized(tmp_path / "n", 2), settings, name="org/whole", to=place.url)
+    _overwrite(place, ".tags/v1" if place.kind == "file" else "*/v1/", b"")
+    with pytest.raises(IntegrityError, match="v1") as raised:
+        resolve(f"{place.reference}@v1", settings)
+    assert "--tag v1" in raised.value.remedy
+    assert len(qreg("list", "--from", place.url, "--json").json["artifacts"]) == 2
+    publish(tmp_path / "m", settings, name=NAME, to=place.url, tags=["v1"])
+    assert resolve(f"{place.reference}@v1", settings)
+    _overwrite(place, "*/qreg.json", b"{")
+    listed = qreg("list", "--from", place.url, "--json")
+    assert listed.code == 0 and [r["name"] for r in listed.json["artifacts"]] == ["org/whole"]
+    assert NAME in listed.json["damaged"][0] and "qreg.json" in listed.err
+
+
+def test_a_damaged_copy_here_is_passed_over(settings: Settings, tmp_path: Path) -> None:
+    model = write_quantized(tmp_path / "m")
+    urls = [f"file://{tmp_path}/{name}" for name in ("one", "two")]
+    for url in urls:
+        publish(model, settings, name=NAME, to=url)
+    several = replace(settings, sources=tuple(urls))
+    _overwrite(Place("file", urls[0]), "*/model.safetensors", b"x" * 100)
+    seen: list[Event] = []
+    pulled = pull(NAME, several, observe=seen.append)
+    assert tree(pulled.folder)["model.safetensors"] == (model / "model.safetensors").read_bytes()
+    assert any(isinstance(event, Note) and urls[1] in event.text for event in seen)
+    copied = pull(NAME, several, output=tmp_path / "copy")
+    assert sha256_file(copied.folder / "model.safetensors") == sha256_file(
+        model / "model.safetensors"
+    )
+    with pytest.raises(IntegrityError):
+        pull(NAME, replace(settings, sources=(urls[0],)))
+
+
+@pytest.mark.parametrize("place", ["hf", "hf-on-s3"], indirect=True)
+def test_a_tag_that_a_client_removes_is_gone_everywhere(
+    place: Place, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from huggingface_hub import HfApi
+
+    on_s3 = "hf-on-s3" in request.node.name
+    hub: OwnHub = request.getfixturevalue("hub_on_s3" if on_s3 else "hub")
+    publish(write_quantized(tmp_path / "m"), settings, name=NAME, to=place.url, tags=["ok", "v1"])
+    store = open_store(hub.store)
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in hub.variables.items():
+            patch.setenv(key, value)
+        assert store.snapshot(NAME, revision="ok")
+        HfApi(endpoint=hub.url, token=hub.writer).delete_tag(NAME, tag="ok")
+        with pytest.raises(NotFoundError):
+            store.snapshot(NAME, revision="ok")
+        assert store.snapshot(NAME, revision="v1")
+    with pytest.raises(NotFoundError):
+        resolve(f"{place.reference}@ok", settings)
+
+
+@pytest.mark.parametrize("bad", ["“hf_abc”", "hf_abc\ndef", "hf abc"])
+@pytest.mark.parametrize(
+    ("variable", "reference"),
+    [
+        ("HF_TOKEN", "hf://org/model"),
+        ("MODELSCOPE_API_TOKEN", "ms://org/model"),
+        ("AWS_SECRET_ACCESS_KEY", "s3://bucket/org/model"),
+        ("AWS_ACCESS_KEY_ID", "s3://bucket/org/model"),
+    ],
+)
+def test_a_token_that_cannot_be_sent_is_told_as_that(
+    qreg: Run, hub: OwnHub, variable: str, reference: str, bad: str
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "r"}
+    env = {**hub.environment, **keys, "AWS_ENDPOINT_URL_S3": hub.url, variable: bad}
+    found = qreg("inspect", reference, "--json", env=env)
+    assert found.code == 4 and "without quotes" in found.error["remedy"], found.out
+    assert "abc" not in found.out + found.err

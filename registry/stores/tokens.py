@@ -1,4 +1,4 @@
-"""What hubs keep from those who show no token, told as that."""
+"""Tokens that no server could take, and what hubs keep from those who show none, told as that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from registry.errors import NotAllowedError, NotFoundError
+
+
+def check_token(token: str, ways: str) -> str:
+    """Return a token; raises NotAllowedError for what cannot be sent, as quotes of a text are.
+
+    Args:
+        token: or a key.
+        ways: to give another one.
+    """
+    if all(" " < sign <= "~" for sign in token):
+        return token
+    raise NotAllowedError(
+        "The token or key holds a blank, a line break or a sign that none has",
+        remedy=f"Copy it anew, without quotes: {ways} .",
+    )
 
 
 @contextmanager

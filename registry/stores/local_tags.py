@@ -1,0 +1,55 @@
+"""Tags of an artifact in a registry's folder: a small file each, replaced atomically.
+
+…/ORG/NAME/.tags/TAG     the digits of the digest that it names
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from registry.artifact import Digest
+from registry.errors import IntegrityError, UsageError
+from registry.files import write_atomically
+from registry.names import check_tag
+
+
+class LocalTags:
+    """The tags of one artifact.
+
+    Args:
+        home: the artifact's folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / ".tags"
+
+    def all(self) -> dict[str, str]:
+        """What each tag says, by its name; that is a digest's digits, unless it was damaged."""
+        found = {}
+        for path in sorted(self._folder.glob("*")):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if not path.name.startswith("."):
+                    found[path.name] = path.read_text(errors="replace").strip()
+        return found
+
+    def get(self, tag: str) -> Digest | None:
+        """What one tag names; raises IntegrityError if that cannot be read."""
+        path = self._folder / check_tag(tag)
+        try:
+            return Digest.parse(path.read_text(errors="replace").strip())
+        except FileNotFoundError:
+            return None
+        except UsageError as error:
+            raise IntegrityError(
+                f"{path} is damaged",
+                remedy=f"Publish with --tag {tag} again, or use another tag or a digest.",
+            ) from error
+
+    def set(self, tag: str, digest: Digest) -> None:
+        """Let a tag name a digest."""
+        write_atomically(self._folder / tag, f"{digest.hex}\n".encode())
+
+    def remove(self, tag: str) -> None:
+        """Remove a tag; one that is not there is no error."""
+        (self._folder / check_tag(tag)).unlink(missing_ok=True)
