@@ -257,13 +257,17 @@ RATIOS = (
 def report(found: Mapping[str, list[Run]], size: float) -> int:
     """Print medians and ratios; 1 if any is below its limit."""
     median = {what: statistics.median(r.seconds for r in runs) for what, runs in found.items()}
-    print(f"\n{'':<26} {'median':>9} {'MB/s':>7} {'CPU':>8} {'memory':>9}")
+    print(f"\n{'':<26} {'median':>9} {'from':>6} {'to':>6} {'MB/s':>7} {'CPU':>8} {'memory':>9}")
     for what, runs in found.items():
         bytes_ = size * 2**30 / (SHARDS if "one file" in what else 1)
         memory = max(run.memory for run in runs) / 1e6
         rate = bytes_ / 1e6 / median[what]
         processor = statistics.median(run.processor for run in runs)
-        print(f"{what:<26} {median[what]:7.2f} s {rate:7.0f} {processor:6.2f} s {memory:6.0f} MB")
+        least, most = (extreme(run.seconds for run in runs) for extreme in (min, max))
+        print(
+            f"{what:<26} {median[what]:7.2f} s {least:6.2f} {most:6.2f} {rate:7.0f} "
+            f"{processor:6.2f} s {memory:6.0f} MB"
+        )
     print(f"\n{'speed of … against …':<52} {'ratio':>6}  at least")
     missed = 0
     for ours, peer, limit in RATIOS:
