@@ -67,15 +67,15 @@ def pull(
         text: a reference.
         settings: where the registry, the cache and further sources are.
         output: a new or empty folder for a copy of its own.
-        include: patterns of the files that are wanted; needs `output`. Default: all.
+        include: patterns of the files that are wanted. Default: all.
         exclude: patterns of the files that are not.
         observe: is told the bytes verified or moved.
 
     Raises:
         UsageError: `output` is not empty.
         NotFoundError: the reference names nothing, or nothing is selected.
-        IntegrityError: a file is not what the manifest says, or a name in a listing is unsafe;
-            nothing is left in `output`.
+        IntegrityError: a file is not what the manifest says, and no other source has it, or a name
+            in a listing is unsafe; nothing is left in `output`.
         TransferError: no source could deliver; what arrived is kept for the next pull.
     """
     selection = Selection.of(include, exclude)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
 from registry.errors import IntegrityError
+from registry.names import check_name
 from registry.stores.local import LocalStore
 
 
@@ -36,7 +37,7 @@ class Selected:
     def folder(self, manifest: Manifest, files: Sequence[FileEntry]) -> Path:
         """Where a part lies or would lie."""
         part = _part(files)
-        return self.root / manifest.name / f"{manifest.digest.hex}-{part}"
+        return self.root / check_name(manifest.name) / f"{manifest.digest.hex}-{part}"
 
     def commit(self, manifest: Manifest, files: Sequence[FileEntry]) -> Path:
         """Make a part of contents that are all in the store already.
