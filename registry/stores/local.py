@@ -98,7 +98,7 @@ class LocalStore(Store):
         if pinned is not None and there:
             raise not_the_pinned(self.url, name, pinned, there)
         raise NotFoundError(
-            f"{name} has no revision {digest or revision or LATEST} in {self.url}",
+            f"{name} has no revision '{digest or revision or LATEST}' in {self.url}",
             remedy="`qreg list` shows the revisions that are there.",
         )
 
