@@ -16,13 +16,13 @@ from registry.names import below_a_file, check_path
 MANIFEST_FILE = "qreg.json"
 SCHEMA_VERSION = 1
 
-# Files that no loader reads: the card, our manifest and signature, and what hubs and their
-# clients leave behind. They may differ from hub to hub without changing the weights' digest.
-_NOT_PAYLOAD_FILES = frozenset(
+# Files that no loader reads. They may differ from hub to hub without changing the weights' digest:
+# the card and the signature, which come along with an artifact, and our manifest and what hubs and
+# their clients leave behind, which do not.
+_COMPANIONS = frozenset({"README.md", "model.sig"})
+_NOT_PAYLOAD_FILES = _COMPANIONS | frozenset(
     {
-        "README.md",
         MANIFEST_FILE,
-        "model.sig",
         ".gitattributes",
         ".gitignore",
         "configuration.json",
@@ -33,7 +33,7 @@ _NOT_PAYLOAD_FILES = frozenset(
         ".DS_Store",
     }
 )
-_NOT_PAYLOAD_FOLDERS = frozenset({".git", ".cache", "._____temp", "__pycache__"})
+_GENERATED_FOLDERS = frozenset({"__pycache__"})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _MOST_TABLES = 1_000_000
 
@@ -101,16 +101,30 @@ class FileEntry:
         return cls(check_path(path), size, sha256)
 
 
+def in_hidden_folder(path: str) -> bool:
+    """Whether a file lies in a hidden or generated folder, at any depth: `.git`, `__pycache__`, ….
+
+    Programs act on what such folders hold (git runs commands that `.git/config` names), and no
+    loader reads them. So they are no part of an artifact, wherever they come from.
+    """
+    return any(
+        folder.startswith(".") or folder.lower() in _GENERATED_FOLDERS
+        for folder in path.split("/")[:-1]
+    )
+
+
 def is_payload(path: str) -> bool:
     """Whether loading the artifact reads this file, so that it counts for the digest."""
-    parts = path.split("/")
-    return parts[-1] not in _NOT_PAYLOAD_FILES and not _NOT_PAYLOAD_FOLDERS.intersection(parts[:-1])
+    return path.rpartition("/")[2] not in _NOT_PAYLOAD_FILES and not in_hidden_folder(path)
 
 
 def is_kept(path: str) -> bool:
-    """Whether a file moves with an artifact: its payload, card and signature, not bookkeeping."""
-    name = path.rpartition("/")[2]
-    return is_payload(path) or (path != MANIFEST_FILE and not name.startswith("."))
+    """Whether a file moves with an artifact: its payload, its cards and its signature.
+
+    What the digest does not cover and is neither of these never lands in a folder.
+    """
+    companion = path.rpartition("/")[2] in _COMPANIONS and not in_hidden_folder(path)
+    return companion or is_payload(path)
 
 
 def payload_digest(files: Iterable[FileEntry]) -> Digest:
@@ -208,8 +222,9 @@ class Manifest:
                 raise IntegrityError(f"The section {key!r} of {MANIFEST_FILE} is malformed")
         if not all(isinstance(item, dict) for item in value.get("evidence", ())):
             raise IntegrityError(f"The evidence of {MANIFEST_FILE} is malformed")
-        files = tuple(FileEntry.from_json(entry) for entry in value["files"])
-        _require_a_tree([entry.path for entry in files])
+        listed = tuple(FileEntry.from_json(entry) for entry in value["files"])
+        _require_a_tree([entry.path for entry in listed])
+        files = tuple(entry for entry in listed if is_kept(entry.path))
         manifest = cls(
             name=value.get("name", ""),
             digest=Digest.parse(str(value.get("digest", ""))),
@@ -224,14 +239,18 @@ class Manifest:
             file_extra={
                 entry["path"]: extra
                 for entry in value["files"]
-                if (extra := {k: v for k, v in entry.items() if k not in _FILE_KEYS})
+                if is_kept(entry["path"])
+                and (extra := {k: v for k, v in entry.items() if k not in _FILE_KEYS})
             },
         )
         if payload_digest(files) != manifest.digest:
             raise IntegrityError(
                 f"The manifest says {manifest.digest}, but its file list gives "
                 f"{payload_digest(files)}",
-                remedy="The manifest was altered; pull the artifact again from its source.",
+                remedy="The manifest was altered; pull the artifact again from its source."
+                if not any(in_hidden_folder(entry.path) for entry in listed)
+                else "It lists files in hidden folders, which are no part of an artifact: publish "
+                "the artifact again from its origin.",
             )
         return manifest
 

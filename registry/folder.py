@@ -8,11 +8,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
 
-from registry.artifact import FileEntry, is_payload
+from registry.artifact import MANIFEST_FILE, FileEntry, in_hidden_folder, is_kept
 from registry.errors import IntegrityError, NotFoundError, UsageError
+from registry.files import open_below
 from registry.names import check_path
 from registry.progress import Observer, Progress, ignore
 
@@ -61,10 +63,11 @@ class Entry:
 
 
 def scan_folder(folder: Path) -> Iterator[Entry]:
-    """All files below `folder`, sorted within each folder; hub bookkeeping is left out.
+    """All files below `folder` that are part of an artifact, and its manifest.
 
-    Nothing is refused here: an unsafe name, a link that leads nowhere or something that is no file
-    comes as an entry with a `problem`.
+    They are sorted within each folder. Hidden and generated folders and what hubs leave behind are
+    left out. Nothing is refused here: an unsafe name, a link that leads nowhere or something that
+    is no file comes as an entry with a `problem`.
     """
     root = require_folder(folder).resolve()
     for current, folders, names in os.walk(root, followlinks=False, onerror=_refuse):
@@ -76,9 +79,9 @@ def scan_folder(folder: Path) -> Iterator[Entry]:
         for name in sorted(names + [d for d in folders if os.path.islink(f"{current}/{d}")]):
             full = Path(current, name)
             path = full.relative_to(root).as_posix()
-            if is_payload(path) or not name.startswith("."):
+            if is_kept(path) or path == MANIFEST_FILE:
                 yield _entry(root, full, path)
-        folders[:] = sorted(d for d in folders if is_payload(f"{d}/x"))
+        folders[:] = sorted(d for d in folders if not in_hidden_folder(f"{d}/x"))
 
 
 def _refuse(error: OSError) -> None:
@@ -115,7 +118,7 @@ def _entry(root: Path, full: Path, path: str) -> Entry:
 
 
 def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
-    """Sizes in bytes of all files below `folder`, by POSIX path; hub bookkeeping is left out.
+    """Sizes in bytes of all files below `folder`, by POSIX path, as `scan_folder` finds them.
 
     Args:
         folder: the artifact's folder.
@@ -141,10 +144,22 @@ def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
 
 def sha256_file(path: Path) -> str:
     """The sha256 of a file's content, as 64 hexadecimal digits."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
+        return sha256_of(file)
+
+
+def sha256_of(file: FileIO, told: Callable[[int], bool] = lambda count: True) -> str:
+    """The sha256 of what is left of an open file, as 64 hexadecimal digits.
+
+    Args:
+        file: unbuffered.
+        told: is told the bytes of each piece; whether to go on.
+    """
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    while count := file.readinto(buffer):
+        digest.update(buffer[:count])
+        if not told(count):
+            break
     return digest.hexdigest()
 
 
@@ -160,6 +175,7 @@ def hash_files(
     *,
     stage: str = "hashing",
     found: Callable[[FileEntry], None] = lambda entry: None,
+    stored: bool = False,
 ) -> tuple[FileEntry, ...]:
     """Hash files in parallel, one thread a core, large files first.
 
@@ -169,25 +185,32 @@ def hash_files(
         observe: is told the bytes done and the bytes in all.
         stage: the name of this work in the progress.
         found: is told each file when it is hashed, in any order and by any thread.
+        stored: they lie in a registry, where no link is followed.
 
     Returns:
         One entry a file, sorted by path.
+
+    Raises:
+        IntegrityError: a file of a registry is a link.
     """
     sizes = {path: (folder / path).stat().st_size for path in paths}
     total, done, lock, stopped = sum(sizes.values()), 0, Lock(), Event()
 
     def one(path: str) -> FileEntry:
-        nonlocal done
-        digest, size = hashlib.sha256(), 0
-        buffer = memoryview(bytearray(_CHUNK))
-        with (folder / path).open("rb", buffering=0) as file:
-            while not stopped.is_set() and (count := file.readinto(buffer)):
-                digest.update(buffer[:count])
-                size += count
-                with lock:
-                    done += count
-                    observe(Progress(stage, done, total, "bytes", path))
-        entry = FileEntry(path, size, digest.hexdigest())
+        size = 0
+
+        def told(count: int) -> bool:
+            nonlocal done, size
+            size += count
+            with lock:
+                done += count
+                observe(Progress(stage, done, total, "bytes", path))
+            return not stopped.is_set()
+
+        file = open_below(folder, path) if stored else FileIO(folder / path)
+        with file:
+            sha256 = sha256_of(file, told)
+        entry = FileEntry(path, size, sha256)
         if not stopped.is_set():
             found(entry)
         return entry

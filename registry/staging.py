@@ -10,12 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from registry.errors import IntegrityError, UsageError
-from registry.files import remove_tree, sync_folder
+from registry.files import make_folder, remove_tree, sync_folder, sync_tree
 
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; rename it to `target` when the block ends well.
+
+    When `target` is there, all of it is on the disk.
 
     A lock that dies with its process guards the target, so that a second writer is refused and
     what an earlier, killed one left is removed.
@@ -25,7 +27,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     target = require_fresh(target).absolute().resolve()
     partial = partial_of(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     lock = FileLock(lock_of(target))
     try:
         lock.acquire(timeout=0)
@@ -41,6 +43,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
         require_fresh(target)
         if target.exists():
             target.rmdir()
+        sync_tree(partial)
         os.rename(partial, target)
         sync_folder(target.parent)
     finally:

@@ -1,6 +1,7 @@
 """Contents under their sha256, in a folder: what is there is whole, what comes can be resumed.
 
-    ROOT/blobs/ab/abcdef…       a content, read-only
+    ROOT/blobs/ab/abcdef…       a content, read-only, and as readable for others as ROOT is
+    ROOT/hashed/…               which of them were hashed, and by whom (see `hashed`)
     ROOT/partial/abcdef…        one on its way
     ROOT/partial/abcdef….parts  a byte a part of it: 1 for what has arrived
     ROOT/.in-use                held, shared, by whoever receives or links; alone by who collects
@@ -13,20 +14,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import AbstractContextManager, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from registry.artifact import FileEntry
-from registry.errors import TransferError
-from registry.folder import sha256_file
+from registry.errors import IntegrityError, TransferError
+from registry.files import make_folder, open_below, sync_file, sync_folder
+from registry.folder import sha256_file, sha256_of
 from registry.stores import parts
+from registry.stores.hashed import Hashed, stamp
 from registry.stores.uploading import require_unchanged
 
 _CHUNK = 8 * 2**20
+MARKS = ".parts"  # ends the name of the map of what arrived
 
 
 class Blobs:
@@ -34,43 +39,114 @@ class Blobs:
 
     Args:
         root: the folder; it is made when something is received.
+        private: contents of other users do not count: they could change after they were checked.
+
+    Attributes:
+        hashed: which contents this user has hashed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, private: bool = False) -> None:
         self.root = root
+        self.hashed = Hashed(root)
+        self._private = private
 
     def path(self, sha256: str) -> Path:
         """Where a content lies or would lie."""
-        return self.root / "blobs" / sha256[:2] / sha256
+        return self.root / _place(sha256)
 
     def has(self, sha256: str, size: int) -> bool:
-        """Whether a content is there, by its name and size."""
-        try:
-            return self.path(sha256).stat().st_size == size
-        except OSError:
-            return False
+        """Whether a content is there, by its name and size; whether it is sound, `trusts` tells."""
+        status = self._status(sha256)
+        return status is not None and status.st_size == size
 
     def trusts(self, sha256: str, size: int) -> bool:
-        """Whether a content is there that was checked and that no crash can have cut since.
-
-        Contents that were received are not forced to the disk, as that takes as long as receiving
-        them; those from before the last start of the machine are hashed again instead.
-        """
-        if not self.has(sha256, size):
+        """Whether a content is there and sound: it is hashed, unless it has not changed since."""
+        status = self._status(sha256)
+        if status is None or status.st_size != size:
             return False
-        return self.path(sha256).stat().st_mtime > _started() or self.is_sound(sha256)
+        return self.hashed.knows(sha256, status) or self.is_sound(sha256)
 
     def is_sound(self, sha256: str) -> bool:
         """Whether a content is there and is what its name says; reads all of it."""
-        path = self.path(sha256)
-        return path.is_file() and sha256_file(path) == sha256
+        if self._status(sha256) is None:
+            return False
+        try:
+            with self.open(sha256) as file:
+                before = os.fstat(file.fileno())
+                sound = sha256_of(file) == sha256
+                after = os.fstat(file.fileno())
+        except (FileNotFoundError, IntegrityError):
+            return False
+        if not sound:
+            self.hashed.forget(sha256)
+        elif stamp(before) == stamp(after):
+            self.hashed.note(sha256, after)
+        return sound
+
+    def open(self, sha256: str) -> FileIO:
+        """Open a content for reading; raises FileNotFoundError, or IntegrityError for a link."""
+        return open_below(self.root, _place(sha256))
 
     def put(self, sha256: str, finished: Path) -> None:
-        """Move a whole, checked file into place."""
+        """Move a whole, checked file into place; it is on the disk when this returns.
+
+        Where it replaces what was damaged, it does so in all revisions.
+        """
         path = self.path(sha256)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        finished.chmod(0o444)
+        make_folder(path.parent)
+        finished.chmod(0o444 & self._readable())
+        sync_file(finished)
+        replaced = _lstat(path)
+        if replaced is not None and self.hashed.knows(sha256, replaced):
+            replaced = None  # the same: another process was faster
         os.replace(finished, path)
+        sync_folder(path.parent)
+        self.hashed.note(sha256, path.lstat())
+        if replaced is not None:
+            self._replace_links(replaced, sha256)
+
+    def link(self, sha256: str, target: Path) -> None:
+        """Link a content into a folder; raises FileNotFoundError if it is not there."""
+        os.link(self.path(sha256), target, follow_symlinks=False)
+
+    def linking(self, *sha256: str) -> AbstractContextManager[None]:
+        """The time in which links to contents are made or removed: they stay hashed."""
+        return self.hashed.keeping({one: self.path(one) for one in sha256})
+
+    def _replace_links(self, damaged: os.stat_result, sha256: str) -> None:
+        """Put a sound content in place of a damaged one wherever that was linked to."""
+        with self.linking(sha256):
+            for top in (self.root / "artifacts", self.root / "selected"):
+                for current, _, names in os.walk(top):
+                    for name in names:
+                        old = _lstat(Path(current, name))
+                        if old is not None and os.path.samestat(old, damaged):
+                            part = self.incoming()
+                            self.link(sha256, part)
+                            os.replace(part, Path(current, name))
+                            sync_folder(Path(current))
+
+    def _status(self, sha256: str) -> os.stat_result | None:
+        """The status of a content that may count; None if there is none."""
+        status = _lstat(self.path(sha256))
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return None if self._private and self._is_foreign(status) else status
+
+    def _is_foreign(self, status: os.stat_result) -> bool:
+        """Whether another user owns a file: not this one, not root, not who owns the folder.
+
+        Who runs as root in a container works in a folder of another user's.
+        """
+        own = {os.geteuid(), 0}
+        if os.geteuid() == 0:
+            own.add(self.root.stat().st_uid)
+        return status.st_uid not in own
+
+    def _readable(self) -> int:
+        """Read permission for those who may look into the registry's own folder."""
+        mode = self.root.stat().st_mode
+        return 0o400 | (0o040 if mode & 0o050 == 0o050 else 0) | (0o004 if mode & 5 == 5 else 0)
 
     def take(self, file: Path, entry: FileEntry, *, consume: bool = False) -> Path:
         """Bring in a file of this machine, read once and checked on its way.
@@ -99,7 +175,9 @@ class Blobs:
     def keep(self, content: bytes) -> str:
         """Put a small content in; return its sha256."""
         sha256 = hashlib.sha256(content).hexdigest()
-        if not self.has(sha256, len(content)):
+        if self.trusts(sha256, len(content)):
+            self.renew(sha256)
+        else:
             part = self.incoming()
             part.write_bytes(content)
             self.put(sha256, part)
@@ -129,7 +207,7 @@ class Blobs:
     def renew(self, sha256: str) -> None:
         """Note that somebody is about to name a content, for whoever collects."""
         path = self.path(sha256)
-        with suppress(OSError):  # another user's
+        with suppress(OSError), self.linking(sha256):  # another user's
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # its ctime is now
 
     @contextmanager
@@ -156,7 +234,7 @@ class Receiving:
         self.sha256, self.size = sha256, size
         self._blobs = blobs
         self._path = blobs.root / "partial" / sha256
-        self._marks = self._path.with_name(f"{sha256}.parts")
+        self._marks = self._path.with_name(sha256 + MARKS)
         self._file = self._map = -1
 
     @property
@@ -173,8 +251,11 @@ class Receiving:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Whoever had it before may have finished it: then the name is another file's.
-                if os.path.samestat(os.fstat(self._file), self._path.stat()):
-                    break
+                status = os.fstat(self._file)
+                if os.path.samestat(status, self._path.stat()):
+                    if status.st_uid == os.geteuid():
+                        break
+                    self._path.unlink()  # who owns it could write to it after it was hashed
             except BlockingIOError:
                 self.close()
                 return False
@@ -216,7 +297,7 @@ class Receiving:
         os.ftruncate(self._file, 0)
 
     def finish(self) -> None:
-        """Put the whole, checked content into place; see `Blobs.trusts` for its durability."""
+        """Put the whole, checked content into place."""
         self._blobs.put(self.sha256, self._path)
         self._marks.unlink(missing_ok=True)
 
@@ -234,12 +315,15 @@ class Receiving:
         self._file = self._map = -1
 
 
-@lru_cache(maxsize=1)
-def _started() -> float:
-    """When this machine was started, in seconds since 1970; the end of time if that is not told."""
-    import psutil
+def _place(sha256: str) -> str:
+    return f"blobs/{sha256[:2]}/{sha256}"
 
-    return float(psutil.boot_time() or "inf")
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def _link(file: Path, target: Path) -> bool:
@@ -259,15 +343,13 @@ def _hash_locked(file: Path) -> str:
 
 
 def _copy(file: Path, target: Path) -> str:
-    """Copy a file durably, locked against cleaners; return its sha256."""
+    """Copy a file, locked against cleaners; return its sha256."""
     digest = hashlib.sha256()
     with file.open("rb") as reader, target.open("wb") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
         while chunk := reader.read(_CHUNK):
             digest.update(chunk)
             writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
     return digest.hexdigest()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from registry.stores.blobs import Blobs
+from registry.stores.blobs import MARKS, Blobs
 
 
 def collect(
@@ -37,9 +39,12 @@ def collect(
                 if path.name not in named and time.time() - stat.st_ctime >= unnamed_for:
                     freed += _remove(path, stat.st_size, dry)
             for path in sorted((blobs.root / "partial").glob("*")):
-                stat = path.stat()
-                if time.time() - stat.st_mtime >= older_than:
-                    freed += _remove(path, stat.st_blocks * 512, dry)
+                with suppress(FileNotFoundError):  # it went with the content that it belongs to
+                    stat = path.stat()
+                    if time.time() - stat.st_mtime >= older_than and not _is_written_to(path):
+                        freed += _remove(path, stat.st_blocks * 512, dry)
+            if not dry:
+                _forget(blobs)
     except BlockingIOError:
         return None
     return freed
@@ -51,6 +56,30 @@ def _loose(blobs: Blobs, going: Mapping[int, int]) -> Iterator[tuple[Path, os.st
         stat = path.stat()
         if stat.st_nlink - going.get(stat.st_ino, 0) == 1:
             yield path, stat
+
+
+def _is_written_to(path: Path) -> bool:
+    """Whether somebody is sending or receiving a content: whoever does holds its lock."""
+    path = path.with_name(path.name.removesuffix(MARKS))
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:  # gone, or not ours to read: its owner cleans it
+        return path.exists()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _forget(blobs: Blobs) -> None:
+    """Remove notes on contents that are gone."""
+    for note in (blobs.root / "hashed").glob("??/*"):
+        sha256 = note.name.partition(".")[0]
+        if not os.path.lexists(blobs.path(sha256)):
+            blobs.hashed.forget(sha256)
 
 
 def _remove(path: Path, size: int, dry: bool) -> int:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest, is_payload, payload_digest
+from registry.artifact import (
+    MANIFEST_FILE,
+    Digest,
+    Manifest,
+    in_hidden_folder,
+    is_payload,
+    payload_digest,
+)
 from registry.describe import describe_source
 from registry.errors import NotFoundError, QregError
+from registry.folder import Entry
 from registry.listing import read_carried_manifest, require_files
 from registry.stores.interface import Snapshot
 
@@ -54,3 +63,8 @@ class HubSnapshot(Snapshot):
                 f"{self.label} is empty", remedy="Whoever publishes to it has not finished yet."
             )
         return payload_digest(files)
+
+
+def part_of_artifact(listed: Iterable[Entry]) -> tuple[Entry, ...]:
+    """A hub's listing without what lies in hidden folders; what is wrong with it stays."""
+    return tuple(entry for entry in listed if entry.problem or not in_hidden_folder(entry.path))

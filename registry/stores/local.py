@@ -2,6 +2,7 @@
 
     ROOT/qreg-store.json                       marks the folder and its layout's version
     ROOT/blobs/ab/abcdef…                      every file once, by its sha256, read-only
+    ROOT/hashed/…                              which of them were hashed (see `hashed`)
     ROOT/partial/…                             contents that are being received
     ROOT/artifacts/ORG/NAME/DIGEST/…           a revision: hard links and qreg.json
     ROOT/artifacts/ORG/NAME/.tags/TAG          one digest a file, replaced atomically
@@ -16,16 +17,16 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
-from registry.errors import NotFoundError, TransferError, UsageError
-from registry.files import remove_tree, sync_folder, write_atomically
+from registry.errors import NotFoundError, QregError, TransferError, UsageError
+from registry.files import make_folder, remove_tree, sync_folder, sync_tree, write_atomically
 from registry.folder import hash_files
-from registry.names import check_name, check_tags
+from registry.names import check_name, check_tags, folders_above, is_name
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
@@ -39,11 +40,16 @@ _LAYOUT = 1
 
 
 class LocalStore(Store):
-    """A registry in a folder of this machine or of a shared file system."""
+    """A registry in a folder of this machine or of a shared file system.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        private: only this user writes to it; contents of others do not count.
+    """
+
+    def __init__(self, root: Path, *, private: bool = False) -> None:
         self.root = root
-        self.blobs = Blobs(root)
+        self.blobs = Blobs(root, private=private)
         self._area = StagingArea(root, f".{MARKER}.lock")
 
     @property
@@ -57,12 +63,13 @@ class LocalStore(Store):
 
     def names(self) -> list[str]:
         top = self.root / "artifacts"
-        return sorted(
+        found = (
             f"{org.name}/{name.name}"
             for org in _folders(top)
             for name in _folders(org)
             if _folders(name)
         )
+        return sorted(name for name in found if is_name(name))
 
     def revisions(self, name: str) -> list[Published]:
         home, found, tags = self._home(name), [], dict[str, list[str]]()
@@ -70,8 +77,9 @@ class LocalStore(Store):
             tags.setdefault(hex_, []).append(tag)
         for folder in _folders(home):
             with suppress(FileNotFoundError):  # removed meanwhile
-                stat = (folder / MANIFEST_FILE).stat()
-                found.append((stat.st_mtime_ns, folder.name))
+                stat = (folder / MANIFEST_FILE).lstat()
+                if is_sha256(folder.name):
+                    found.append((stat.st_mtime_ns, folder.name))
         return [
             Published(name, Digest(hex_), tuple(tags.get(hex_, ())), iso(when / 1e9))
             for when, hex_ in sorted(found, reverse=True)
@@ -134,7 +142,6 @@ class LocalStore(Store):
         manifest: Manifest,
         tags: Iterable[str] = (),
         *,
-        durable: bool = True,
         newest: bool = True,
     ) -> Published:
         """Make a revision of contents that are all in `blobs` already.
@@ -142,7 +149,6 @@ class LocalStore(Store):
         Args:
             manifest: what it is.
             tags: set to it.
-            durable: force it to the disk; not needed for what can be had again.
             newest: `latest` is set to it, too.
 
         Raises:
@@ -151,18 +157,15 @@ class LocalStore(Store):
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
-            if not stands(target, manifest.digest):
+            if stands(target, manifest.digest):
+                self._link_again(target, manifest)
+            else:
                 self.take_away(target)  # what is left of one whose manifest was lost
-                self.link(manifest, target, durable=durable)
+                self.link(manifest, target)
             return self._tag(manifest, (*tags, *((LATEST,) if newest else ())))
 
     def link(
-        self,
-        manifest: Manifest,
-        target: Path,
-        files: Iterable[FileEntry] | None = None,
-        *,
-        durable: bool = True,
+        self, manifest: Manifest, target: Path, files: Iterable[FileEntry] | None = None
     ) -> None:
         """Build a folder inside the registry of contents that are in `blobs` already.
 
@@ -171,23 +174,54 @@ class LocalStore(Store):
             target: the folder; one that is there already is the same.
             files: those of the manifest that are wanted; all by default.
         """
-        with self._area.new() as stage:
-            for entry in manifest.files if files is None else files:
+        wanted = tuple(manifest.files if files is None else files)
+        with self._area.new() as stage, self.blobs.linking(*(e.sha256 for e in wanted)):
+            for entry in wanted:
                 link = stage / entry.path
                 link.parent.mkdir(parents=True, exist_ok=True)
-                os.link(self.blobs.path(entry.sha256), link)
+                self.blobs.link(entry.sha256, link)
             write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
-            if durable:
-                sync_folder(stage)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            sync_tree(stage, contents=False)
+            make_folder(target.parent)
             try:
                 os.rename(stage, target)
             except OSError:
                 # Another publisher of the same digest was faster: its revision is ours.
                 if not (target / MANIFEST_FILE).is_file():
                     raise
-            if durable:
-                sync_folder(target.parent)
+        try:
+            sync_folder(target.parent)
+        except OSError as error:
+            raise TransferError(
+                f"{manifest.name} is visible in {self.url}, but the disk did not confirm that it "
+                f"keeps it: {error}",
+                remedy="Check the disk, then publish again: what is there is checked then.",
+            ) from error
+
+    def _link_again(self, target: Path, manifest: Manifest) -> None:
+        """Link files of a revision anew that are not the contents they should be."""
+        stray = []
+        for entry in manifest.files:
+            try:
+                content = self.blobs.path(entry.sha256).lstat()
+                if os.path.samestat((target / entry.path).lstat(), content):
+                    continue
+            except OSError:  # it is not there at all
+                pass
+            stray.append(entry)
+        self._put_links(target, stray)
+
+    def _put_links(self, target: Path, entries: Sequence[FileEntry]) -> None:
+        """Put contents, which are in `blobs`, in place of files of a revision."""
+        if not entries:
+            return
+        with self._area.new() as stage, self.blobs.linking(*(e.sha256 for e in entries)):
+            for number, entry in enumerate(entries):
+                link, place = stage / str(number), target / entry.path
+                self.blobs.link(entry.sha256, link)
+                _require_folders(target, entry.path)
+                os.replace(link, place)
+        sync_tree(target, contents=False)
 
     def prepare(self) -> None:
         """Make the folder a registry, so that contents can be received into `blobs`."""
@@ -215,7 +249,9 @@ class LocalStore(Store):
             trash.parent.mkdir(exist_ok=True)
             if folder.is_dir():
                 os.rename(folder, trash)
-        remove_tree(trash)
+                sync_folder(folder.parent)
+        with self.blobs.linking(*(entry.sha256 for entry in _entries(trash))):
+            remove_tree(trash)
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:
@@ -267,18 +303,15 @@ class LocalStore(Store):
         observe: Observer,
     ) -> None:
         """Put back what has been damaged in a revision that is published once more."""
-        stored = [e.path for e in manifest.files if (target / e.path).is_file()]
-        sound = hash_files(target, stored, observe, stage="checking what is stored")
-        damaged = set(manifest.files) - set(sound)
-        if damaged:
-            with self._area.new() as stage:
-                for number, entry in enumerate(sorted(damaged)):
-                    link = stage / str(number)
-                    if not self.blobs.is_sound(entry.sha256):
-                        self.blobs.take(file_of(folder, extra, entry.path), entry)
-                    os.link(self.blobs.path(entry.sha256), link)
-                    (target / entry.path).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(link, target / entry.path)
+        for entry in manifest.files:
+            _require_folders(target, entry.path)
+        stored = [e.path for e in manifest.files if _is_file(target / e.path)]
+        sound = hash_files(target, stored, observe, stage="checking what is stored", stored=True)
+        damaged = sorted(set(manifest.files) - set(sound))
+        for entry in damaged:
+            if not self.blobs.is_sound(entry.sha256):
+                self.blobs.take(file_of(folder, extra, entry.path), entry)
+        self._put_links(target, damaged)
         if not stands(target, manifest.digest):
             write_atomically(target / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
 
@@ -306,7 +339,36 @@ class LocalStore(Store):
                 write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
 
 
+def registry_of(folder: Path) -> Path | None:
+    """The root of the registry that a revision's folder lies in; None for any other folder."""
+    parents = folder.absolute().parents
+    root = parents[3] if len(parents) > 3 else None
+    return root if root is not None and (root / MARKER).is_file() else None
+
+
 def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there that is no link."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _require_folders(target: Path, path: str) -> None:
+    """Make the folders of a file below a revision; a link in their place is removed."""
+    for above in folders_above(path):
+        folder = target / above
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+
+
+def _entries(folder: Path) -> tuple[FileEntry, ...]:
+    """The files of a revision's folder; none where its manifest was lost."""
+    try:
+        return Manifest.from_bytes((folder / MANIFEST_FILE).read_bytes()).files
+    except (OSError, QregError):
+        return ()

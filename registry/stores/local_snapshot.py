@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, Manifest
 from registry.errors import IntegrityError, NotFoundError, QregError, TransferError
+from registry.files import open_below
 from registry.folder import Entry, scan_folder
 from registry.names import check_path
 from registry.stores.interface import Snapshot
@@ -32,7 +34,8 @@ class LocalSnapshot(Snapshot):
         if self._manifest is None:
             path = self._folder / MANIFEST_FILE
             try:
-                manifest = Manifest.from_bytes(path.read_bytes())
+                with open_below(self._folder, MANIFEST_FILE) as file:
+                    manifest = Manifest.from_bytes(file.readall())
             except IntegrityError as error:
                 raise IntegrityError(f"{path} is damaged: {error.message}", remedy=_MEND) from error
             if manifest.digest.hex != self._folder.name:
@@ -48,12 +51,12 @@ class LocalSnapshot(Snapshot):
         return self._folder
 
     def entries(self) -> list[Entry]:
-        return list(scan_folder(self._folder))
+        return [_stored(entry) for entry in scan_folder(self._folder)]
 
     @contextmanager
     def stream(self, path: str, offset: int, length: int) -> Iterator[Stream]:
         try:
-            file = (self._folder / check_path(path)).open("rb", buffering=0)
+            file = open_below(self._folder, check_path(path))
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.reference} has no file {path!r}") from error
         except OSError as error:
@@ -61,6 +64,13 @@ class LocalSnapshot(Snapshot):
         with file:
             file.seek(offset)
             yield file
+
+
+def _stored(entry: Entry) -> Entry:
+    """An entry of a revision's folder; a registry stores no links."""
+    if entry.link is None or entry.problem:
+        return entry
+    return replace(entry, problem=f"{entry.path} is a link to {entry.link}, in a registry")
 
 
 def stands(folder: Path, digest: Digest) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from registry.artifact import Digest
 from registry.errors import IntegrityError, UsageError
-from registry.files import write_atomically
+from registry.files import remove_file, write_atomically
 from registry.names import check_tag
 
 
@@ -52,4 +52,4 @@ class LocalTags:
 
     def remove(self, tag: str) -> None:
         """Remove a tag; one that is not there is no error."""
-        (self._folder / check_tag(tag)).unlink(missing_ok=True)
+        remove_file(self._folder / check_tag(tag))

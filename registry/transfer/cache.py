@@ -20,7 +20,7 @@ from pathlib import Path
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.config import Settings
 from registry.errors import NotFoundError, QregError
-from registry.files import write_atomically
+from registry.files import require_own, write_atomically
 from registry.reference import Reference
 from registry.stores.collecting import collect
 from registry.stores.local import LocalStore
@@ -67,7 +67,9 @@ class Cache:
     """What was pulled to this machine."""
 
     def __init__(self, settings: Settings) -> None:
-        self.store = LocalStore(settings.cache / "pulled")
+        root = settings.cache / "pulled"
+        require_own(root, "The cache")
+        self.store = LocalStore(root, private=True)
         self.selected = Selected(self.store)
 
     def whole(self, name: str, digest: Digest) -> LocalSnapshot | None:
@@ -93,7 +95,7 @@ class Cache:
         """
         if len(files) < len(manifest.files):
             return self.selected.commit(manifest, files)
-        self.store.commit(manifest, durable=False)
+        self.store.commit(manifest)
         found = self.whole(manifest.name, manifest.digest)
         if found is None:
             raise FileNotFoundError(f"{manifest.name} was removed as soon as it came")
@@ -126,11 +128,11 @@ class Cache:
     def remember(self, text: str, name: str, digest: Digest) -> None:
         """Note what a reference named, for when nobody can be asked."""
         known = {"reference": text, "name": name, "digest": str(digest)}
-        write_atomically(self._note(text), json.dumps(known).encode())
+        write_atomically(self._note(text), json.dumps(known).encode(), durable=False)
 
     def touch(self, folder: Path) -> None:
         """Note that what lies in a folder of the cache was used now."""
-        write_atomically(self._used(folder), b"")
+        write_atomically(self._used(folder), b"", durable=False)
 
     def list(self) -> list[Cached]:
         """All artifacts and parts, the ones used last first."""

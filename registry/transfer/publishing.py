@@ -25,6 +25,7 @@ from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
 from registry.source import LocalSource
 from registry.stores import Published, Store
+from registry.stores.local import registry_of
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
 from registry.transfer.beginning import Begun, as_failure, begin, offering
@@ -129,10 +130,11 @@ def publish(
     wanted.check()
     stores = open_destinations(wanted.to, settings)
     folder = _folder_of(source, settings, observe)
+    stored = registry_of(folder) is not None
     _refuse_folders_in_place_of_files(folder)
     for store in stores:
         refuse_inside(store, folder)
-    follow = not isinstance(source, Path)
+    follow = not isinstance(source, Path) and not stored
     sizes = list_files(folder, follow_outside=follow)
     if wait and sum(sizes.values()) > _LONG:
         warm_up(settings)
@@ -156,7 +158,8 @@ def publish(
             facts=facts,
             found=offer,
         )
-        if known is not None and known.digest != manifest.digest and not describe_anew:
+        # In a registry also the card is what was published: it may be another user's folder.
+        if known is not None and not describe_anew and (stored or known.digest != manifest.digest):
             raise_faults(folder, compare(manifest.files, known))
         with _with_card(manifest, license) as (manifest, extra):
             return _publish_to(begun, folder, manifest, extra, wanted, settings, observe)

@@ -7,19 +7,22 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
 from registry.errors import IncompatibleError, IntegrityError, QregError, TransferError
-from registry.files import remove_tree, write_atomically
+from registry.files import open_below, remove_tree, require_own, write_atomically
 from registry.folder import require_folder, sha256_file
 from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
 from registry.stores.blobs import Blobs, require_space
+from registry.stores.hashed import Hashed
+from registry.stores.local import registry_of
 from registry.transfer.cache import Cache
 from registry.transfer.download import download
 from registry.transfer.into_cache import into_cache, verified_in_cache
@@ -241,7 +244,8 @@ def _into_folder(
     """Receive files beside `output` and move them there when all of them are right."""
     output = output.absolute()
     received = _received(output)
-    blobs = Blobs(received)
+    require_own(received, "What was received before, in")
+    blobs = Blobs(received, private=True)
     require_space(output.parent, sum(entry.size for entry in files), f"Pulling {manifest.name}")
     try:
         with staged_folder(output) as staging:
@@ -279,13 +283,13 @@ def _copy(
     output: Path,
     observe: Observer,
 ) -> None:
-    require_folder(source)
+    registry = registry_of(require_folder(source))
     try:
         with staged_folder(output) as staging:
             done, total = 0, sum(entry.size for entry in files)
             for entry in files:
                 observe(Progress("pulling", done, total, "bytes", entry.path))
-                _copy_file(source, entry, staging)
+                _copy_file(source, entry, staging, registry)
                 done += entry.size
             observe(Progress("pulling", total, total, "bytes"))
             write_atomically(staging / MANIFEST_FILE, manifest.to_bytes())
@@ -296,14 +300,18 @@ def _copy(
         ) from error
 
 
-def _copy_file(source: Path, entry: FileEntry, staging: Path) -> None:
+def _copy_file(source: Path, entry: FileEntry, staging: Path, registry: Path | None) -> None:
     target = staging / entry.path
     target.parent.mkdir(parents=True, exist_ok=True)
     require_unused(target)
-    with (source / entry.path).open("rb") as reader, target.open("wb") as writer:
+    # A registry stores no links; a plain folder may, as the Hugging Face cache does.
+    opened = open_below(source, entry.path) if registry else FileIO(source / entry.path)
+    with opened as reader, target.open("wb") as writer:
         shutil.copyfileobj(reader, writer, _CHUNK)
     found = sha256_file(target)
     if found != entry.sha256:
+        if registry is not None:
+            Hashed(registry).forget(entry.sha256)
         raise IntegrityError(
             f"{source / entry.path} has sha256 {found}, the manifest says {entry.sha256}",
             remedy="The stored file is damaged; publish the artifact again from its origin.",

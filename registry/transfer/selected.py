@@ -46,7 +46,7 @@ class Selected:
             FileNotFoundError: one of them is not.
         """
         target = self.folder(manifest, files)
-        self._store.link(manifest, target, files, durable=False)
+        self._store.link(manifest, target, files)
         return target
 
     def all(self) -> Iterator[Path]:

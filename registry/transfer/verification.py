@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload
-from registry.clock import boot_id
 from registry.config import Settings
 from registry.errors import IntegrityError
-from registry.files import write_atomically
-from registry.folder import hash_files, list_files
+from registry.files import read_own, write_atomically
+from registry.folder import hash_files, list_files, scan_folder
 from registry.progress import Observer, ignore
+from registry.stores.hashed import Hashed, stamp
+from registry.stores.local import registry_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Verification:
 
 def verify(folder: Path, manifest: Manifest, observe: Observer = ignore) -> Verification:
     """Compare every file of a folder with the manifest; every byte is read."""
-    paths = [p for p in list_files(folder, follow_outside=True) if p != MANIFEST_FILE]
-    return compare(hash_files(folder, paths, observe, stage="verifying"), manifest)
+    stored = registry_of(folder) is not None
+    files = _files(folder, stored)
+    hashed = hash_files(folder, files, observe, stage="verifying", stored=stored)
+    return compare(hashed, manifest)
 
 
 def compare(found: Iterable[FileEntry], manifest: Manifest) -> Verification:
@@ -59,40 +61,65 @@ def compare(found: Iterable[FileEntry], manifest: Manifest) -> Verification:
 def check_files(
     folder: Path, manifest: Manifest, settings: Settings, observe: Observer = ignore
 ) -> None:
-    """Verify a folder unless that was done and no file has changed since.
+    """Verify a folder: files that were hashed and have not changed since are not read again.
 
     Raises:
         IntegrityError: with every fault in its details.
     """
-    state = _state(folder, manifest)
+    registry = registry_of(folder)
+    stored, ledger = registry is not None, Hashed(registry) if registry else None
+    listed = {entry.path: entry for entry in manifest.files}
+    known, mark = _recall(folder, manifest, settings), dict[str, list[int]]()
+    found, unread = list[FileEntry](), []
+    for path in _files(folder, stored):
+        status = (folder / path).stat()
+        mark[path] = stamp(status)
+        entry = listed.get(path)
+        hashed = known.get(path) == mark[path] or (
+            ledger is not None and entry is not None and ledger.knows(entry.sha256, status)
+        )
+        if entry is not None and hashed:
+            found.append(replace(entry, size=status.st_size))
+        else:
+            unread.append(path)
+    found += hash_files(folder, unread, observe, stage="verifying", stored=stored)
+    verification = compare(found, manifest)
+    if verification.faults and ledger is not None:
+        for entry in set(manifest.files) - set(found):
+            ledger.forget(entry.sha256)
+    raise_faults(folder, verification)
+    if mark != known:
+        state = {"folder": str(folder.resolve()), "digest": str(manifest.digest), "files": mark}
+        content = json.dumps(state).encode()
+        write_atomically(_mark(folder, settings), content, mode=0o600, durable=False)
+
+
+def _recall(folder: Path, manifest: Manifest, settings: Settings) -> dict[str, list[int]]:
+    """The stamps that files had when the folder was verified last; empty if it never was."""
     try:
-        if json.loads(_mark(folder, settings).read_text()) == state:
-            return
-    except (OSError, ValueError):
-        pass  # never verified, or the mark is damaged: verify
-    raise_faults(folder, verify(folder, manifest, observe))
-    write_atomically(_mark(folder, settings), json.dumps(state).encode())
+        state = json.loads(read_own(_mark(folder, settings)) or b"null")
+        if (state["folder"], state["digest"]) == (str(folder.resolve()), str(manifest.digest)):
+            return dict(state["files"])
+    except (ValueError, KeyError, TypeError):
+        pass  # never verified, or the mark is damaged
+    return {}
 
 
-def remember_verified(folder: Path, manifest: Manifest, settings: Settings) -> None:
-    """Note that every file of a folder was just checked, on its way there."""
-    write_atomically(_mark(folder, settings), json.dumps(_state(folder, manifest)).encode())
+def _files(folder: Path, stored: bool) -> list[str]:
+    """The files of a folder that are verified; in a registry, none may be a link."""
+    entries = list(scan_folder(folder))
+    link = next((entry for entry in entries if entry.link is not None), None)
+    if stored and link is not None:
+        raise IntegrityError(
+            f"{folder / link.path} is a link to {link.link}; a registry stores none",
+            remedy="Find out who put it there, then publish the intact origin again.",
+        )
+    return [path for path in list_files(folder, follow_outside=True) if path != MANIFEST_FILE]
 
 
 def _mark(folder: Path, settings: Settings) -> Path:
     name = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()
     return settings.cache / "verified" / f"{name}.json"
-
-
-def _state(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    where = str(folder.resolve())
-    # What was written before the machine last started may have been cut by its crash.
-    return {
-        "folder": where,
-        "digest": str(manifest.digest),
-        "boot": boot_id(),
-        "files": _stamps(folder),
-    }
 
 
 def raise_faults(folder: Path, verification: Verification) -> None:
@@ -104,9 +131,3 @@ def raise_faults(folder: Path, verification: Verification) -> None:
             "which mends a registry. If the change was meant, publish with --describe-anew .",
             details="\n".join(verification.faults),
         )
-
-
-def _stamps(folder: Path) -> dict[str, list[int]]:
-    """What changes when a file does, for every file that is there: also for one that is new."""
-    stats = {path: (folder / path).stat() for path in list_files(folder, follow_outside=True)}
-    return {path: [s.st_ino, s.st_size, s.st_mtime_ns] for path, s in stats.items()}

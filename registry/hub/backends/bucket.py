@@ -41,12 +41,18 @@ class BucketBackend(Backend):
 
     def export(self, manifest: Manifest, tags: Iterable[str], *, newest: bool) -> None:
         name, contents = manifest.name, self.contents
-        exported = contents.exported(name)
+        exported, uploaded = contents.exported(name), contents.uploaded(name)
         wanted = {entry.sha256 for entry in manifest.files}
-        keys = {sha256: exported.get(sha256) or contents.key(name, sha256) for sha256 in wanted}
+        # What was uploaded although a revision has it takes the place of something damaged there.
+        keys = {
+            sha256: contents.key(name, sha256)
+            if sha256 in uploaded or sha256 not in exported
+            else exported[sha256]
+            for sha256 in wanted
+        }
         self.store.commit(manifest, keys, tags, newest=newest)
         contents.exported(name)  # from now on they are found there
-        for sha256 in wanted & contents.uploaded(name).keys():
+        for sha256 in wanted & uploaded.keys():
             contents.drop(name, sha256)
 
     def untag(self, name: str, tag: str) -> None:

@@ -25,6 +25,7 @@ from registry.stores.s3.writing import Writing, part_size
 from registry.transport import Stream
 
 _AT_ONCE = 8  # small contents that are sent at once
+_UNDER_WAY = 24 * 3600  # seconds that an address to upload to is valid
 _PART = 8 * 2**20  # bytes that are sent to the bucket at once; S3 takes 5 MiB and more
 
 
@@ -40,16 +41,18 @@ class BucketContents(Contents):
         self._files: dict[str, dict[Digest, Mapping[str, str]]] = {}
 
     def has(self, name: str, sha256: str, size: int) -> bool:
-        key = self.find(name, sha256)
-        head = self._bucket.head(key) if key else None
-        return head is not None and head.get("ContentLength") == size
+        return not self.missing(name, {sha256: size})
 
     def missing(self, name: str, sizes: Mapping[str, int]) -> set[str]:
-        # One look for a thousand of them, where `has` would take one for each.
+        # One look for a thousand of them, where a question for each would take as many.
         there = self.uploaded(name)
         absent = {sha256 for sha256, size in sizes.items() if there.get(sha256) != size}
-        revisions = self.exported(name) if absent else {}
-        return {s for s in absent if s not in revisions or not self.has(name, s, sizes[s])}
+        if not absent:
+            return absent
+        revisions, unaltered = self.exported(name), dict[str, int]()
+        for digest in self._files.get(name, {}):
+            unaltered.update(self._store.unaltered(name, digest))
+        return {s for s in absent if unaltered.get(revisions.get(s, "")) != sizes[s]}
 
     def keep(self, name: str, contents: Sequence[bytes]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -93,7 +96,8 @@ class BucketContents(Contents):
                     if not dry:
                         self._bucket.delete(row["Key"])
             if not dry:
-                self._bucket.abort_stale(prefix, older_than)
+                # Nothing tells an upload that is under way from one that was given up.
+                self._bucket.abort_stale(prefix, max(older_than, _UNDER_WAY))
         return freed
 
     def find(self, name: str, sha256: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from registry.artifact import Manifest
 from registry.errors import NotFoundError
+from registry.files import make_folder
 from registry.folder import sha256_file
 from registry.hub.backends.folder_records import FolderRecords
 from registry.hub.backends.interface import Backend, Contents
@@ -29,7 +30,7 @@ class FolderContents(Contents):
         self._blobs = blobs
 
     def has(self, name: str, sha256: str, size: int) -> bool:
-        if not self._blobs.has(sha256, size):
+        if not self._blobs.trusts(sha256, size):
             return False
         self._blobs.renew(sha256)  # a commit that names it may follow
         return True
@@ -41,7 +42,7 @@ class FolderContents(Contents):
     @contextmanager
     def stream(self, name: str, sha256: str, offset: int, length: int) -> Iterator[Stream]:
         try:
-            file = self._blobs.path(sha256).open("rb", buffering=0)
+            file = self._blobs.open(sha256)
         except FileNotFoundError as error:
             raise NotFoundError(f"The content {sha256} is missing in the registry") from error
         with file:
@@ -89,7 +90,7 @@ class FolderContents(Contents):
             )  # the parts were joined meanwhile: this would be written into the whole
 
     def join(self, sha256: str, size: int) -> str:
-        if self._blobs.has(sha256, size):
+        if self._blobs.trusts(sha256, size):
             return sha256
         path = self._parts_of(sha256)
         try:
@@ -98,7 +99,7 @@ class FolderContents(Contents):
             raise NotFoundError("No part of this upload has arrived") from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)  # whoever still writes a part ends first
-            if self._blobs.has(sha256, size):
+            if self._blobs.trusts(sha256, size):
                 return sha256
             found = sha256_file(path)
             if path.stat().st_size == size and found == sha256:
@@ -123,7 +124,16 @@ class FolderBackend(Backend):
         self.state = state or store.root / "hub"
 
     def prepare(self) -> None:
+        make_folder(self.store.root, 0o750)  # files of a registry are as readable as its folder
         self.store.prepare()
+        make_folder(self.store.root / "hub", 0o700)
+        with suppress(PermissionError):  # another user's, who serves it
+            (self.store.root / "hub").chmod(0o700)
+
+    @property
+    def is_readable_for_all(self) -> bool:
+        mode = self.store.root.stat().st_mode
+        return bool(mode & 0o005)
 
     def is_behind(self, name: str, known: Collection[str]) -> bool:
         return any(str(revision.digest) not in known for revision in self.store.revisions(name))

@@ -15,7 +15,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from registry.errors import NotFoundError
-from registry.files import remove_tree, write_atomically
+from registry.files import remove_file, remove_tree, write_atomically
 from registry.hub.backends.interface import Records
 from registry.hub.commits import Commit, check_oid
 from registry.hub.repository import Repository
@@ -56,7 +56,9 @@ class FolderRecords(Records):
         write_atomically(self._home(repository.name) / "repository.json", content)
 
     def remove(self, name: str) -> None:
-        remove_tree(self._home(name))
+        home = self._home(name)
+        remove_file(home / "repository.json")  # without it there is no repository
+        remove_tree(home)
 
     def read_commit(self, name: str, oid: str) -> Commit:
         path = self._home(name) / "commits" / f"{check_oid(name, oid)}.json"

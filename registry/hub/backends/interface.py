@@ -147,6 +147,9 @@ class Backend(ABC):
     records: Records
     state: Path
 
+    # Whether every user of this machine can read private repositories where they are kept.
+    is_readable_for_all = False
+
     @abstractmethod
     def prepare(self) -> None:
         """Get ready to take contents; raises what keeps it from that."""

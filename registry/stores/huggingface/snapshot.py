@@ -15,7 +15,7 @@ from urllib.parse import quote
 from registry.errors import QregError, TransferError
 from registry.folder import Entry
 from registry.names import check_path
-from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.huggingface.control import ENDPOINT, SIGNING_IN, endpoint, headers
 from registry.stores.tokens import without_token
 from registry.transport import Stream, Transport
@@ -64,7 +64,7 @@ def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
     """The commit and the files of `GET /api/models/…?blobs=true`."""
     try:
         document = json.loads(content)
-        files = tuple(_entry(row) for row in document["siblings"])
+        files = part_of_artifact(_entry(row) for row in document["siblings"])
         return str(document["sha"]), files
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TransferError(

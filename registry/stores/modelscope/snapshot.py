@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from registry.errors import QregError
 from registry.folder import Entry
 from registry.names import check_path
-from registry.stores.hub_snapshot import HubSnapshot
+from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.modelscope.client import (
     ENDPOINT,
     MODEL,
@@ -71,7 +71,8 @@ class ModelScopeSnapshot(HubSnapshot):
             if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
                 rows = asking(what, walk)
             with hub_errors(what):
-                return tuple(_entry(row) for row in rows if str(row.get("Type", "blob")) != "tree")
+                files = [row for row in rows if str(row.get("Type", "blob")) != "tree"]
+                return part_of_artifact(_entry(row) for row in files)
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

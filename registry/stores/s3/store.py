@@ -141,16 +141,17 @@ class S3Store(Store):
             NotFoundError: a content is not there.
         """
         target = f"{self.home(manifest.name)}{manifest.digest.hex}/"
-        if not self.is_whole(manifest.name, manifest.digest):
-            there = self._sizes(target)
-            tally = Tally(manifest.size, ignore)
-            jobs = [
-                partial(self.bucket.copy, keys[e.sha256], f"{target}{e.path}", e.sha256)
-                for e in manifest.files
-                if there.get(f"{target}{e.path}") != e.size or not self._has(f"{target}{e.path}", e)
-            ]
-            upload_all(jobs, tally)
-        self._finish(manifest, (*check_tags(tags), *((LATEST,) if newest else ())))
+        whole = self.is_whole(manifest.name, manifest.digest)
+        there, _ = self._unaltered(target)
+        jobs = []
+        for entry in manifest.files:
+            key = f"{target}{entry.path}"
+            sound = there.get(key) == entry.size and (whole or self._has(key, entry))
+            if not sound and keys[entry.sha256] != key:
+                jobs.append(partial(self.bucket.copy, keys[entry.sha256], key, entry.sha256))
+        upload_all(jobs, Tally(manifest.size, ignore))
+        tagged = (*check_tags(tags), *((LATEST,) if newest else ()))
+        self._finish(manifest, tagged, renew=whole and bool(jobs))
         self.bucket.abort_stale(self.home(manifest.name), _STALE)
 
     def files(self, name: str, digest: Digest) -> Mapping[str, str]:
@@ -162,6 +163,10 @@ class S3Store(Store):
         """The digests of an artifact's revisions, also of those that are just being published."""
         folders = self.bucket.folders(self.home(name))
         return [Digest(folder) for folder in folders if is_sha256(folder)]
+
+    def unaltered(self, name: str, digest: Digest) -> Mapping[str, int]:
+        """Sizes of a revision's objects, by key, but of those that were replaced since."""
+        return self._unaltered(f"{self.home(name)}{digest.hex}/")[0]
 
     def is_whole(self, name: str, digest: Digest) -> bool:
         """Whether a revision's manifest is there, which comes last."""
