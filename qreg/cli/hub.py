@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,19 @@ def command() -> None:
     type=click.IntRange(1),
     help="Bytes; larger files are uploaded in parts of this size.",
 )
+@click.option(
+    "--public-url",
+    default="",
+    metavar="URL",
+    help="How clients reach the hub, as https://hub.example; default: as each request says.",
+)
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Believe X-Forwarded-Proto, -Host and -For from this address or network; repeatable.",
+)
 @command_options
 def serve_command(
     output: Output,
@@ -68,16 +82,23 @@ def serve_command(
     port: int,
     open_to_all: bool,
     part_size: int,
+    public_url: str,
+    proxies: tuple[str, ...],
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are finished.
 
     Public repositories can be read by anyone, private ones with a token; writing takes a token
     with the scope `write` (see `qreg hub token`). Clients find the hub by HF_ENDPOINT and
     MODELSCOPE_ENDPOINT; with hf_xet installed, huggingface_hub needs HF_HUB_DISABLE_XET=1.
+
+    Behind a proxy, name the address that clients use with --public-url, or the proxy with
+    --trusted-proxy. Browsers may use an address, localhost, this machine's name or that of
+    --public-url, and pages of other sites change nothing.
     """
     from registry.hub.server import serve
 
     backend = _backend(url, state, settings)
+    gc.set_threshold(700, 10, 10)  # Python's own: other commands are too short for garbage
 
     def ready(address: str) -> None:
         def human(console: Console) -> None:
@@ -94,7 +115,16 @@ def serve_command(
         output.result({"url": address, "store": backend.store.url}, human, essential=address)
 
     try:
-        serve(backend, host, port, open_to_all=open_to_all, part=part_size, ready=ready)
+        serve(
+            backend,
+            host,
+            port,
+            open_to_all=open_to_all,
+            part=part_size,
+            public_url=public_url,
+            proxies=proxies,
+            ready=ready,
+        )
     except KeyboardInterrupt:
         pass
     output.note("Stopped.")

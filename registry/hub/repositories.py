@@ -16,6 +16,7 @@ from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, check_tree
 from registry.hub.repository import Repository
 from registry.hub.synchronisation import Synchronisation
+from registry.hub.trees import Tree, Trees
 from registry.names import check_name, check_tag
 
 _ALSO_MAIN = ("master",)  # ModelScope's name of it
@@ -46,6 +47,7 @@ class Repositories:
         self._backend = backend
         self.contents, self._records = backend.contents, backend.records
         self._sync = Synchronisation(backend)
+        self._trees = Trees(self._records.read_commit)
 
     def names(self) -> list[str]:
         """All names, also of artifacts that were published to the registry directly."""
@@ -87,6 +89,7 @@ class Repositories:
         """Remove a repository and its artifact's revisions."""
         self.get(name)
         self._sync.remove(name)
+        self._trees.forget(name)
 
     def set_private(self, name: str, private: bool) -> None:
         """Change who may read it."""
@@ -103,20 +106,28 @@ class Repositories:
         Raises:
             NotFoundError: there is none.
         """
-        repository = known or self.get(name)
-        if revision in _ALSO_MAIN and revision not in repository.branches:
-            revision = MAIN
-        oid = repository.branches.get(revision) or repository.tags.get(revision) or revision
+        oid = self._oid(known or self.get(name), revision)
         return oid, self._records.read_commit(name, oid)
 
+    def tree(self, name: str, revision: str, known: Repository | None = None) -> Tree:
+        """The files of a commit, found as by `find`; raises NotFoundError."""
+        repository = known or self.get(name)
+        return self._trees.get(name, repository.created, self._oid(repository, revision))
+
     def history(self, name: str, revision: str) -> Iterator[tuple[str, Commit]]:
-        """A commit and those before it."""
-        oid, commit = self.find(name, revision)
-        while True:
+        """A commit and those before it, without their files."""
+        repository = self.get(name)
+        oid = self._oid(repository, revision)
+        while oid:
+            commit = self._trees.head(name, repository.created, oid)
             yield oid, commit
-            if not commit.parent:
-                return
-            oid, commit = commit.parent, self._records.read_commit(name, commit.parent)
+            oid = commit.parent
+
+    def _oid(self, repository: Repository, revision: str) -> str:
+        """The name of the commit that a revision is, or may be."""
+        if revision in _ALSO_MAIN and revision not in repository.branches:
+            revision = MAIN
+        return repository.branches.get(revision) or repository.tags.get(revision) or revision
 
     def commit(
         self,

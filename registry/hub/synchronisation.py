@@ -78,7 +78,7 @@ class Synchronisation:
 
         self._exports.submit(name, job).wait()
         if failures:
-            raise failures[0]
+            raise failures.pop()  # out of here, as it holds this frame
 
     def catch_up(self, name: str) -> Repository:
         """Make commits of the registry's revisions that have none yet, oldest first.

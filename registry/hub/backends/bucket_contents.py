@@ -166,5 +166,6 @@ class BucketSink(Sink):
             self._writing = None
 
     def close(self) -> None:
+        super().close()
         if self._writing is not None:
             self._writing.abort()
