@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,19 @@ def command() -> None:
     type=click.IntRange(1),
     help="Bytes; larger files are uploaded in parts of this size.",
 )
+@click.option(
+    "--public-url",
+    default="",
+    metavar="URL",
+    help="How clients reach the hub, as https://hub.example; default: as each request says.",
+)
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Believe X-Forwarded-Proto, -Host and -For from this address or network; repeatable.",
+)
 @command_options
 def serve_command(
     output: Output,
@@ -68,16 +82,23 @@ def serve_command(
     port: int,
     open_to_all: bool,
     part_size: int,
+    public_url: str,
+    proxies: tuple[str, ...],
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are finished.
 
     Public repositories can be read by anyone, private ones with a token; writing takes a token
     with the scope `write` (see `qreg hub token`). Clients find the hub by HF_ENDPOINT and
     MODELSCOPE_ENDPOINT; with hf_xet installed, huggingface_hub needs HF_HUB_DISABLE_XET=1.
+
+    Behind a proxy, name the address that clients use with --public-url, or the proxy with
+    --trusted-proxy. Browsers may use an address, localhost, this machine's name or that of
+    --public-url, and pages of other sites change nothing.
     """
     from registry.hub.server import serve
 
     backend = _backend(url, state, settings)
+    gc.set_threshold(700, 10, 10)  # Python's own: other commands are too short for garbage
 
     def ready(address: str) -> None:
         def human(console: Console) -> None:
@@ -89,12 +110,28 @@ def serve_command(
                 console.print("Everyone who reaches this address can read and write.")
             elif not _access(backend).tokens():
                 console.print("There is no token yet: qreg hub token create NAME --scope write")
+            if backend.is_readable_for_all and not open_to_all:
+                output.note(
+                    f"Every user of this machine can read the files of {backend.store.url}, also "
+                    "those of private repositories. To keep them from that: chmod o-rx on that "
+                    "folder.",
+                    warning=True,
+                )
             console.print("Ctrl-C stops it.")
 
         output.result({"url": address, "store": backend.store.url}, human, essential=address)
 
     try:
-        serve(backend, host, port, open_to_all=open_to_all, part=part_size, ready=ready)
+        serve(
+            backend,
+            host,
+            port,
+            open_to_all=open_to_all,
+            part=part_size,
+            public_url=public_url,
+            proxies=proxies,
+            ready=ready,
+        )
     except KeyboardInterrupt:
         pass
     output.note("Stopped.")
@@ -141,23 +178,30 @@ def token() -> None:
 @token.command("create")
 @click.argument("name")
 @click.option(
-    "--scope", type=click.Choice(("read", "write")), default="read", show_default=True,
-    help="What its bearer may do; write includes read.",
+    "--scope", "scopes", multiple=True, default=("read",), show_default=True, metavar="SCOPE",
+    help="What its bearer may do: read, write (which includes read) or admin; read:ORG/* or "
+    "write:ORG/NAME for some names alone. Several may be given.",
 )  # fmt: skip
 @_STORE
 @_STATE
 @command_options
 def create_command(
-    output: Output, settings: Settings, name: str, scope: str, url: str, state: Path | None
+    output: Output,
+    settings: Settings,
+    name: str,
+    scopes: tuple[str, ...],
+    url: str,
+    state: Path | None,
 ) -> None:
     """Make a token for NAME and print it, once."""
-    secret = _access(_backend(url, state, settings)).issue(name, scope)
+    secret = _access(_backend(url, state, settings)).issue(name, *scopes)
 
     def human(console: Console) -> None:
         console.print(secret)
         output.note("It is shown only now. Clients take it as HF_TOKEN or MODELSCOPE_API_TOKEN.")
 
-    output.result({"name": name, "scope": scope, "token": secret}, human, essential=secret)
+    said = {"name": name, "scope": ",".join(scopes), "token": secret}
+    output.result(said, human, essential=secret)
 
 
 @token.command("list")

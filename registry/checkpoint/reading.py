@@ -34,9 +34,15 @@ def open_checkpoint(source: Path | Source) -> Checkpoint:
         IntegrityError: JSON or a shard is damaged, or index and shards contradict each other.
     """
     checkpoint = read_checkpoint(source)
-    for fault in checkpoint.faults:
-        raise fault.error
-    return checkpoint
+    if not checkpoint.faults:
+        return checkpoint
+    error = checkpoint.faults[0].error
+    try:
+        raise error
+    finally:
+        # The error holds this frame and those of its callers, with all that they have in hand. If
+        # the frame held the error, too, that would stay until a full garbage collection.
+        del error, checkpoint
 
 
 def read_checkpoint(source: Path | Source) -> Checkpoint:

@@ -7,7 +7,11 @@ synchronisation.py exports.py   commits and the registry's revisions become each
 access.py guard.py         who may do what: tokens, signed addresses
 content.py uploads.py      files in and out, by ranges, whole or in parts
 direct.py sinks.py         bodies from the socket to where they are kept
-errors.py asked.py         refusals, as each API tells them; what requests say
+trees.py                   the files of commits, ready to be asked about
+connections.py             how many connections there may be, how slow, with which heads
+front.py                   proxies, pages of other sites, and the hub's own address
+requests.py bodies.py committing.py   what requests say, typed; reading it within limits
+errors.py                  refusals, as each API tells them
 huggingface*.py            the routes that huggingface_hub and transformers use
 modelscope.py              the routes that modelscope uses
 app.py server.py           all of that as an application, and the process that serves it

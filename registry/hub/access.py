@@ -12,7 +12,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from filelock import FileLock
 
 from registry.clock import utc_now
 from registry.errors import NotFoundError, UsageError
-from registry.files import write_atomically
+from registry.files import make_folder, write_atomically
+from registry.hub.scopes import READ, WRITE, Scope
 
-READ, WRITE = "read", "write"
-SCOPES = (READ, WRITE)
 _VALID_FOR = 24 * 3600  # seconds that a signed address lives; terabytes take hours
 _PREFIX = "hf_"  # huggingface_hub warns of tokens that do not begin so
+_KEY_SIZE = 32  # bytes
+_SHORT = 16  # digits by which an address names the token that it was signed for
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,23 @@ class Token:
 
     Attributes:
         name: of who uses it.
-        scope: `read`, or `write`, which includes reading.
+        scope: what it allows: scopes as users write them, separated by commas (see `scopes`).
         created: ISO 8601 UTC.
     """
 
     name: str
     scope: str
     created: str
+
+    def may(self, what: str, name: str = "") -> bool:
+        """Whether its bearer may read, or write, a repository; without a name: any at all."""
+        scopes = [Scope.parse(text) for text in self.scope.split(",") if text]
+        return any(scope.allows(what, name) for scope in scopes)
+
+    @property
+    def role(self) -> str:
+        """`write` or `read`, as clients ask for it; empty for nobody's."""
+        return next((what for what in (WRITE, READ) if self.may(what)), "")
 
 
 ANYONE = Token("anyone", "", "")
@@ -60,14 +71,18 @@ class Access:
         self._stamp: tuple[int, int] | None = None
         self._key = b""
 
-    def issue(self, name: str, scope: str) -> str:
-        """Make a token and return it; it is kept nowhere.
+    def issue(self, name: str, *scopes: str) -> str:
+        """Make a token and return it; it is kept nowhere, and valid after a power cut, too.
+
+        Args:
+            name: of who will use it.
+            scopes: what it allows.
 
         Raises:
             UsageError: an unknown scope, or a name that is taken.
         """
-        if scope not in SCOPES:
-            raise UsageError(f"{scope!r} is no scope", remedy="Use read or write.")
+        for text in scopes:
+            Scope.parse(text)
         if not name or not name.isprintable() or len(name) > 64:
             raise UsageError(f"{name!r} cannot name a token", remedy="Use up to 64 characters.")
         secret = f"{_PREFIX}{secrets.token_urlsafe(32)}"
@@ -77,11 +92,15 @@ class Access:
                 raise UsageError(
                     f"There is a token named {name!r}", remedy="Revoke it, or use another name."
                 )
-            self._write({**known, _hash(secret): Token(name, scope, utc_now())})
+            self._write({**known, _hash(secret): Token(name, ",".join(scopes), utc_now())})
         return secret
 
     def revoke(self, name: str) -> None:
-        """Make a token invalid at once; raises NotFoundError."""
+        """Make a token invalid, at once and for good, as the addresses that were signed for it.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
         with self._lock():
             known = self._read()
             rest = {key: token for key, token in known.items() if token.name != name}
@@ -99,31 +118,52 @@ class Access:
             return ANYONE
         return self._read().get(_hash(secret))
 
-    def may(self, token: Token, scope: str) -> bool:
-        """Whether a token's bearer may read, or write."""
-        return self.open_to_all or token.scope == WRITE or (token.scope == scope == READ)
+    def may(self, token: Token, what: str, name: str = "") -> bool:
+        """Whether a token's bearer may read, or write, a repository; without a name: any."""
+        return self.open_to_all or token.may(what, name)
 
-    def sign(self, text: str) -> str:
-        """Append a time and a signature to the path and query of an address."""
+    def signer(self, token: Token) -> Callable[[str], str]:
+        """What signs addresses for a token: they end with it, or after a day.
+
+        Returns:
+            A function that appends to the path and query of an address for whom and until when it
+            is valid, and a signature.
+        """
         until = int(time.time()) + _VALID_FOR
-        joined = f"{text}{'&' if '?' in text else '?'}until={until}"
-        return f"{joined}&signature={self._signature(joined)}"
+        end = f"for={self._short(token)}&until={until}"
 
-    def is_signed(self, text: str) -> bool:
-        """Whether an address was signed here, and is still valid."""
+        def sign(text: str) -> str:
+            joined = f"{text}{'&' if '?' in text else '?'}{end}"
+            return f"{joined}&signature={self._signature(joined)}"
+
+        return sign
+
+    def signed_for(self, text: str) -> Token | None:
+        """Whom an address was signed for here; None if it was not, or is no longer valid."""
         joined, _, signature = text.rpartition("&signature=")
-        until = joined.rpartition("until=")[2]
-        fresh = until.isdigit() and int(until) >= time.time()
-        return fresh and hmac.compare_digest(signature, self._signature(joined))
+        rest, _, until = joined.rpartition("&until=")
+        short = rest.rpartition("for=")[2]
+        if not hmac.compare_digest(signature.encode(), self._signature(joined).encode()):
+            return None
+        if int(until) < time.time():  # it is ours, so it is a number
+            return None
+        if short == ANYONE.name:
+            return ANYONE if self.open_to_all else None
+        return next((t for key, t in self._read().items() if key.startswith(short)), None)
+
+    def _short(self, token: Token) -> str:
+        return next(
+            (key[:_SHORT] for key, known in self._read().items() if known == token), ANYONE.name
+        )
 
     def _signature(self, text: str) -> str:
         if not self._key:
             path = self._folder / "secret"
             with self._lock():
-                if not path.is_file():
-                    write_atomically(path, secrets.token_bytes(32), mode=0o600)
-            self._key = path.read_bytes()
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+                if not path.is_file() or path.stat().st_size != _KEY_SIZE:
+                    write_atomically(path, secrets.token_bytes(_KEY_SIZE), mode=0o600)
+                self._key = path.read_bytes()
+        return hmac.new(self._key, text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> Mapping[str, Token]:
         """The tokens; read again when the file has changed, so that revoking works at once."""
@@ -144,7 +184,7 @@ class Access:
         write_atomically(self._folder / "tokens.json", content, mode=0o600)
 
     def _lock(self) -> FileLock:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder, 0o700)
         return FileLock(self._folder / "access.lock")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from registry.artifact import in_hidden_folder
 from registry.errors import IntegrityError, NotFoundError
 from registry.folder import git_sha1
-from registry.names import below_a_file, check_path, folders_above
+from registry.names import below_a_file, check_path
 
 MAIN = "main"  # the branch whose commits are the registry's revisions
 _LARGE = 10 * 2**20  # bytes; Hugging Face keeps larger files in LFS
@@ -104,7 +105,9 @@ class Commit:
         """Read it back; raises IntegrityError."""
         try:
             files = {
-                str(p): Blob(int(b[0]), str(b[1]), str(b[2])) for p, b in value["files"].items()
+                str(p): Blob(int(b[0]), str(b[1]), str(b[2]))
+                for p, b in value["files"].items()
+                if not in_hidden_folder(p)  # taken by an older qreg
             }
             found = cls(files, str(value["parent"]), str(value["message"]), str(value["date"]))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -130,26 +133,3 @@ def check_tree(files: Mapping[str, Blob]) -> None:
     below = below_a_file(files, files)
     if below is not None:
         raise IntegrityError(f"{below!r} lies below a file")
-
-
-def listing(
-    files: Mapping[str, Blob], folder: str, *, recursive: bool
-) -> Iterator[tuple[str, Blob | None]]:
-    """What lies below a folder: files, and the folders in it, which have no blob.
-
-    Args:
-        files: of a commit.
-        folder: without slashes at its ends; empty for the whole tree.
-        recursive: also what lies deeper than in the folder itself.
-    """
-    below, told = f"{folder}/" if folder else "", set()
-    for path, blob in sorted(files.items()):
-        if not path.startswith(below):
-            continue
-        inner = path[len(below) :]
-        for number, above in enumerate(folders_above(inner)):
-            if (recursive or not number) and above not in told:
-                told.add(above)
-                yield below + above, None
-        if recursive or "/" not in inner:
-            yield path, blob

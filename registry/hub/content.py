@@ -22,7 +22,7 @@ from registry.hub.sinks import Sink
 from registry.transport import Stream
 
 _OUT = 2**20  # bytes that are read and sent at once
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=([0-9]{0,100})-([0-9]{0,100})\Z")
 
 
 def deliver(

@@ -19,8 +19,9 @@ from io import FileIO
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from registry.hub.connections import LimitedProtocol
+from registry.hub.requests import whole
 from registry.hub.sinks import Sink
 
 T = TypeVar("T")
@@ -37,12 +38,12 @@ async def receive_body(request: Request, sink: Sink) -> None:
         ClientDisconnect: the connection ended, or fell silent, before the body did.
         ValueError: the body is longer than the sink takes.
     """
-    told = request.headers.get("Content-Length", "")
-    if told.isdigit() and int(told) > sink.limit:
+    told = whole(request.headers.get("Content-Length", ""))
+    if told is not None and told > sink.limit:
         raise ValueError(told)
     direct: _Direct | None = request.scope.get("extensions", {}).get(_EXTENSION)
-    if direct is not None and told.isdigit():
-        await direct.receive(request, sink, int(told))
+    if direct is not None and told is not None:
+        await direct.receive(request, sink, told)
     else:
         await _receive_stream(request, sink)
     await asyncio.to_thread(sink.finish)
@@ -50,7 +51,15 @@ async def receive_body(request: Request, sink: Sink) -> None:
 
 async def _receive_stream(request: Request, sink: Sink) -> None:
     filled = 0
-    async for chunk in request.stream():
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(request.receive(), _SILENCE)
+        except asyncio.TimeoutError as error:
+            raise ClientDisconnect from error
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         if sink.received + filled + len(chunk) > sink.limit:
             raise ValueError(sink.limit)
         rest = memoryview(chunk)
@@ -124,8 +133,9 @@ class _Direct:
         try:
             with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
                 peer.settimeout(_SILENCE)
-                work = self._pool.senders.submit(peer.sendfile, file, file.tell(), length)
-                sent = await _shut_down_with(work, peer)
+                sent = await _shut_down_with(
+                    self._pool.senders.submit(peer.sendfile, file, file.tell(), length), peer
+                )
         except OSError as error:
             transport.abort()
             raise ClientDisconnect from error
@@ -148,8 +158,7 @@ class _Direct:
         self._cycle.keep_alive = False
         peer = self._protocol.transport.get_extra_info("socket")
         taken = socket.socket(fileno=os.dup(peer.fileno()))
-        work = self._pool.receivers.submit(_take, taken, sink, begun, length)
-        await _shut_down_with(work, taken)
+        await _shut_down_with(self._pool.receivers.submit(_take, taken, sink, begun, length), taken)
 
 
 async def _shut_down_with(work: Future[T], peer: socket.socket) -> T:
@@ -163,6 +172,8 @@ async def _shut_down_with(work: Future[T], peer: socket.socket) -> T:
         if work.cancelled():  # before it began
             peer.close()
         raise
+    finally:
+        del work  # it holds its exception, and that this frame: a circle that nobody breaks soon
 
 
 def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> None:
@@ -194,12 +205,10 @@ def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> 
             peer.close()
 
 
-def with_direct(pool: Pool) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, offering its sockets to the application."""
+def with_direct(pool: Pool) -> type[LimitedProtocol]:
+    """The hub's HTTP protocol, offering its sockets to the application."""
 
-    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-        app: Any
-
+    class Protocol(LimitedProtocol):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             inner: Callable[..., Any] = self.app

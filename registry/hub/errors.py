@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.responses import JSONResponse, Response
+
 from registry.errors import (
     IncompatibleError,
     IntegrityError,
@@ -11,6 +13,9 @@ from registry.errors import (
     UsageError,
 )
 from registry.hub.repositories import AlreadyThere, StaleParent
+from registry.names import one_line
+
+_LONGEST = 1000  # characters of a sentence in a header; clients take lines of 64 KiB
 
 
 class Refusal(Exception):
@@ -40,3 +45,22 @@ def refusal_of(error: QregError) -> Refusal:
     )
     status = next((status for kind, status in statuses if isinstance(error, kind)), 500)
     return Refusal(status, error.message)
+
+
+def answer(path: str, refusal: Refusal) -> Response:
+    """A refusal as the API tells it to which a path belongs."""
+    message = one_line(refusal.message)
+    if path.startswith(("/api/v1/", "/openapi/")):
+        content = {
+            "Code": refusal.status,
+            "Success": False,
+            "success": False,
+            "Message": message,
+            "RequestId": "",
+            "Data": None,
+        }
+        return JSONResponse(content, refusal.status)
+    headers = {"X-Error-Message": message[:_LONGEST].encode("latin-1", "replace").decode("latin-1")}
+    if refusal.code:
+        headers["X-Error-Code"] = refusal.code
+    return JSONResponse({"error": message}, refusal.status, headers)

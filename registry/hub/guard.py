@@ -7,10 +7,11 @@ from contextlib import suppress
 from starlette.requests import Request
 
 from registry.errors import NotFoundError, UsageError
-from registry.hub.access import ANYONE, READ, WRITE, Access, Token
+from registry.hub.access import ANYONE, Access, Token
 from registry.hub.errors import Refusal
 from registry.hub.repositories import Repositories
 from registry.hub.repository import Repository
+from registry.hub.scopes import READ, WRITE
 
 NO_REPOSITORY = "RepoNotFound"
 
@@ -35,6 +36,8 @@ class Guard:
         header = request.headers.get("Authorization", "")
         secret = header[7:] if header.lower().startswith("bearer ") else ""
         token = self.access.who(secret.strip() or request.cookies.get("m_session_id", ""))
+        if token is None and self.access.open_to_all:
+            return ANYONE  # clients send whatever token they have
         if token is None:
             raise Refusal(401, "Invalid username or password: the token is not valid here")
         return token
@@ -47,26 +50,44 @@ class Guard:
             found = self.repositories.get(name)
         except (NotFoundError, UsageError) as error:
             raise missing from error
-        if found.private and not self.access.may(token, READ):
+        if found.private and not self.access.may(token, READ, name):
             raise missing
         return found
 
-    def writing(self, request: Request, name: str = "") -> Repository | None:
-        """The repository, for whoever may write to it; None without a name."""
+    def writing(self, request: Request, name: str) -> Token:
+        """Whose token it is, for whoever may write to a repository.
+
+        Raises:
+            Refusal: the bearer may not, or there is no such repository.
+        """
         token = self.who(request)
-        if name and not self.access.may(token, WRITE):
+        if not self.access.may(token, WRITE, name):
             self.reading(request, name)  # what one may not see is not there
-        if not self.access.may(token, WRITE):
-            status = 401 if token is ANYONE else 403
-            raise Refusal(status, "Writing takes a token with the scope 'write'")
-        return self.reading(request, name) if name else None
+            raise _not_to_write(token, name)
+        self.reading(request, name)
+        return token
+
+    def creating(self, request: Request, name: str = "") -> Token:
+        """Whose token it is, for whoever may make a repository of a name, or any at all.
+
+        Raises:
+            Refusal: the bearer may not.
+        """
+        token = self.who(request)
+        if not self.access.may(token, WRITE, name):
+            raise _not_to_write(token, name)
+        return token
 
     def visible(self, request: Request) -> list[Repository]:
         """All repositories that whoever asks may read."""
-        token = self.who(request)
-        may_read = self.access.may(token, READ)
-        found = []
+        token, found = self.who(request), []
         for name in self.repositories.names():
             with suppress(NotFoundError, UsageError):  # removed meanwhile, or not yet whole
                 found.append(self.repositories.get(name))
-        return [repository for repository in found if may_read or not repository.private]
+        return [r for r in found if not r.private or self.access.may(token, READ, r.name)]
+
+
+def _not_to_write(token: Token, name: str) -> Refusal:
+    where = f" for {name[:200]}" if name else ""
+    status = 401 if token is ANYONE else 403
+    return Refusal(status, f"Writing takes a token with the scope 'write'{where}")

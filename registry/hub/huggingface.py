@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from urllib.parse import parse_qs, quote
+from itertools import islice
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,18 +11,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
+from registry.hub import bodies
 from registry.hub import huggingface_rows as rows
 from registry.hub.access import ANYONE
-from registry.hub.asked import body_of, json_body, repository_name
-from registry.hub.commits import MAIN, Blob
+from registry.hub.commits import MAIN
 from registry.hub.content import deliver
 from registry.hub.errors import Refusal
+from registry.hub.front import base_url, repository_name
 from registry.hub.guard import Guard
 from registry.hub.repositories import Repositories
 from registry.hub.repository import Repository
+from registry.hub.requests import parse_paths, whole_of
+from registry.hub.trees import Tree
 
 NO_REVISION, NO_ENTRY = "RevisionNotFound", "EntryNotFound"
 _MOST_ROWS = 1000  # of one page of a listing
+_MOST_COMMITS = 100  # of one page of a history; each was read whole once
 
 
 class HuggingFaceReading:
@@ -64,7 +68,7 @@ class HuggingFaceReading:
                 "orgs": [],
                 "auth": {
                     "type": "access_token",
-                    "accessToken": {"displayName": token.name, "role": token.scope},
+                    "accessToken": {"displayName": token.name, "role": token.role},
                 },
             }
         )
@@ -75,54 +79,57 @@ class HuggingFaceReading:
     def models(self, request: Request) -> Response:
         query = request.query_params
         words, author = query.get("search", "").lower(), query.get("author", "")
-        limit = query.get("limit", "")
+        limit = whole_of("limit", query.get("limit"))
         found = [
             rows.summary(repository)
             for repository in self._guard.visible(request)
             if words in repository.name.lower()
             and (not author or repository.name.partition("/")[0] == author)
         ]
-        return JSONResponse(found[: int(limit)] if limit.isdigit() else found)
+        return JSONResponse(found[:limit])
 
     def info(self, request: Request) -> Response:
         repository = self._guard.reading(request, repository_name(request))
-        oid, files = self._find(request, repository)
-        siblings = [rows.sibling(path, blob) for path, blob in sorted(files.items())]
-        return JSONResponse({**rows.summary(repository), "sha": oid, "siblings": siblings})
+        tree = self._find(request, repository)
+        siblings = [rows.sibling(path, blob) for path, blob in sorted(tree.files.items())]
+        return JSONResponse({**rows.summary(repository), "sha": tree.oid, "siblings": siblings})
 
     def tree(self, request: Request) -> Response:
-        repository = self._guard.reading(request, repository_name(request))
-        _, files = self._find(request, repository)
+        begin = whole_of("cursor", request.query_params.get("cursor")) or 0
+        tree = self._find(request, self._guard.reading(request, repository_name(request)))
         folder = request.path_params.get("folder", "").strip("/")
         recursive = request.query_params.get("recursive", "").lower() in ("true", "1")
-        listed = rows.rows(files, folder, recursive=recursive)
+        listed = tree.below(folder, recursive=recursive)
         if folder and not listed:
             raise Refusal(404, f"There is no folder {folder}", NO_ENTRY)
-        cursor = request.query_params.get("cursor", "0")
-        begin = int(cursor) if cursor.isdigit() else 0
-        headers = {}
-        if begin + _MOST_ROWS < len(listed):
-            url = request.url.include_query_params(cursor=begin + _MOST_ROWS)
-            headers["Link"] = f'<{url}>; rel="next"'
-        return JSONResponse(listed[begin : begin + _MOST_ROWS], headers=headers)
+        end = begin + _MOST_ROWS
+        headers = _next(request, end) if end < len(listed) else {}
+        found = [rows.listed(path, blob) for path, blob in listed[begin:end]]
+        return JSONResponse(found, headers=headers)
 
     async def paths(self, request: Request) -> Response:
-        kind = request.headers.get("Content-Type", "")
-        if kind.startswith("application/json"):
-            wanted = [str(path) for path in (await json_body(request)).get("paths", [])]
-        else:
-            wanted = parse_qs((await body_of(request)).decode(errors="replace")).get("paths", [])
-        return await run_in_threadpool(self._paths, request, wanted)
+        known = await run_in_threadpool(self._guard.reading, request, repository_name(request))
+        form = bodies.is_form(request)
+        if not form:
+            bodies.check_type(request)
+        stranger = await run_in_threadpool(self._guard.who, request) is ANYONE
+        wanted = await bodies.read_as(
+            request,
+            lambda body: parse_paths(body, form=form).paths,
+            bodies.MOST_PATHS,
+            bodies.STRANGERS if stranger else bodies.BEARERS,
+        )
+        return await run_in_threadpool(self._paths, request, known, wanted)
 
-    def _paths(self, request: Request, wanted: list[str]) -> Response:
-        repository = self._guard.reading(request, repository_name(request))
-        _, files = self._find(request, repository)
+    def _paths(self, request: Request, known: Repository, wanted: list[str]) -> Response:
+        tree = self._find(request, known)
         found = []
-        for path in wanted:
-            if path in files:
-                found.append(rows.row(path, files[path]))
-            elif any(known.startswith(f"{path.rstrip('/')}/") for known in files):
-                found.append({"type": "directory", "path": path.rstrip("/"), "oid": "0" * 40})
+        for path in dict.fromkeys(wanted):
+            folder = path.rstrip("/")
+            if blob := tree.files.get(path):
+                found.append(rows.row(path, blob))
+            elif folder and tree.has_folder(folder):
+                found.append({"type": "directory", "path": folder, "oid": "0" * 40})
         return JSONResponse(found)
 
     def refs(self, request: Request) -> Response:
@@ -138,26 +145,30 @@ class HuggingFaceReading:
 
     def commits(self, request: Request) -> Response:
         self._guard.reading(request, repository_name(request))
+        begin = request.query_params.get("cursor") or revision_of(request)
         try:
-            found = list(self._repositories.history(repository_name(request), revision_of(request)))
+            history = self._repositories.history(repository_name(request), begin)
+            found = list(islice(history, _MOST_COMMITS + 1))
         except NotFoundError as error:
             raise Refusal(404, error.message, NO_REVISION) from error
+        headers = _next(request, found[-1][0]) if len(found) > _MOST_COMMITS else {}
         return JSONResponse(
             [
                 {"id": oid, "title": c.message, "message": "", "date": c.date, "authors": []}
-                for oid, c in found
-            ]
+                for oid, c in found[:_MOST_COMMITS]
+            ],
+            headers=headers,
         )
 
     def resolve(self, request: Request) -> Response:
         name, path = repository_name(request), request.path_params["path"]
-        oid, files = self._find(request, self._guard.reading(request, name))
-        blob = files.get(path)
+        tree = self._find(request, self._guard.reading(request, name))
+        blob = tree.files.get(path)
         if blob is None:
             raise Refusal(404, f"{path} is not in {name}", NO_ENTRY)
         file_name = quote(path.rpartition("/")[2])
         headers = {
-            "X-Repo-Commit": oid,
+            "X-Repo-Commit": tree.oid,
             "Content-Disposition": f"inline; filename*=UTF-8''{file_name}",
         }
         if blob.large:
@@ -165,19 +176,25 @@ class HuggingFaceReading:
             headers["X-Linked-Size"] = str(blob.size)
         return deliver(request, self._repositories.contents, name, blob, headers)
 
-    def _find(self, request: Request, known: Repository) -> tuple[str, Mapping[str, Blob]]:
+    def _find(self, request: Request, known: Repository) -> Tree:
         return find_tree(self._repositories, known.name, revision_of(request), known)
 
 
 def find_tree(
     repositories: Repositories, name: str, revision: str, known: Repository | None = None
-) -> tuple[str, Mapping[str, Blob]]:
-    """A commit and its files; a Refusal as the Hub tells it."""
+) -> Tree:
+    """A commit's files; a Refusal as the Hub tells it."""
     try:
-        oid, commit = repositories.find(name, revision, known)
+        return repositories.tree(name, revision, known)
     except NotFoundError as error:
         raise Refusal(404, f"Invalid rev id: {revision[:200]}", NO_REVISION) from error
-    return oid, commit.files
+
+
+def _next(request: Request, cursor: object) -> dict[str, str]:
+    """The header that tells where the next page of a listing is."""
+    query = urlencode({**request.query_params, "cursor": cursor})
+    address = f"{base_url(request)}{quote(request.scope['path'])}?{query}"
+    return {"Link": f'<{address}>; rel="next"'}
 
 
 def revision_of(request: Request) -> str:

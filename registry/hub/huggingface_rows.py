@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from registry.hub.commits import Blob, listing
+from registry.hub.commits import Blob
 from registry.hub.repository import Repository
 
 
@@ -39,12 +39,11 @@ def row(path: str, blob: Blob) -> dict[str, Any]:
     return found
 
 
-def rows(files: Mapping[str, Blob], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
-    """A listing: all files below a folder, or its own files and the folders in it."""
-    return [
-        row(path, blob) if blob else {"type": "directory", "oid": "0" * 40, "size": 0, "path": path}
-        for path, blob in listing(files, folder, recursive=recursive)
-    ]
+def listed(path: str, blob: Blob | None) -> dict[str, Any]:
+    """A line of a listing: a file, or a folder."""
+    if blob is None:
+        return {"type": "directory", "oid": "0" * 40, "size": 0, "path": path}
+    return row(path, blob)
 
 
 def refs(kind: str, found: Mapping[str, str]) -> list[dict[str, str]]:

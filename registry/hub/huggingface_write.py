@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from contextlib import aclosing
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from registry.artifact import in_hidden_folder
 from registry.errors import NotFoundError
-from registry.hub.asked import (
-    MOST_COMMIT,
-    base_url,
-    body_of,
-    content_of,
-    flag_of,
-    json_body,
-    repository_name,
-    text_of,
-)
+from registry.hub import bodies, requests
 from registry.hub.commits import MAIN, Blob, is_large
+from registry.hub.committing import Gathering
 from registry.hub.content import check_sha256
 from registry.hub.errors import Refusal
+from registry.hub.front import base_url, repository_name
 from registry.hub.guard import Guard
 from registry.hub.huggingface import NO_ENTRY, NO_REVISION, find_tree, revision_of
 from registry.hub.repositories import AlreadyThere
 from registry.hub.uploads import Uploads
-from registry.names import check_path
+
+T = TypeVar("T")
 
 
 class HuggingFaceWriting:
@@ -61,18 +55,17 @@ class HuggingFaceWriting:
         ]
 
     async def create(self, request: Request) -> Response:
-        body = await json_body(request)
-        return await run_in_threadpool(self._create, request, body)
+        await run_in_threadpool(self._guard.creating, request)
+        asked = await bodies.read(request, requests.Create)
+        return await run_in_threadpool(self._create, request, asked)
 
-    def _create(self, request: Request, body: Mapping[str, Any]) -> Response:
-        token = self._guard.who(request)
-        self._guard.writing(request)
-        org = text_of(body, "organization") or token.name or "anyone"
-        name = f"{org}/{text_of(body, 'name')}"
-        if text_of(body, "type") not in ("model", ""):
+    def _create(self, request: Request, asked: requests.Create) -> Response:
+        org = asked.organization or self._guard.who(request).name
+        name = f"{org}/{asked.name}"
+        self._guard.creating(request, name)
+        if asked.type not in ("model", "", None):
             raise Refusal(400, "This hub keeps models only")
-        public, private = text_of(body, "visibility") == "public", flag_of(body, "private")
-        private = not public if private is None else private
+        private = asked.visibility != "public" if asked.private is None else asked.private
         url = f"{base_url(request)}/{name}"
         try:
             self._repositories.create(name, private=private)
@@ -81,8 +74,9 @@ class HuggingFaceWriting:
         return JSONResponse({"url": url, "name": name, "id": name})
 
     async def delete(self, request: Request) -> Response:
-        body = await json_body(request)
-        name = f"{body.get('organization', '')}/{body.get('name', '')}"
+        await run_in_threadpool(self._guard.creating, request)
+        asked = await bodies.read(request, requests.Delete)
+        name = f"{asked.organization or ''}/{asked.name}"
         return await run_in_threadpool(self._delete, request, name)
 
     def _delete(self, request: Request, name: str) -> Response:
@@ -91,25 +85,19 @@ class HuggingFaceWriting:
         return JSONResponse({})
 
     async def settings(self, request: Request) -> Response:
-        body = await json_body(request)
-        name = repository_name(request)
-        private = body.get("private", body.get("visibility") == "private")
-
-        def change() -> Response:
-            self._guard.writing(request, name)
-            self._repositories.set_private(name, bool(private))
-            return JSONResponse({})
-
-        return await run_in_threadpool(change)
+        private = requests.private_of(await self._asked(request, requests.Settings))
+        if private is not None:
+            name = repository_name(request)
+            await run_in_threadpool(self._repositories.set_private, name, private)
+        return JSONResponse({})
 
     async def tag(self, request: Request) -> Response:
-        tag = str((await json_body(request)).get("tag", ""))
+        asked = await self._asked(request, requests.Tag)
 
         def make() -> Response:
             name = repository_name(request)
-            self._guard.writing(request, name)
             find_tree(self._repositories, name, revision_of(request))
-            self._repositories.tag(name, tag, revision_of(request))
+            self._repositories.tag(name, asked.tag, revision_of(request))
             return JSONResponse({})
 
         return await run_in_threadpool(make)
@@ -123,11 +111,10 @@ class HuggingFaceWriting:
         return JSONResponse({})
 
     async def branch(self, request: Request) -> Response:
-        start = str((await json_body(request)).get("startingPoint") or MAIN)
+        start = (await self._asked(request, requests.Branch)).starting_point or MAIN
 
         def make() -> Response:
             name = repository_name(request)
-            self._guard.writing(request, name)
             find_tree(self._repositories, name, start)
             self._repositories.branch(name, request.path_params["branch"], start)
             return JSONResponse({})
@@ -141,32 +128,37 @@ class HuggingFaceWriting:
 
     async def preupload(self, request: Request) -> Response:
         _refuse_pull_request(request)
-        body = await json_body(request)
+        asked = await self._asked(request, requests.Preupload, bodies.MOST)
 
         def look() -> Response:
-            name = repository_name(request)
-            self._guard.writing(request, name)
-            _, files = find_tree(self._repositories, name, revision_of(request))
+            name, contents = repository_name(request), self._repositories.contents
+            files = find_tree(self._repositories, name, revision_of(request)).files
             rows = []
-            for file in body.get("files", []):
-                path, size = str(file.get("path")), int(file.get("size", 0))
-                mode = "lfs" if is_large(path, size) else "regular"
-                there = files.get(path)
-                oid = there.etag if there else None
-                rows.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            known = {f.path: files[f.path] for f in asked.files if f.path in files}
+            absent = contents.missing(name, {blob.sha256: blob.size for blob in known.values()})
+            for file in asked.files:
+                mode = "lfs" if is_large(file.path, file.size) else "regular"
+                there = known.get(file.path)
+                # Clients do not send again what they are told to be there: it must be sound.
+                oid = there.etag if there and there.sha256 not in absent else None
+                told = {"uploadMode": mode, "shouldIgnore": in_hidden_folder(file.path)}
+                rows.append({"path": file.path, "oid": oid, **told})
             return JSONResponse({"files": rows})
 
         return await run_in_threadpool(look)
 
     async def batch(self, request: Request) -> Response:
-        body = await json_body(request)
+        asked = await self._asked(request, requests.Batch, bodies.MOST)
 
         def plan() -> Response:
             name, base = repository_name(request), base_url(request)
-            self._guard.writing(request, name)
-            objects = self._uploads.offer(base, name, body.get("objects", []))
+            token = self._guard.who(request)
             return JSONResponse(
-                {"transfer": "basic", "objects": objects, "hash_algo": "sha256"},
+                {
+                    "transfer": "basic",
+                    "objects": self._uploads.offer(base, name, asked.objects, token),
+                    "hash_algo": "sha256",
+                },
                 media_type="application/vnd.git-lfs+json",
             )
 
@@ -174,50 +166,28 @@ class HuggingFaceWriting:
 
     async def commit(self, request: Request) -> Response:
         _refuse_pull_request(request)
-        # Before its body is held in memory.
-        await run_in_threadpool(self._guard.writing, request, repository_name(request))
-        body = await body_of(request, MOST_COMMIT)
-        return await run_in_threadpool(self._commit, request, body)
-
-    def _commit(self, request: Request, body: bytes) -> Response:
         name = repository_name(request)
-        self._guard.writing(request, name)
-        header: Mapping[str, Any] = {}
-        operations = []
-        for line in body.splitlines():
-            if line.strip():
-                key, value = _operation(line)
-                if key == "header":
-                    header = value
-                else:
-                    operations.append((key, value))
-        small = [value for key, value in operations if key == "file"]
-        blobs = self._repositories.keep(name, [content_of(value) for value in small])
-        kept = {id(value): blob for value, blob in zip(small, blobs, strict=True)}
+        await run_in_threadpool(self._guard.writing, request, name)
+        gathering, header = Gathering(self._repositories, name), requests.Header()
+        async with aclosing(bodies.lines(request)) as batches:
+            async for batch in batches:
+                found = await run_in_threadpool(_gather, gathering, batch)
+                if found is not None:  # it comes first: nothing is kept for what will be refused
+                    header = found
+                    await run_in_threadpool(self._require_newest, request, header)
+        return await run_in_threadpool(self._commit, request, gathering, header)
 
-        def change(files: dict[str, Blob]) -> None:
-            for key, value in operations:
-                path = check_path(str(value.get("path", "")).rstrip("/"))
-                if key == "file":
-                    files[path] = kept[id(value)]
-                elif key == "lfsFile":
-                    files[path] = Blob(int(value["size"]), check_sha256(str(value["oid"])))
-                elif key == "deletedFile":
-                    if files.pop(path, None) is None:
-                        raise Refusal(404, f"A file with this name doesn't exist: {path}", NO_ENTRY)
-                elif key == "deletedFolder":
-                    for known in [p for p in files if p.startswith(f"{path}/")]:
-                        del files[known]
-                else:
-                    raise Refusal(400, f"Unknown operation {key[:40]!r}")
-
+    def _commit(self, request: Request, gathering: Gathering, header: requests.Header) -> Response:
+        name = repository_name(request)
+        self._guard.writing(request, name)  # once more: its body may have taken an hour
+        gathering.keep()
         try:
             oid = self._repositories.commit(
                 name,
                 revision_of(request),
-                change,
-                message=str(header.get("summary", ""))[:500],
-                parent=str(header.get("parentCommit") or ""),
+                gathering.apply,
+                message=header.summary[:500],
+                parent=header.parent_commit or "",
             )
         except NotFoundError as error:
             raise Refusal(404, error.message, NO_REVISION) from error
@@ -230,6 +200,15 @@ class HuggingFaceWriting:
             }
         )
 
+    def _require_newest(self, request: Request, header: requests.Header) -> None:
+        name, parent = repository_name(request), header.parent_commit or ""
+        self._repositories.require_newest(name, revision_of(request), parent)
+
+    async def _asked(self, request: Request, kind: type[T], limit: int = bodies.SMALL) -> T:
+        """What a request to a repository says, after it is known that its bearer may write."""
+        await run_in_threadpool(self._guard.writing, request, repository_name(request))
+        return await bodies.read(request, kind, limit)
+
 
 def _refuse_pull_request(request: Request) -> None:
     """What was meant for a review must not become the main branch."""
@@ -241,9 +220,32 @@ def _refuse_pull_request(request: Request) -> None:
         )
 
 
-def _operation(line: bytes) -> tuple[str, Mapping[str, Any]]:
-    try:
-        value = json.loads(line)
-        return str(value["key"]), dict(value["value"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refusal(400, "A line of the commit is malformed") from error
+def _gather(gathering: Gathering, lines: list[bytes]) -> requests.Header | None:
+    """Take the operations of some lines of a commit; returns its header if that is among them."""
+    header = None
+    for line in lines:
+        operation = requests.parse_line(line)
+        if isinstance(operation, requests.HeaderLine):
+            header = operation.value
+        elif isinstance(operation, requests.FileLine):
+            file = operation.value
+            content = requests.content_of(file.path, file.content, file.encoding)
+            gathering.put(file.path, content)
+        elif isinstance(operation, requests.LfsFileLine):
+            large = operation.value
+            gathering.place(large.path, Blob(large.size, check_sha256(large.oid)))
+        elif isinstance(operation, requests.DeletedFileLine):
+            gathering.do(operation.value.path, _delete_file)
+        else:
+            gathering.do(operation.value.path, _delete_folder)
+    return header
+
+
+def _delete_file(files: dict[str, Blob], path: str) -> None:
+    if files.pop(path, None) is None:
+        raise Refusal(404, f"A file with this name doesn't exist: {path}", NO_ENTRY)
+
+
+def _delete_folder(files: dict[str, Blob], path: str) -> None:
+    for known in [known for known in files if known.startswith(f"{path}/")]:
+        del files[known]

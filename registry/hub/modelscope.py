@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+from zlib import crc32
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,25 +13,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
+from registry.hub import requests
 from registry.hub.access import ANYONE
-from registry.hub.asked import (
-    MOST_COMMIT,
-    base_url,
-    content_of,
-    json_body,
-    number_of,
-    repository_name,
-    text_of,
-)
-from registry.hub.commits import MAIN, Blob, listing
+from registry.hub.bodies import MOST, MOST_ACTIONS, SMALL, read
+from registry.hub.commits import MAIN, Blob
+from registry.hub.committing import Gathering
 from registry.hub.content import check_sha256, deliver
 from registry.hub.errors import Refusal
+from registry.hub.front import base_url, repository_name
 from registry.hub.guard import Guard
 from registry.hub.repositories import AlreadyThere
 from registry.hub.repository import Repository
+from registry.hub.trees import Tree
 from registry.hub.uploads import Uploads
-from registry.names import check_path
 
+T = TypeVar("T")
 _PRIVATE, _PUBLIC = 1, 5
 _EXISTS = 10010101001  # ModelScope's code; its client tells it from other refusals by that
 MASTER = "master"
@@ -67,8 +64,8 @@ class ModelScopeRoutes:
         ]
 
     async def login(self, request: Request) -> Response:
-        body = await json_body(request)
-        token = self._guard.access.who(str(body.get("AccessToken", "")))
+        asked = await read(request, requests.Login)
+        token = self._guard.access.who(asked.access_token)
         if token is None or token is ANYONE:
             raise Refusal(401, "The token is not valid here")
         found = {"AccessToken": "", "Username": token.name, "Email": "", "IsVip": False}
@@ -83,12 +80,12 @@ class ModelScopeRoutes:
         )
 
     async def create(self, request: Request) -> Response:
-        body = await json_body(request)
+        await run_in_threadpool(self._guard.creating, request)
+        asked = await read(request, requests.CreateModel)
 
         def make() -> Response:
-            self._guard.writing(request)
-            name = f"{text_of(body, 'Path')}/{text_of(body, 'Name')}"
-            private = number_of(body, "Visibility") != _PUBLIC
+            name, private = f"{asked.path}/{asked.name}", asked.visibility != _PUBLIC
+            self._guard.creating(request, name)
             try:
                 self._repositories.create(name, private=private)
             except AlreadyThere as error:
@@ -123,12 +120,12 @@ class ModelScopeRoutes:
 
     def files(self, request: Request) -> Response:
         found = self._guard.reading(request, repository_name(request))
-        oid, files = self._find(found, request.query_params.get("Revision", MASTER))
+        tree = self._find(found, request.query_params.get("Revision", MASTER))
         root = request.query_params.get("Root", "").strip("/")
         recursive = request.query_params.get("Recursive", "").lower() in ("true", "1")
         rows = [
-            _file_row(path, blob, oid) if blob else _folder_row(path, oid)
-            for path, blob in listing(files, root, recursive=recursive)
+            _file_row(path, blob, tree.oid) if blob else _folder_row(path, tree.oid)
+            for path, blob in tree.below(root, recursive=recursive)
         ]
         return _ok({"Files": rows, "IsVisual": 1})
 
@@ -136,31 +133,30 @@ class ModelScopeRoutes:
         name = repository_name(request)
         query = request.query_params
         found = self._guard.reading(request, name)
-        oid, files = self._find(found, query.get("Revision", MASTER))
-        blob = files.get(query.get("FilePath", ""))
+        tree = self._find(found, query.get("Revision", MASTER))
+        blob = tree.files.get(query.get("FilePath", ""))
         if blob is None:
             raise Refusal(404, f"{query.get('FilePath', '')[:200]} is not in {name}")
-        headers = {"X-Linked-ETag": blob.sha256, "X-Repo-Commit": oid}
+        headers = {"X-Linked-ETag": blob.sha256, "X-Repo-Commit": tree.oid}
         return deliver(request, self._repositories.contents, name, blob, headers)
 
     async def tag(self, request: Request) -> Response:
-        body = await json_body(request)
+        asked = await self._asked(request, requests.TagModel)
 
         def make() -> Response:
-            name, tag = repository_name(request), str(body.get("TagName", ""))
-            self._guard.writing(request, name)
-            self._repositories.tag(name, tag, str(body.get("Ref") or MASTER))
-            return _ok({"TagName": tag})
+            name = repository_name(request)
+            self._repositories.tag(name, asked.tag_name, asked.ref or MASTER)
+            return _ok({"TagName": asked.tag_name})
 
         return await run_in_threadpool(make)
 
     async def batch(self, request: Request) -> Response:
-        body = await json_body(request)
+        asked = await self._asked(request, requests.Batch, MOST)
 
         def plan() -> Response:
             name, base = repository_name(request), base_url(request)
-            self._guard.writing(request, name)
-            offers = self._uploads.offer(base, name, body.get("objects", []), parts=False)
+            token = self._guard.who(request)
+            offers = self._uploads.offer(base, name, asked.objects, token, parts=False)
             for offer in offers:
                 if "error" in offer:
                     raise Refusal(507, offer["error"]["message"])
@@ -170,64 +166,59 @@ class ModelScopeRoutes:
         return await run_in_threadpool(plan)
 
     async def commit(self, request: Request) -> Response:
-        # Before its body is held in memory.
-        await run_in_threadpool(self._guard.writing, request, repository_name(request))
-        body = await json_body(request, MOST_COMMIT)
+        asked = await self._asked(request, requests.Actions, MOST_ACTIONS)
 
         def make() -> Response:
             name = repository_name(request)
-            self._guard.writing(request, name)
-            actions = [dict(action) for action in body.get("actions", [])]
+            self._guard.writing(request, name)  # once more: its body may have taken an hour
+            gathering = Gathering(self._repositories, name)
+            for action in asked.actions:
+                _gather(gathering, action)
+            asked.actions.clear()  # and the request's body with them
+            gathering.keep()
             oid = self._repositories.commit(
                 name,
                 request.path_params["revision"],
-                self._change(name, actions),
-                message=str(body.get("commit_message", ""))[:500],
+                gathering.apply,
+                message=asked.commit_message[:500],
             )
             return _ok({"commit_id": oid, "oid": oid})
 
         return await run_in_threadpool(make)
 
-    def _change(self, name: str, actions: list[dict[str, Any]]) -> Any:
-        small = [
-            number
-            for number, action in enumerate(actions)
-            if action.get("action") != "delete" and action.get("type") != "lfs"
-        ]
-        blobs = self._repositories.keep(name, [content_of(actions[n]) for n in small])
-        kept = dict(zip(small, blobs, strict=True))
-
-        def change(files: dict[str, Blob]) -> None:
-            for number, action in enumerate(actions):
-                path = check_path(str(action.get("path", "")))
-                if action.get("action") == "delete":
-                    files.pop(path, None)
-                elif number in kept:
-                    files[path] = kept[number]
-                else:
-                    sha256, size = str(action.get("sha256", "")), int(action.get("size", 0))
-                    files[path] = Blob(size, check_sha256(sha256))
-
-        return change
+    async def _asked(self, request: Request, kind: type[T], limit: int = SMALL) -> T:
+        """What a request to a repository says, after it is known that its bearer may write."""
+        await run_in_threadpool(self._guard.writing, request, repository_name(request))
+        return await read(request, kind, limit)
 
     def _info(self, found: Repository) -> dict[str, Any]:
         org, _, name = found.name.partition("/")
         return {
             "Path": org,
             "Name": name,
-            "Id": abs(hash(found.name)) % 10**9,
+            "Id": crc32(found.name.encode()),
             "Visibility": _PRIVATE if found.private else _PUBLIC,
             "Revision": MASTER,
             "License": "",
             "CreatedTime": 0,
         }
 
-    def _find(self, known: Repository, revision: str) -> tuple[str, Mapping[str, Blob]]:
+    def _find(self, known: Repository, revision: str) -> Tree:
         try:
-            oid, commit = self._repositories.find(known.name, revision, known)
+            return self._repositories.tree(known.name, revision, known)
         except NotFoundError as error:
             raise Refusal(404, f"{known.name} has no revision {revision[:200]}") from error
-        return oid, commit.files
+
+
+def _gather(gathering: Gathering, action: requests.Action) -> None:
+    """Take one operation of a commit."""
+    if action.action == "delete":
+        gathering.do(action.path, lambda files, path: files.pop(path, None) and None)
+    elif action.type == "lfs":
+        gathering.place(action.path, Blob(action.size, check_sha256(action.sha256)))
+    else:
+        content = requests.parse_text(action.content, f"The content of {action.path[:200]}")
+        gathering.put(action.path, requests.content_of(action.path, content, action.encoding))
 
 
 def _ok(data: Any) -> JSONResponse:

@@ -16,6 +16,7 @@ from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, check_tree
 from registry.hub.repository import Repository
 from registry.hub.synchronisation import Synchronisation
+from registry.hub.trees import Tree, Trees
 from registry.names import check_name, check_tag
 
 _ALSO_MAIN = ("master",)  # ModelScope's name of it
@@ -46,6 +47,7 @@ class Repositories:
         self._backend = backend
         self.contents, self._records = backend.contents, backend.records
         self._sync = Synchronisation(backend)
+        self._trees = Trees(self._records.read_commit)
 
     def names(self) -> list[str]:
         """All names, also of artifacts that were published to the registry directly."""
@@ -87,6 +89,7 @@ class Repositories:
         """Remove a repository and its artifact's revisions."""
         self.get(name)
         self._sync.remove(name)
+        self._trees.forget(name)
 
     def set_private(self, name: str, private: bool) -> None:
         """Change who may read it."""
@@ -103,20 +106,28 @@ class Repositories:
         Raises:
             NotFoundError: there is none.
         """
-        repository = known or self.get(name)
-        if revision in _ALSO_MAIN and revision not in repository.branches:
-            revision = MAIN
-        oid = repository.branches.get(revision) or repository.tags.get(revision) or revision
+        oid = self._oid(known or self.get(name), revision)
         return oid, self._records.read_commit(name, oid)
 
+    def tree(self, name: str, revision: str, known: Repository | None = None) -> Tree:
+        """The files of a commit, found as by `find`; raises NotFoundError."""
+        repository = known or self.get(name)
+        return self._trees.get(name, repository.created, self._oid(repository, revision))
+
     def history(self, name: str, revision: str) -> Iterator[tuple[str, Commit]]:
-        """A commit and those before it."""
-        oid, commit = self.find(name, revision)
-        while True:
+        """A commit and those before it, without their files."""
+        repository = self.get(name)
+        oid = self._oid(repository, revision)
+        while oid:
+            commit = self._trees.head(name, repository.created, oid)
             yield oid, commit
-            if not commit.parent:
-                return
-            oid, commit = commit.parent, self._records.read_commit(name, commit.parent)
+            oid = commit.parent
+
+    def _oid(self, repository: Repository, revision: str) -> str:
+        """The name of the commit that a revision is, or may be."""
+        if revision in _ALSO_MAIN and revision not in repository.branches:
+            revision = MAIN
+        return repository.branches.get(revision) or repository.tags.get(revision) or revision
 
     def commit(
         self,
@@ -145,12 +156,19 @@ class Repositories:
         """
         self.get(name)
 
-        def work() -> str:
+        def work() -> tuple[str, bool]:
             return self._commit(name, branch, change, message, parent)
 
-        oid = self._records.change(name, work)
-        self._sync.settle(name)
+        oid, changed = self._records.change(name, work)
+        if changed:
+            self._sync.settle(name)
+        else:  # what came once more may have taken the place of something damaged
+            self._sync.renew(name, oid)
         return oid
+
+    def require_newest(self, name: str, branch: str, parent: str) -> None:
+        """Refuse a commit that was made for another one than a branch's newest, as `commit`."""
+        _newest(self.get(name), branch, parent)
 
     def _commit(
         self,
@@ -159,23 +177,15 @@ class Repositories:
         change: Callable[[dict[str, Blob]], None],
         message: str,
         parent: str,
-    ) -> str:
+    ) -> tuple[str, bool]:
+        """The branch's newest commit now, and whether it is a new one."""
         repository = self._sync.catch_up(name)
-        if branch in _ALSO_MAIN and branch not in repository.branches:
-            branch = MAIN
-        if branch not in repository.branches:
-            raise NotFoundError(f"{name} has no branch {branch}")
-        newest = repository.branches[branch]
-        if parent and not newest.startswith(parent):
-            raise StaleParent(
-                f"{branch} of {name} is at {newest}, not at {parent}",
-                remedy="Look at what was committed meanwhile, and commit again.",
-            )
+        branch, newest = _newest(repository, branch, parent)
         before = self._records.read_commit(name, newest)
         files = dict(before.files)
         change(files)
         if files == dict(before.files):
-            return newest
+            return newest, False
         check_tree(files)
         new = {path: blob for path, blob in files.items() if before.files.get(path) != blob}
         absent = self.contents.missing(name, {blob.sha256: blob.size for blob in new.values()})
@@ -193,7 +203,7 @@ class Repositories:
                 # Before it is a revision, so that nobody takes that for one published otherwise.
                 changed = changed.knowing(manifest.digest)
         self._records.write(changed)
-        return made.oid
+        return made.oid, True
 
     def tag(self, name: str, tag: str, revision: str) -> None:
         """Give a commit a name.
@@ -256,3 +266,18 @@ class Repositories:
     def _change(self, name: str, change: Callable[[Repository], Repository]) -> None:
         self.get(name)
         self._records.change(name, lambda: self._records.write(change(self._sync.catch_up(name))))
+
+
+def _newest(repository: Repository, branch: str, parent: str) -> tuple[str, str]:
+    """A branch by its own name, and its newest commit; raises as `Repositories.commit`."""
+    if branch in _ALSO_MAIN and branch not in repository.branches:
+        branch = MAIN
+    if branch not in repository.branches:
+        raise NotFoundError(f"{repository.name} has no branch {branch}")
+    newest = repository.branches[branch]
+    if parent and not newest.startswith(parent):
+        raise StaleParent(
+            f"{branch} of {repository.name} is at {newest}, not at {parent}",
+            remedy="Look at what was committed meanwhile, and commit again.",
+        )
+    return branch, newest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from registry.errors import IncompatibleError, UsageError
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from registry.hub.backends import Backend
+    from registry.hub.connections import Limits
 
 _GRACE = 30  # seconds that requests under way have when the server is asked to end
 
@@ -23,6 +26,9 @@ def serve(
     *,
     open_to_all: bool = False,
     part: int = 2**30,
+    public_url: str = "",
+    proxies: Iterable[str] = (),
+    limits: Limits | None = None,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve a registry until SIGINT or SIGTERM; requests under way are finished.
@@ -33,34 +39,43 @@ def serve(
         port: 0 for any free one.
         open_to_all: let everyone read and write without a token.
         part: files larger than so many bytes are uploaded in parts of that size.
+        public_url: by which clients reach it; empty: as each request says.
+        proxies: addresses and networks whose X-Forwarded-… headers are believed.
+        limits: of connections, where they are not the usual ones.
         ready: is told the URL when connections are accepted.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be listened on, or one of the others is none.
         IncompatibleError: starlette or uvicorn are not installed.
     """
     try:
         import uvicorn
 
         from registry.hub.app import create_app
+        from registry.hub.connections import Limits, with_limits
         from registry.hub.direct import Pool, with_direct
+        from registry.hub.front import Front
     except ImportError as error:
         raise IncompatibleError(
             f"Serving a hub needs {error.name}, which is not installed",
             remedy="pip install 'qreg[serve]' .",
         ) from error
+    front = Front.of(host, public_url, proxies)
+    limits = replace(limits or Limits(), is_proxy=front.is_proxy)
+    limits = replace(limits, connections=min(limits.connections, _most_connections()))
     backend.prepare()
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(backend, open_to_all=open_to_all, part=part),
-        http=with_direct(Pool()),
+        create_app(backend, open_to_all=open_to_all, part=part, front=front),
+        http=with_limits(with_direct(Pool()), limits),
+        ws="none",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=_GRACE,
-        timeout_keep_alive=60,
-        h11_max_incomplete_event_size=2**20,
+        timeout_keep_alive=limits.idle,
+        proxy_headers=False,  # front.py reads them; uvicorn would believe all on this machine
         server_header=False,
     )
     server = _Server(config, lambda: ready(url))
@@ -95,3 +110,16 @@ def _listen(host: str, port: int) -> socket.socket:
             remedy="Name another --port, or stop what listens there.",
         ) from error
     return listener
+
+
+def _most_connections() -> int:
+    """How many connections there are files for, after asking for as many as one may have.
+
+    An upload has three: its socket, that again for a thread, and the file that it goes to.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2**16 if hard == resource.RLIM_INFINITY else min(hard, 2**16)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return 2**16 if soft == resource.RLIM_INFINITY else max(16, (soft - 100) // 3)

@@ -24,7 +24,8 @@ class Sink(ABC):
 
     def __init__(self, limit: int, piece: int = _PIECE) -> None:
         self.received, self.limit = 0, limit
-        self.buffer = memoryview(mmap(-1, max(_BLOCK, min(piece, limit))))
+        self._memory = mmap(-1, max(_BLOCK, min(piece, limit)))
+        self.buffer = memoryview(self._memory)
         self._digest = hashlib.sha256()
 
     @property
@@ -34,10 +35,10 @@ class Sink(ABC):
 
     def take(self, count: int) -> None:
         """Hash and store the first bytes of `buffer`."""
-        content = self.buffer[:count]
-        self._digest.update(content)
-        offset, self.received = self.received, self.received + count
-        self.write(content, offset)
+        with self.buffer[:count] as content:
+            self._digest.update(content)
+            offset, self.received = self.received, self.received + count
+            self.write(content, offset)
 
     @abstractmethod
     def write(self, content: memoryview, offset: int) -> None:
@@ -51,9 +52,14 @@ class Sink(ABC):
     def keep(self) -> None:
         """Put the whole, checked body into its place."""
 
-    @abstractmethod
     def close(self) -> None:
         """Release everything; what was not kept is dropped."""
+        # Here and now: whatever still refers to a body that broke off, its memory is free.
+        try:
+            self.buffer.release()
+            self._memory.close()
+        except BufferError:
+            pass  # a view of it is left somewhere; it goes with that
 
 
 class FileSink(Sink):
@@ -104,6 +110,7 @@ class FileSink(Sink):
         self._keep()
 
     def close(self) -> None:
+        super().close()
         os.close(self._handle)
         self._drop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -51,6 +52,17 @@ class Synchronisation:
         if found is not None and _has_news(found):
             self._exports.wait(name, lambda: self._tell(name))
 
+    def renew(self, name: str, oid: str) -> None:
+        """Bring the revision of a commit into order, if it is one; wait a little."""
+
+        def work() -> None:
+            found = self._records.read(name)
+            with suppress(QregError, OSError):  # removed meanwhile, or out of reach
+                if found is not None and oid == found.branches.get(MAIN):
+                    self._export(name, oid, newest=True)
+
+        self._exports.wait(name, work)
+
     def remove(self, name: str) -> None:
         """Remove a repository and its artifact's revisions, after what is under way for it."""
         self._after_exports(name, lambda: self._backend.remove(name))
@@ -78,7 +90,7 @@ class Synchronisation:
 
         self._exports.submit(name, job).wait()
         if failures:
-            raise failures[0]
+            raise failures.pop()  # out of here, as it holds this frame
 
     def catch_up(self, name: str) -> Repository:
         """Make commits of the registry's revisions that have none yet, oldest first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,12 +12,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import TransferError
-from registry.hub.access import Access
+from registry.hub.access import Access, Token
 from registry.hub.backends import Contents
+from registry.hub.bodies import MOST, drain
 from registry.hub.content import check_sha256, finish_parts, receive_part, receive_whole
 from registry.hub.errors import Refusal
+from registry.hub.requests import Object, few, whole
+from registry.hub.scopes import WRITE
 
 PART = 2**30  # bytes; larger files come in parts, so that a broken connection costs less
+
+
+# An address that is signed, from its path and query.
+_Address = Callable[..., str]
 
 
 class Uploads:
@@ -36,31 +43,35 @@ class Uploads:
         """The addresses that are offered."""
         return [
             Route("/upload/{sha256}", self.whole, methods=["PUT"]),
-            Route("/upload/{sha256}/{number:int}", self.one_part, methods=["PUT"]),
             Route("/upload/{sha256}/complete", self.complete, methods=["POST"]),
+            Route("/upload/{sha256}/{number}", self.one_part, methods=["PUT"]),
         ]
 
     def offer(
-        self, base: str, name: str, objects: Sequence[Mapping[str, Any]], *, parts: bool = True
+        self, base: str, name: str, objects: Sequence[Object], token: Token, *, parts: bool = True
     ) -> list[dict[str, Any]]:
         """What git-LFS's batch API says of objects: nothing to do, or where to send each.
 
         Args:
             base: the hub's own address.
             name: ORG/NAME of the repository that they are for.
-            objects: with `oid`, the sha256, and `size` in bytes.
+            objects: contents that the client has.
+            token: of the client; the addresses end with it.
             parts: whether the client knows how to send parts.
         """
-        sizes = {check_sha256(str(row["oid"])): int(row["size"]) for row in objects}
+        sizes = {check_sha256(row.oid): row.size for row in objects}
         absent = self._contents.missing(name, sizes)
+        if parts and self._contents.takes_parts:
+            few(sum(sizes[sha256] // self._part for sha256 in absent), "The list of parts")
+        address = self._addresses(base, name, token)
         return [
-            self._offer(base, name, sha256, size, parts)
+            self._offer(address, sha256, size, parts)
             if sha256 in absent
             else {"oid": sha256, "size": size}
             for sha256, size in sizes.items()
         ]
 
-    def _offer(self, base: str, name: str, sha256: str, size: int, parts: bool) -> dict[str, Any]:
+    def _offer(self, address: _Address, sha256: str, size: int, parts: bool) -> dict[str, Any]:
         row: dict[str, Any] = {"oid": sha256, "size": size}
         try:
             self._contents.require_space(size)
@@ -68,15 +79,15 @@ class Uploads:
             row["error"] = {"code": 507, "message": error.message}
             return row
         if not (parts and self._contents.takes_parts) or size <= self._part:
-            href = self._address(base, f"/upload/{sha256}", name, size=size)
+            href = address(f"/upload/{sha256}", size=size)
             row["actions"] = {"upload": {"href": href, "header": {}}}
             return row
         header: dict[str, str] = {"chunk_size": str(self._part)}
         for number in range(1, -(-size // self._part) + 1):
             length = min(self._part, size - (number - 1) * self._part)
             path = f"/upload/{sha256}/{number}"
-            header[str(number)] = self._address(base, path, name, length=length)
-        href = self._address(base, f"/upload/{sha256}/complete", name, size=size)
+            header[str(number)] = address(path, length=length)
+        href = address(f"/upload/{sha256}/complete", size=size)
         row["actions"] = {"upload": {"href": href, "header": header}}
         return row
 
@@ -85,30 +96,37 @@ class Uploads:
         if not await run_in_threadpool(self._contents.has, name, sha256, size):
             await receive_whole(request, self._contents, name, sha256, size)
         else:
-            async for _ in request.stream():  # somebody else was faster
-                pass
+            await drain(request, size)  # somebody else was faster
         return JSONResponse({"Code": 200, "Success": True}, headers={"ETag": f'"{sha256}"'})
 
     async def one_part(self, request: Request) -> Response:
         _, sha256, length = self._checked(request, "length")
-        offset = (request.path_params["number"] - 1) * self._part
+        number = whole(request.path_params["number"])
+        if not number:
+            raise Refusal(404, "Parts have numbers, from 1 on")
+        offset = (number - 1) * self._part
         etag = await receive_part(request, self._contents, sha256, offset, length)
         return JSONResponse({}, headers={"ETag": etag})
 
     async def complete(self, request: Request) -> Response:
         _, sha256, size = self._checked(request, "size")
-        await request.body()
+        await drain(request, MOST)
         await run_in_threadpool(finish_parts, self._contents, sha256, size)
         return JSONResponse({})
 
-    def _address(self, base: str, path: str, name: str, **query: int) -> str:
-        return base + self._access.sign(f"{path}?{urlencode({'name': name, **query})}")
+    def _addresses(self, base: str, name: str, token: Token) -> _Address:
+        sign = self._access.signer(token)
+
+        def address(path: str, **query: int) -> str:
+            return base + sign(f"{path}?{urlencode({'name': name, **query})}")
+
+        return address
 
     def _checked(self, request: Request, number: str) -> tuple[str, str, int]:
         """The repository, the sha256 and the number that a signed address names."""
         text = request.url.path + "?" + request.url.query
-        value = request.query_params.get(number, "")
-        if not self._access.is_signed(text) or not value.isdigit():
+        value = whole(request.query_params.get(number, ""))
+        name, token = request.query_params.get("name", ""), self._access.signed_for(text)
+        if value is None or token is None or not self._access.may(token, WRITE, name):
             raise Refusal(403, "This address was not offered here, or is no longer valid")
-        name = request.query_params.get("name", "")
-        return name, check_sha256(request.path_params["sha256"]), int(value)
+        return name, check_sha256(request.path_params["sha256"]), value

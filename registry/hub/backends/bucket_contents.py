@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -39,6 +39,8 @@ class BucketContents(Contents):
     def __init__(self, store: S3Store) -> None:
         self._store, self._bucket = store, store.bucket
         self._files: dict[str, dict[Digest, Mapping[str, str]]] = {}
+        # Uploaded although a revision has them: what lies there is damaged.
+        self._put_back: set[tuple[str, str]] = set()
 
     def has(self, name: str, sha256: str, size: int) -> bool:
         return not self.missing(name, {sha256: size})
@@ -62,6 +64,11 @@ class BucketContents(Contents):
     def _keep(self, name: str, content: bytes) -> None:
         sha256 = hashlib.sha256(content).hexdigest()
         self._bucket.put(self.key(name, sha256), content, sha256)
+        self._note(name, sha256)
+
+    def _note(self, name: str, sha256: str) -> None:
+        if any(sha256 in files for files in self._files.get(name, {}).values()):
+            self._put_back.add((name, sha256))
 
     @contextmanager
     def stream(self, name: str, sha256: str, offset: int, length: int) -> Iterator[Stream]:
@@ -83,7 +90,8 @@ class BucketContents(Contents):
         return self._store.transport.stream(what, self._bucket.address(key), offset, length)
 
     def sink(self, name: str, sha256: str, size: int) -> BucketSink:
-        return BucketSink(self._store, self.key(name, sha256), sha256, size)
+        kept = partial(self._note, name, sha256)
+        return BucketSink(self._store, self.key(name, sha256), sha256, size, kept)
 
     def collect(self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool) -> int:
         freed = 0
@@ -103,7 +111,7 @@ class BucketContents(Contents):
     def find(self, name: str, sha256: str) -> str | None:
         """The key of a content; None if it is not there."""
         for files in list(self._files.get(name, {}).values()):
-            if sha256 in files:
+            if sha256 in files and (name, sha256) not in self._put_back:
                 return files[sha256]
         uploaded = self.key(name, sha256)
         if self._bucket.head(uploaded) is not None:
@@ -136,6 +144,7 @@ class BucketContents(Contents):
     def drop(self, name: str, sha256: str) -> None:
         """Remove what was uploaded: a revision has it."""
         self._bucket.delete(self.key(name, sha256))
+        self._put_back.discard((name, sha256))
 
     def key(self, name: str, sha256: str) -> str:
         """Where a content lies that was uploaded."""
@@ -145,8 +154,11 @@ class BucketContents(Contents):
 class BucketSink(Sink):
     """A body on its way into an object, which is there when it is kept."""
 
-    def __init__(self, store: S3Store, key: str, sha256: str, size: int) -> None:
+    def __init__(
+        self, store: S3Store, key: str, sha256: str, size: int, kept: Callable[[], None]
+    ) -> None:
         super().__init__(size, part_size(size, _PART))
+        self._kept = kept
         self._bucket, self._key, self._announced = store.bucket, key, sha256
         self._whole = b""
         self._writing: Writing | None = None
@@ -168,7 +180,9 @@ class BucketSink(Sink):
         else:
             self._writing.complete()
             self._writing = None
+        self._kept()
 
     def close(self) -> None:
+        super().close()
         if self._writing is not None:
             self._writing.abort()

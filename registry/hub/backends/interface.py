@@ -147,8 +147,10 @@ class Backend(ABC):
     records: Records
     state: Path
 
-    # Whether every user of this machine can read private repositories where they are kept.
-    is_readable_for_all = False
+    @property
+    def is_readable_for_all(self) -> bool:
+        """Whether every user of this machine can read private repositories where they lie."""
+        return False
 
     @abstractmethod
     def prepare(self) -> None:

@@ -92,6 +92,8 @@ class HuggingFaceStore(HubStore):
                 Outgoing(entry, file)
             ]
             missing = [one for one in files if not _is_there(one, there.get(one.entry.path))]
+            listed = [one for one in files if one not in missing]
+            missing += self._upload(name).lost(listed) if listed else []
             wanted = {one.entry.path for one in files}
             deleted = [path for path in there if is_kept(path) and path not in wanted]
             _tell_present(files, missing, tally)

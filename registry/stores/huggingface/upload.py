@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,22 @@ class HuggingFaceUpload:
 
     def _sort(self, files: Sequence[Outgoing]) -> tuple[list[Outgoing], list[Outgoing]]:
         """Large files and small ones, as the hub wants to have them."""
-        modes: dict[str, str] = {}
+        modes = self._ask(files)
+        for path, row in modes.items():
+            if row.get("shouldIgnore"):
+                raise UsageError(
+                    f"The repository's .gitignore leaves out {path}",
+                    remedy="Change .gitignore on the hub; an artifact needs all its files.",
+                )
+        # An empty file cannot be in LFS.
+        lfs = {path for path, row in modes.items() if row.get("uploadMode") == "lfs"}
+        large = [o for o in files if o.entry.path in lfs and o.entry.size]
+        sent = {one.entry.path for one in large}
+        return large, [one for one in files if one.entry.path not in sent]
+
+    def _ask(self, files: Sequence[Outgoing]) -> dict[str, Mapping[str, Any]]:
+        """What the hub says of files that are about to be sent, by their paths."""
+        found: dict[str, Mapping[str, Any]] = {}
         for begin in range(0, len(files), _BATCH):
             asked = [
                 {"path": o.entry.path, "sample": _sample(o.file), "size": o.entry.size}
@@ -121,27 +136,14 @@ class HuggingFaceUpload:
                 "the upload",
                 json={"files": asked},
             )
-            for row in answer.get("files", ()):
-                if row.get("shouldIgnore"):
-                    raise UsageError(
-                        f"The repository's .gitignore leaves out {row.get('path')}",
-                        remedy="Change .gitignore on the hub; an artifact needs all its files.",
-                    )
-                modes[str(row.get("path"))] = str(row.get("uploadMode"))
-        # An empty file cannot be in LFS.
-        large = [o for o in files if modes.get(o.entry.path) == "lfs" and o.entry.size]
-        sent = {one.entry.path for one in large}
-        return large, [one for one in files if one.entry.path not in sent]
+            found |= {str(row.get("path")): row for row in answer.get("files", ())}
+        return found
 
-    def send_large(self, files: Sequence[Outgoing], tally: Tally) -> None:
-        """Upload contents that the hub lacks; they belong to nothing before a commit."""
-        unique = {one.entry.sha256: one for one in files}
-        wanted = list(unique.values())
-        jobs = []
-        for begin in range(0, len(wanted), _BATCH):
+    def _batch(self, files: Sequence[Outgoing]) -> Iterator[Mapping[str, Any]]:
+        """What the hub says of contents: which it has, and where to send the others."""
+        for begin in range(0, len(files), _BATCH):
             objects = [
-                {"oid": o.entry.sha256, "size": o.entry.size}
-                for o in wanted[begin : begin + _BATCH]
+                {"oid": o.entry.sha256, "size": o.entry.size} for o in files[begin : begin + _BATCH]
             ]
             answer = self._post(
                 f"{self._endpoint}/{self._name}.git/info/lfs/objects/batch",
@@ -154,17 +156,44 @@ class HuggingFaceUpload:
                 },
                 headers=_LFS,
             )
-            for row in answer.get("objects", ()):
-                one = unique[row["oid"]]
-                if row.get("error"):
-                    raise TransferError(
-                        f"The hub refuses {one.entry.path}: {row['error'].get('message', '')}"
-                    )
-                actions = row.get("actions") or {}
-                if "upload" in actions:
-                    jobs.append(_job(self, one, actions, tally))
-                else:
-                    tally.of(one.entry.path, one.entry.size)(one.entry.size)
+            yield from answer.get("objects", ())
+
+    def lost(self, files: Sequence[Outgoing]) -> list[Outgoing]:
+        """Which of some files of the branch the hub lists, and has no sound content of.
+
+        A hub of one's own hashes what it keeps, and mends what is damaged when it comes again.
+
+        Args:
+            files: that the branch has.
+        """
+        large, small = [], []
+        modes = self._ask(files)
+        for one in files:
+            mode = modes.get(one.entry.path, {})
+            if mode.get("uploadMode") == "lfs" and one.entry.size:
+                large.append(one)
+            elif "oid" in mode and mode["oid"] is None:
+                small.append(one)
+        rows = {str(row.get("oid")): row for row in self._batch(large)}
+        return small + [
+            one for one in large if (rows.get(one.entry.sha256, {}).get("actions") or {})
+        ]
+
+    def send_large(self, files: Sequence[Outgoing], tally: Tally) -> None:
+        """Upload contents that the hub lacks; they belong to nothing before a commit."""
+        unique = {one.entry.sha256: one for one in files}
+        jobs = []
+        for row in self._batch(list(unique.values())):
+            one = unique[row["oid"]]
+            if row.get("error"):
+                raise TransferError(
+                    f"The hub refuses {one.entry.path}: {row['error'].get('message', '')}"
+                )
+            actions = row.get("actions") or {}
+            if "upload" in actions:
+                jobs.append(_job(self, one, actions, tally))
+            else:
+                tally.of(one.entry.path, one.entry.size)(one.entry.size)
         upload_all(jobs, tally)
 
     def put(self, one: Outgoing, actions: Mapping[str, Any], tally: Tally) -> None:

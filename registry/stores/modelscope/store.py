@@ -7,7 +7,7 @@ that a mixture of two commits is found out; a digest or a tag names a revision t
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from registry.errors import (
     TransferError,
     UsageError,
 )
+from registry.folder import Entry
 from registry.names import check_name, check_tags
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
@@ -102,9 +103,12 @@ class ModelScopeStore(HubStore):
         with written_manifest(manifest) as (entry, file):
             files = {e.path: (e, file_of(folder, extra, e.path)) for e in manifest.files}
             files[MANIFEST_FILE] = (entry, file)
+            same = [e for e, _ in files.values() if _sha256_of(there.get(e.path)) == e.sha256]
+            # A hub of one's own takes again what is damaged there.
+            lost = self._urls(name, [e for e in same if _is_large(e.path, e.size)])
             missing = []
             for path, (one, where) in files.items():
-                if path in there and there[path].sha256 == one.sha256:
+                if one in same and one.sha256 not in lost:
                     tally.of(path, one.size)(one.size)
                 else:
                     missing.append((one, where))
@@ -131,21 +135,24 @@ class ModelScopeStore(HubStore):
     def _send(self, name: str, large: Mapping[str, Any], tally: Tally) -> None:
         """Upload the contents that the hub lacks."""
         unique = {entry.sha256: (entry, file) for entry, file in large.values()}
-        wanted, jobs = list(unique), []
-        for begin in range(0, len(wanted), _BATCH):
-            asked = [{"oid": o, "size": unique[o][0].size} for o in wanted[begin : begin + _BATCH]]
+        urls, jobs = self._urls(name, [entry for entry, _ in unique.values()]), []
+        for oid, (entry, file) in unique.items():
+            told = tally.of(entry.path, entry.size)
+            if oid in urls:
+                jobs.append(partial(self._put, entry.path, urls[oid], file, entry.size, told))
+            else:
+                told(entry.size)
+        upload_all(jobs, tally)
+
+    def _urls(self, name: str, entries: Sequence[FileEntry]) -> dict[str, str]:
+        """Where to send contents that the hub lacks, by their sha256."""
+        found: dict[str, str] = {}
+        for begin in range(0, len(entries), _BATCH):
+            asked = [{"oid": e.sha256, "size": e.size} for e in entries[begin : begin + _BATCH]]
             validate = partial(self._api.legacy.validate_blobs, name, MODEL, asked)
             urls = asking(f"the upload to ms://{name}", validate)
-            for oid in wanted[begin : begin + _BATCH]:
-                entry, file = unique[oid]
-                told = tally.of(entry.path, entry.size)
-                if urls.get(oid):
-                    jobs.append(
-                        partial(self._put, entry.path, str(urls[oid]), file, entry.size, told)
-                    )
-                else:
-                    told(entry.size)
-        upload_all(jobs, tally)
+            found |= {oid: str(url) for oid, url in urls.items() if url}
+        return found
 
     def _put(self, path: str, url: str, file: Path, size: int, told: Any) -> None:
         self._transport.put_file(path, url, file, 0, size, headers=headers(self._api), told=told)
@@ -239,6 +246,10 @@ class ModelScopeStore(HubStore):
     @cached_property
     def _transport(self) -> Transport:
         return Transport()
+
+
+def _sha256_of(entry: Entry | None) -> str | None:
+    return entry.sha256 if entry is not None else None
 
 
 def _is_large(path: str, size: int) -> bool:
