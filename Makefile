@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz faults replay check format bench locks pins release-table clean
+.PHONY: help demo test test-fast fuzz faults replay check format bench locks pins sbom release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench      measure; results are printed"
 	@echo "make locks      resolve the toolchains' lock files anew"
 	@echo "make pins       bring requirements.txt and requirements-dev.txt in step with pyproject.toml"
+	@echo "make sbom       CycloneDX bills of materials, in build/sbom"
 	@echo "make release-table VERSION=0.23.0   read a release of vLLM Ascend into a table"
 	@echo "make clean      remove what was built here"
 
@@ -88,6 +89,9 @@ UV_PINS = uv pip compile -q --universal --python-version 3.10 --generate-hashes 
 pins:
 	$(UV_PINS) --extra dev -o requirements-dev.txt >/dev/null
 	$(UV_PINS) --extra all -c requirements-dev.txt -o requirements.txt >/dev/null
+
+sbom: $(READY)
+	$(BIN)/python -m toolchains.locks.sbom build/sbom
 
 release-table: $(READY)
 	@test -n "$(VERSION)" || { echo "Say which: make release-table VERSION=0.23.0"; exit 1; }

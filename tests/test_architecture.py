@@ -23,6 +23,7 @@ PROGRAMS = {
     "toolchains/supervisor.py",
     "toolchains/locks/compile.py",
     "toolchains/locks/hashes.py",
+    "toolchains/locks/sbom.py",
     "serving/releases/generate/__main__.py",
     *(str(p.relative_to(ROOT)) for p in ROOT.glob("*/workers/*.py")),
 }
