@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz faults replay check format bench locks release-table clean
+.PHONY: help demo test test-fast fuzz faults replay check format bench locks pins sbom release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
@@ -20,6 +20,8 @@ help:
 	@echo "make format     format the code"
 	@echo "make bench      measure; results are printed"
 	@echo "make locks      resolve the toolchains' lock files anew"
+	@echo "make pins       bring requirements.txt and requirements-dev.txt in step with pyproject.toml"
+	@echo "make sbom       CycloneDX bills of materials, in build/sbom"
 	@echo "make release-table VERSION=0.23.0   read a release of vLLM Ascend into a table"
 	@echo "make clean      remove what was built here"
 
@@ -30,7 +32,7 @@ $(READY): pyproject.toml requirements-dev.txt
 	  { echo "qreg needs Python 3.10 or newer: make PYTHON=/path/to/python3 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -qq pip
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
@@ -80,6 +82,16 @@ bench: $(READY)
 
 locks: $(READY)
 	$(BIN)/python -m toolchains.locks.compile
+
+# Pins that still fit stay as they are; UPGRADE=--upgrade takes the newest of all. Needs uv.
+UV_PINS = uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-annotate \
+  --custom-compile-command "make pins" $(UPGRADE) pyproject.toml
+pins:
+	$(UV_PINS) --extra dev -o requirements-dev.txt >/dev/null
+	$(UV_PINS) --extra all -c requirements-dev.txt -o requirements.txt >/dev/null
+
+sbom: $(READY)
+	$(BIN)/python -m toolchains.locks.sbom build/sbom
 
 release-table: $(READY)
 	@test -n "$(VERSION)" || { echo "Say which: make release-table VERSION=0.23.0"; exit 1; }

@@ -22,6 +22,8 @@ PROGRAMS = {
     "qreg/demo/train.py",
     "toolchains/supervisor.py",
     "toolchains/locks/compile.py",
+    "toolchains/locks/hashes.py",
+    "toolchains/locks/sbom.py",
     "serving/releases/generate/__main__.py",
     *(str(p.relative_to(ROOT)) for p in ROOT.glob("*/workers/*.py")),
 }

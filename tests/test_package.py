@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import qreg as package
 from tests.checkpoints import write_quantized
+from toolchains.lock import Pin, read_lock
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +59,31 @@ def test_a_shadowed_package_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "serving.py") in done.stderr
 
 
+def test_requirements_hold_all_that_qreg_runs_with() -> None:
+    """What `requirements.txt` installs is `qreg[all]`, whole, as it is developed with."""
+    pins = read_lock(ROOT / "requirements.txt")
+    seen: set[tuple[str, str]] = set()
+    queue = [Requirement("qreg[all]")]
+    while queue:
+        wanted = queue.pop()
+        new = {(canonicalize_name(wanted.name), e) for e in ("", *wanted.extras)} - seen
+        seen |= new
+        for name, extra in new:
+            needs = map(Requirement, importlib.metadata.requires(name) or [])
+            queue += [n for n in needs if not n.marker or n.marker.evaluate({"extra": extra})]
+    assert {name for name, _ in seen} - {"qreg"} == {pin.name for pin in pins if pin.applies}
+    developed = {(pin.name, pin.version, pin.hashes) for pin in _developed()}
+    assert {(pin.name, pin.version, pin.hashes) for pin in pins} <= developed
+
+
+def test_development_is_pinned_by_hash() -> None:
+    assert not [pin.requirement for pin in _developed() if not pin.hashes]
+
+
+def _developed() -> tuple[Pin, ...]:
+    return read_lock(ROOT / "requirements-dev.txt")
+
+
 @pytest.mark.e2e
 def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     subprocess.run(
@@ -72,7 +101,10 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     venv = tmp_path / "empty"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     python = venv / "bin" / "python"
-    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "requirements-dev.txt", wheel]
+    # Hashes among constraints would ask for one of the wheel, too.
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("".join(f"{pin.requirement}\n" for pin in _developed()))
+    install = [python, "-m", "pip", "install", "-q", "-c", constraints, wheel]
     subprocess.run(install, check=True, capture_output=True)
     model = write_quantized(tmp_path / "model")
     version = _run(venv / "bin" / "qreg", "--version", cwd=tmp_path)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock
@@ -19,8 +20,11 @@ from registry.progress import Note, Observer, Progress, ignore
 from toolchains import startup
 from toolchains.catalogue import Spec, spec_of
 from toolchains.installed import MARKER, Toolchain, find_toolchain, home_of, own_record, probe
+from toolchains.lock import read_lock, steps
 from toolchains.process import run_tool
 
+# pip's words in hash mode, before it names the file, what was expected, and what it got.
+_OTHER_BYTES = "DO NOT MATCH THE HASHES"
 _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:|Processing) (\S+)")
 
 
@@ -41,7 +45,8 @@ def install_toolchain(
     Raises:
         NotFoundError: no such toolchain.
         IncompatibleError: the machine lacks what it needs, or no interpreter fits.
-        ToolError: pip failed, or the tool does not import.
+        ToolError: pip failed, a file is not the one that the lock names by its hash, or the tool
+            does not import.
     """
     spec = spec_of(name)
     if spec.missing:
@@ -61,7 +66,11 @@ def install_toolchain(
         base = python or find_interpreter(spec)
         remove_tree(home)
         log = settings.new_log(f"toolchain-{name}")
-        _build(spec, base, home, log, observe)
+        try:
+            _build(spec, base, home, log, observe)
+        except ToolError:
+            remove_tree(home)
+            raise
         target = home / "bin" / "python"
         if spec.startup:
             startup.place(spec.startup, target)
@@ -109,37 +118,25 @@ def _build(spec: Spec, base: Path, home: Path, log: Path, observe: Observer) -> 
         remove_tree(home)
         _must([*venv, "--without-pip"], log, "making the virtual environment")
         pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python")]
-    requirements = _requirements(spec.lock_file)
+    pins = read_lock(spec.lock_file)
+    expected = sum(pin.applies for pin in pins)
     seen: set[str] = set()
 
     def on_line(line: str) -> None:
         if match := _COLLECTING.match(line):
             package = match.group(1).rpartition("/")[2]
             seen.add(package)
-            observe(
-                Progress("fetching packages", len(seen), len(requirements), "packages", package)
-            )
+            observe(Progress("fetching packages", len(seen), expected, "packages", package))
         elif line.startswith("Installing collected packages"):
-            observe(Progress("installing packages", detail=f"{len(requirements)} packages"))
+            observe(Progress("installing packages", detail=f"{expected} packages"))
 
     options = ["install", "--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
-    lock = str(spec.lock_file)
-    _must([*pip, *options, "--no-deps", "-r", lock], log, "installing the lock", on_line)
-    torch = next((line for line in requirements if line.startswith("torch==")), None)
-    if torch:
-        # The lock leaves out the accelerator libraries that a torch wheel pins for itself: a CPU
-        # wheel has none, a CUDA wheel names exactly those of its build.
-        observe(Note(f"completing {torch} with the libraries that its own wheel names"))
-        _must([*pip, *options, torch, "-c", lock], log, "installing torch's libraries")
-
-
-def _requirements(lock: Path) -> list[str]:
-    """The lock's requirements that apply here; markers as pip reads them."""
-    from packaging.requirements import Requirement
-
-    lines = [line.strip() for line in lock.read_text().splitlines()]
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [f"{r.name}{r.specifier}" for r in found if r.marker is None or r.marker.evaluate()]
+    with tempfile.TemporaryDirectory(prefix="qreg-lock-") as folder:
+        for step in steps(pins, Path(folder)):
+            if not step.hashed:
+                observe(Note(step.doing))
+            follow = on_line if step.counted else None
+            _must([*pip, *options, *step.arguments], log, step.doing, follow)
 
 
 def _must(argv: list[str], log: Path, doing: str, on_line: object = None) -> None:
@@ -150,6 +147,15 @@ def _must(argv: list[str], log: Path, doing: str, on_line: object = None) -> Non
     )
     if finished.code != 0:
         lines = log.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if _OTHER_BYTES in line:
+                raise ToolError(
+                    f"pip refused a file while {doing}: it is not the one that the lock names",
+                    remedy="Do not install it by other means. A package index, mirror or proxy "
+                    "serves other bytes than those that the lock was made from: ask who runs it "
+                    f"(pip config list names it). The whole log is {log} .",
+                    details="\n".join(lines[number : number + 12]),
+                )
         problems = [line for line in lines if "ERROR" in line or "error:" in line]
         raise ToolError(
             f"pip failed while {doing} (exit code {finished.code})",

@@ -12,15 +12,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
 from registry.config import load as load_settings
+from toolchains.lock import read_lock, steps
 
 HERE = Path(__file__).parent
 LOCK = HERE / "lock.txt"
-PLUGIN = "vllm-ascend==0.23.0.post1"
+PLUGIN = HERE / "plugin.txt"
 # Its setup.py asks for these; no kernel is compiled, and CANN is not needed.
 _BUILD = {"COMPILE_CUSTOM_KERNELS": "0", "SOC_VERSION": "ascend910b1"}
 _MARKER = "contract-ready"
@@ -33,7 +35,7 @@ def contract_python() -> Path:
         subprocess.CalledProcessError: pip failed; its output says why.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(LOCK.read_bytes() + PLUGIN.encode() + version.encode()).hexdigest()
+    digest = hashlib.sha256(LOCK.read_bytes() + PLUGIN.read_bytes() + version.encode()).hexdigest()
     home = load_settings().cache / f"contract-{digest[:12]}"
     python = home / "bin" / "python"
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +52,11 @@ def _make(home: Path, python: Path) -> None:
     # Files are compiled when they are imported; most never are.
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-input"]
     install += ["-qq", "--disable-pip-version-check", "--no-compile"]
-    _run([*install, "--no-deps", "-r", str(LOCK)])
-    # A CUDA wheel of torch names libraries of its own; a CPU wheel has none to name.
-    torch = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
-    _run([*install, torch, "-c", str(LOCK)])
-    _run([*install, "--no-deps", "--no-build-isolation", "--no-binary", "vllm-ascend", PLUGIN])
+    with tempfile.TemporaryDirectory() as folder:
+        for step in steps(read_lock(LOCK), Path(folder)):
+            _run([*install, *step.arguments])
+    source = ["--no-build-isolation", "--no-binary", "vllm-ascend"]
+    _run([*install, "--no-deps", "--require-hashes", *source, "-r", str(PLUGIN)])
 
 
 def _run(command: list[str]) -> None:

@@ -20,6 +20,7 @@ from registry.progress import Event, Progress
 from toolchains import CATALOGUE, Spec, find_toolchain, spec_of
 from toolchains.install import find_interpreter, install_toolchain
 from toolchains.installed import MARKER, home_of, remove_toolchain, use_interpreter
+from toolchains.lock import read_lock
 from toolchains.status import all_statuses
 
 SMALL = Spec("small", "a test", "iniconfig", ("iniconfig",), (10, 14), "small.txt")
@@ -167,12 +168,14 @@ def test_an_interpreter_that_the_lock_serves_is_found() -> None:
 @pytest.mark.parametrize("spec", [s for s in CATALOGUE if s.lock], ids=lambda s: s.name)
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_locks_are_complete_and_pinned(spec: Spec, machine: str) -> None:
-    lines = (toolchains.catalogue.LOCKS / spec.lock.format(machine=machine)).read_text()
-    requirements = [line for line in lines.splitlines() if line and not line.startswith("#")]
-    assert len(requirements) > 40
-    for line in requirements:
-        assert re.match(r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+( ; .+)?$", line), line
-    names = {line.partition("==")[0].lower() for line in requirements}
+    pins = read_lock(toolchains.catalogue.LOCKS / spec.lock.format(machine=machine))
+    assert len(pins) > 40
+    for pin in pins:
+        assert re.match(r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+( ; .+)?$", pin.requirement), pin
+        assert all(re.match(r"^sha256:[0-9a-f]{64}$", value) for value in pin.hashes), pin
+    excepted = {"torch", "triton-ascend"} if spec.name == "vllm-ascend" else {"torch"}
+    assert {pin.name for pin in pins if not pin.hashes} == excepted
+    names = {pin.name.lower() for pin in pins}
     assert spec.distribution in names
     assert not names & {"torchvision", "torchaudio", "torchcodec"}
 
