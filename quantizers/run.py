@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 import time
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.checks import check_output
-from quantizers.interface import Command, Job
+from quantizers.execution import run_command
+from quantizers.interface import Job
 from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
@@ -33,14 +33,11 @@ from registry.config import Settings
 from registry.describe import compose
 from registry.errors import IncompatibleError, NotFoundError, QregError, ToolError
 from registry.folder import hash_files, list_files
-from registry.progress import Note, Observer, Progress, ignore
+from registry.progress import Note, Observer, ignore
 from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
-from toolchains import Finished, find_toolchain, run_tool
-
-_OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
-
+from toolchains import find_toolchain
 
 Judge = Callable[[Path, Manifest, TrackedRun], None]
 
@@ -137,7 +134,7 @@ def _carry_out(
     inputs = inputs_of(prepared, source_files, command)
     track_inputs(run, prepared, inputs, job.work)
     began = utc_now()
-    finished, warnings = _run(prepared, command, job, log, observe)
+    finished, warnings = run_command(prepared, command, job, log, observe)
     ended = utc_now()
     prepared.quantizer.finish(job)
     completed = complete_side_files(prepared.source, job.output)
@@ -224,62 +221,6 @@ def _keep(made: Path, target: Path, observe: Observer) -> None:
         return
     made.rename(target)
     observe(Note(f"What was made is in {target}", warning=True))
-
-
-def _run(
-    prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer
-) -> tuple[Finished, list[str]]:
-    """Run the tool; returns how it ended, and its warnings that a user should know."""
-    warned: list[str] = []
-    looked, written = 0.0, 0
-
-    def on_line(line: str) -> None:
-        nonlocal looked, written
-        warning = prepared.quantizer.warning(line)
-        if warning and warning not in warned:
-            warned.append(warning)
-            observe(Note(warning, warning=True))
-        progress = prepared.quantizer.read_line(line)
-        if progress is None:
-            return
-        if time.monotonic() - looked > 1:
-            looked, written = time.monotonic(), _bytes_below(job.output)
-        observe(replace(progress, written=written or None))
-
-    observe(Progress(f"starting {prepared.quantizer.name} {prepared.toolchain.version}"))
-    finished = run_tool(command.argv, log=log, env=command.env, cwd=job.work, on_line=on_line)
-    text = log.read_text(errors="replace")
-    if finished.code == 0 and prepared.quantizer.succeeded(text):
-        return finished, warned
-    raise _failure(prepared, finished, text, log)
-
-
-def _failure(prepared: Prepared, finished: Finished, text: str, log: Path) -> ToolError:
-    """A tool's failure in words: what is known of it, else the end of its log."""
-    tail = "\n".join([line for line in text.splitlines() if "\r" not in line][-15:])
-    if finished.code == 0:
-        reason = "exit code 0, but its log does not say that it was done"
-    elif finished.code < 0:
-        reason = f"signal {-finished.code}"
-    else:
-        reason = f"exit code {finished.code}"
-    message = f"{prepared.quantizer.name} failed ({reason})"
-    where = f"The whole log is {log} ."
-    if finished.code == -9:
-        return ToolError(message, remedy=f"{_OUT_OF_MEMORY} {where}", details=tail)
-    known = prepared.quantizer.explain(text)
-    if known is None:
-        return ToolError(message, remedy=where, details=tail)
-    return ToolError(f"{message}: {known.what}", remedy=f"{known.remedy} {where}", details=tail)
-
-
-def _bytes_below(folder: Path) -> int:
-    """What a tool has written so far; files that vanish meanwhile do not count."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size
-    return total
 
 
 def _evaluate(
