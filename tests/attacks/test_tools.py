@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from registry.errors import UsageError
+from serving.abbreviations import option_names
+from serving.arguments import parse_arguments
 from toolchains import run_tool
 from toolchains.environment import ENGINE_SECRETS, PIP_SECRETS
 
@@ -86,3 +90,59 @@ def test_the_user_lets_a_secret_through(tmp_path: Path, monkeypatch: pytest.Monk
     found = seen_by_a_tool(tmp_path)
     shown = {name for name, value in found.items() if CANARY in value}
     assert shown == {"GITHUB_TOKEN", "PGPASSWORD"}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--api-key",
+        "--api_key",
+        "--api-ke",
+        "--api_ke",
+        "--api-k",
+        "--api-key.a",
+        "--hf-to",
+        "--hf_t",
+    ],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_secret_is_given_under_another_spelling(word: str, joined: bool) -> None:
+    words = [f"{word}={CANARY}"] if joined else [word, CANARY]
+    with pytest.raises(UsageError) as caught:
+        parse_arguments(["--seed", "1", *words])
+    assert "environment" in caught.value.remedy
+    assert CANARY not in caught.value.message + caught.value.remedy + caught.value.details
+
+
+def test_another_model_is_given_under_another_spelling() -> None:
+    for word in ("--model", "--mode", "--model.x"):
+        with pytest.raises(UsageError):
+            parse_arguments([word, "/somewhere/else"])
+
+
+def test_a_file_of_options_holds_a_secret_or_another_model(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    for line in (f"api-key: {CANARY}", f"api_ke: [{CANARY}]", f"hf-token: {CANARY}", "model: /x"):
+        path.write_text(f"seed: 1\n{line}\n")
+        with pytest.raises(UsageError) as caught:
+            parse_arguments(["--config", str(path)])
+        assert str(path) in caught.value.message and CANARY not in caught.value.message
+    path.write_text("seed: 1\n")
+    assert parse_arguments(["--config", str(path)])[0].argv() == ["--config", str(path)]
+
+
+def test_the_engine_sees_whole_names_only() -> None:
+    """What argparse itself takes a beginning for is what qreg checked and shows."""
+    theirs = argparse.ArgumentParser(add_help=False)
+    for name in option_names():
+        theirs.add_argument(name, nargs="?", const="on")
+    for name in sorted(option_names())[::9]:
+        for end in range(3, len(name) + 1):
+            try:
+                ours = parse_arguments([name[:end]])[0].name
+            except UsageError:
+                continue
+            found = vars(theirs.parse_args([name[:end]]))
+            assert found[ours[2:].replace("-", "_")] == "on"
+    with pytest.raises(UsageError, match="--max-model-len"):
+        parse_arguments(["--max", "1"])
