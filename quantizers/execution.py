@@ -8,8 +8,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from quantizers.consent import needs_code
 from quantizers.interface import Command, Job
 from quantizers.request import Prepared
+from registry.checkpoint.remote_code import untrusted_error
 from registry.errors import ToolError
 from registry.progress import Note, Observer, Progress
 from toolchains import Finished, run_tool
@@ -23,6 +25,7 @@ def run_command(
     """Run the tool; returns how it ended, and its warnings that a user should know.
 
     Raises:
+        NotAllowedError: the model cannot be loaded without its own Python code.
         ToolError: it failed, with what is known of that failure.
     """
     warned: list[str] = []
@@ -57,6 +60,8 @@ def run_command(
     text = log.read_text(errors="replace")
     if finished.code == 0 and prepared.quantizer.succeeded(text):
         return finished, warned
+    if not job.options.trust_remote_code and needs_code(text):
+        raise untrusted_error(prepared.source, prepared.base)
     raise _failure(prepared, finished, text, log)
 
 

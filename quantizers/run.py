@@ -13,6 +13,8 @@ from typing import Any
 from quantizers.checks import check_output
 from quantizers.execution import run_command
 from quantizers.interface import Job
+from quantizers.placeholders import without_paths
+from quantizers.places import remember
 from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
@@ -20,7 +22,9 @@ from quantizers.quality.tracked import track_quality
 from quantizers.record import (
     evidence_of,
     inputs_of,
+    known_paths,
     opening_tags,
+    places_of,
     track_inputs,
     track_result,
     with_used,
@@ -31,7 +35,13 @@ from registry.artifact import MANIFEST_FILE, Manifest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
-from registry.errors import IncompatibleError, NotFoundError, QregError, ToolError
+from registry.errors import (
+    IncompatibleError,
+    NotAllowedError,
+    NotFoundError,
+    QregError,
+    ToolError,
+)
 from registry.folder import hash_files, list_files
 from registry.progress import Note, Observer, ignore
 from registry.staging import lock_of, partial_of, staged_folder
@@ -61,6 +71,7 @@ def quantize(
     Raises:
         UsageError, NotFoundError, IntegrityError, IncompatibleError: before anything heavy starts,
             see `quantizers.preflight`.
+        NotAllowedError: the model cannot be loaded without its own Python code.
         ToolError: the tool failed, or ended well and left layers unquantized; the run is FAILED
             and nothing is left in the output.
     """
@@ -95,6 +106,7 @@ def quantize(
                     track_result(run, prepared, manifest, partial)
                     if judge is not None:
                         judge(partial, manifest, run)
+                    remember(settings, manifest.digest, places_of(prepared))
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -131,8 +143,8 @@ def _carry_out(
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
     command = prepared.quantizer.command(job, prepared.toolchain)
     command = replace(command, env={**command.env, **prepared.request.environment})
-    inputs = inputs_of(prepared, source_files, command)
-    track_inputs(run, prepared, inputs, job.work)
+    inputs = inputs_of(prepared, source_files, command, job)
+    track_inputs(run, prepared, inputs, command, job.work)
     began = utc_now()
     finished, warnings = run_command(prepared, command, job, log, observe)
     ended = utc_now()
@@ -160,7 +172,7 @@ def _carry_out(
         "started": began,
         "ended": ended,
         "exit_code": finished.code,
-        "warnings": warnings,
+        "warnings": [without_paths(line, known_paths(prepared, job)) for line in warnings],
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
@@ -244,7 +256,7 @@ def _evaluate(
             trust_remote_code=job.options.trust_remote_code,
             observe=observe,
         )
-    except (IncompatibleError, NotFoundError, ToolError) as error:
+    except (IncompatibleError, NotAllowedError, NotFoundError, ToolError) as error:
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None
