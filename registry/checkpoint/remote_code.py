@@ -117,12 +117,16 @@ def _references(value: Any, depth: int) -> Iterator[str]:
     if not isinstance(value, Mapping) or depth > _DEEPEST:
         return
     for key, inner in value.items():
-        if key == "auto_map" and isinstance(inner, Mapping):
-            for one in inner.values():
-                yield from (x for x in (one if isinstance(one, list) else [one]) if _is_name(x))
+        if key == "auto_map":
+            yield from _texts(inner)
         else:
             yield from _references(inner, depth + 1)
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+def _texts(value: Any) -> Iterator[str]:
+    """A name, a list of them (tokenizers of old), or either by class."""
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, list | Mapping):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)

@@ -20,7 +20,7 @@ from registry.artifact import Digest
 from registry.config import Settings
 from registry.describe import describe_folder
 from registry.folder import hash_files, list_files
-from registry.progress import Event, Note
+from registry.progress import Event, Note, ignore
 from tests.checkpoints import CONFIG, FLOAT, write_model
 
 DIGEST = Digest("5" * 64)
@@ -77,6 +77,21 @@ def test_no_path_of_this_machine_is_published(here: Settings, tmp_path: Path) ->
     assert recall(here, DIGEST) == places
     (kept,) = (here.data / "places").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hubs_token_goes_where_a_data_set_is_named(here: Settings, tmp_path: Path) -> None:
+    source = write_model(tmp_path / "model", FLOAT)
+    given = {"w8a8-dynamic": None, "w8a8-static": "org/texts"}
+    for recipe, calibration in given.items():
+        request = QuantizationRequest(
+            str(source), name="test/made", recipe=recipe, calibration=calibration
+        )
+        prepared = prepare(request, here, ignore)
+        job = Job(
+            source, tmp_path / "out", prepared.recipe, calibration, tmp_path, prepared.checkpoint
+        )
+        command = prepared.quantizer.command(job, prepared.toolchain)
+        assert ("HF_TOKEN" in command.secrets) == (calibration is not None)
 
 
 def test_places_that_are_not_known(settings: Settings) -> None:
