@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.calibration import digest_of
+from quantizers.placeholders import published_reference
 from quantizers.quality.adopted import Weighed, weigh
 from quantizers.record import evidence_of
 from quantizers.relation import check_base, require_foreign
@@ -127,7 +128,7 @@ def adopt(
         published = publish(
             folder, settings, name=name, tags=tags, provenance=provenance, observe=observe
         )
-        _track(run, published.manifest, provenance, published.reference, claims)
+        _track(run, published.manifest, provenance, resolved, published.reference, claims)
     for entry in evidence_of(published.manifest, base_name, weighed.figures):
         record_evidence(settings, published.manifest.digest, entry)
     return Adoption(published.manifest, published.reference, provenance["mlflow_run"])
@@ -163,7 +164,8 @@ def _provenance(
     """What is read, what is measured, and which fields nobody but the user vouches for."""
     claimed: list[str] = []
     tool = _tool(facts, claims, claimed)
-    base: dict[str, Any] = {"name": base_name, "reference": resolved.reference}
+    base: dict[str, Any] = {"name": base_name}
+    base |= {"reference": published_reference(resolved.reference)}
     base |= {"digest": _base_digest(resolved, observe)}
     # Weights that nobody would come to by chance say which model it was.
     if not floats.proves and not weighed.proves:
@@ -269,13 +271,14 @@ def _track(
     run: TrackedRun,
     manifest: Manifest,
     provenance: Mapping[str, Any],
+    base: Resolved,
     reference: str,
     claims: Claims,
 ) -> None:
     measured = provenance["measured"]
     run.params(
         {
-            "source": provenance["base"]["reference"],
+            "source": base.reference,
             "source_digest": provenance["base"]["digest"],
             "tool": provenance["tool"]["name"],
             "tool_version": provenance["tool"]["version"] or None,

@@ -39,10 +39,8 @@ class CalibrationSet:
     own: bool = True
 
     def to_json(self) -> dict[str, object]:
-        """For provenance; the path of the user's lets `reproduce` find it again."""
+        """For provenance, which is published: no path, see `quantizers.places`."""
         found: dict[str, object] = {"file": self.name, "digest": self.digest or None}
-        if self.own and self.where is not None:
-            found["path"] = str(self.where)
         if self.lines is not None:
             found["lines"] = self.lines
         return found | ({} if self.own else {"origin": "comes with the tool"})

@@ -80,10 +80,18 @@ class Needs:
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: argument vector and additions to the environment."""
+    """What to run.
+
+    Attributes:
+        argv: the argument vector.
+        env: additions to the environment.
+        secrets: names of variables that the tool needs and would not see otherwise, see
+            `toolchains.environment`.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
+    secrets: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from quantizers.calibration import CalibrationSet, find_calibration
 from quantizers.catalogue import open_quantizer
+from quantizers.consent import check_code
 from quantizers.interface import Quantizer
 from quantizers.preflight import (
     check_evaluation_text,
@@ -31,6 +33,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     Raises:
         UsageError, NotFoundError, IntegrityError, IncompatibleError: see `quantizers.preflight`,
             `quantizers.target` and the quantizer's own `check`.
+        NotAllowedError: code of the model may run, and a part of it is in another repository.
     """
     check_name(request.name)
     quantizer = open_quantizer(request.tool)
@@ -53,6 +56,8 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         return find_toolchain(wanted, settings)
 
     recipe = quantizer.load_recipe(request.recipe, request.options, toolchain)
+    if request.recipe_name:
+        recipe = replace(recipe, name=request.recipe_name)
     intent = quantizer.intent(checkpoint, recipe)
     check_recipe_fits(checkpoint, recipe, intent)
     notes = check_target(intent, recipe.name, request.target)
@@ -62,6 +67,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     notes += quantizer.check(checkpoint, recipe, request.options)
     check_resources(quantizer.estimate(checkpoint, recipe), output)
     found = toolchain()
+    code = check_code(source, request.options.trust_remote_code, observe)
     for note in notes:
         observe(note)
     return Prepared(
@@ -76,6 +82,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         intent,
         calibration or _default_set(quantizer, recipe, found),
         anti,
+        code,
     )
 
 

@@ -44,10 +44,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, read and checked.
+    """A recipe, read and checked; raises UsageError for a name that is none.
 
     Attributes:
-        name: of the shipped recipe, or the file's stem.
+        name: of the shipped recipe, or the file's stem; a tag, see `registry.names`.
         title: one line for people.
         tool: the quantizer that carries it out.
         calibration: None for a data-free recipe.
@@ -63,6 +63,9 @@ class Recipe:
     body: Mapping[str, Any]
     text: str
     experts: bool = False
+
+    def __post_init__(self) -> None:
+        check_tag(self.name)  # it becomes the name of a file, whoever read the recipe
 
     @property
     def digest(self) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from quantizers.interface import USED, Command
+from quantizers.interface import USED, Command, Job
 from quantizers.modelslim.devices import ALLOCATION, VISIBLE
+from quantizers.placeholders import published_reference, without_paths
+from quantizers.places import Places
 from quantizers.quality.tracked import OF_WEIGHTS
 from quantizers.request import Prepared, QuantizationRequest
 from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
 from registry.checkpoint.architecture import read_architecture
+from registry.checkpoint.remote_code import RemoteCode
 from registry.clock import utc_now
 from registry.tracking.run import TrackedRun
 
@@ -38,14 +41,18 @@ def opening_tags(prepared: Prepared) -> dict[str, str]:
     }
 
 
-def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command) -> dict[str, Any]:
-    """What goes in, for the manifest's provenance.
+def inputs_of(
+    prepared: Prepared, source: Iterable[FileEntry], command: Command, job: Job
+) -> dict[str, Any]:
+    """What goes in, for the manifest's provenance, with no path of this machine.
 
     Args:
         prepared: what was asked.
         source: every file of the float model; those of its payload are recorded one by one.
         command: that is run.
+        job: says which folders it works in.
     """
+    known = known_paths(prepared, job)
     files = [entry for entry in source if is_payload(entry.path)]
     request, toolchain = prepared.request, prepared.toolchain
     sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
@@ -53,7 +60,7 @@ def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command)
         "base": {
             "name": prepared.base,
             "digest": str(payload_digest(files)),
-            "reference": _lasting(request.source),
+            "reference": published_reference(request.source),
             "dtype": read_architecture(prepared.checkpoint.config).dtype,
             "files": {entry.path: entry.sha256 for entry in sorted(files)},
         },
@@ -71,16 +78,46 @@ def inputs_of(prepared: Prepared, source: Iterable[FileEntry], command: Command)
             "text": prepared.recipe.text,
         },
         **{key: found.to_json() for key, found in sets.items() if found},
+        **({"code": _code(prepared.code)} if prepared.code else {}),
         "options": options_of(request),
-        "command": list(command.argv),
-        "environment": {**_seen(os.environ), **command.env},
+        "command": [without_paths(word, known) for word in command.argv],
+        "environment": {
+            key: without_paths(value, known)
+            for key, value in {**_seen(os.environ), **command.env}.items()
+        },
     }
+
+
+def known_paths(prepared: Prepared, job: Job) -> dict[str, str]:
+    """What paths of a job are called in its record."""
+    found = {
+        job.source: "{source}",
+        job.output: "{output}",
+        job.work: "{work}",
+        job.work.resolve(): "{work}",
+        prepared.output: "{output}",
+        prepared.toolchain.python: "{python}",
+        Path(__file__).parent: "{qreg}",
+    }
+    return {str(path): name for path, name in found.items()}
+
+
+def places_of(prepared: Prepared) -> Places:
+    """Where source and sets are on this machine, for `qreg reproduce`."""
+    sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
+    where = {key: str(s.where) for key, s in sets.items() if s and s.own and s.where}
+    return Places(_lasting(prepared.request.source), where)
 
 
 def _lasting(source: str) -> str:
     """A source as it is found from any folder."""
     path = Path(source)
     return str(path.absolute()) if path.exists() else source
+
+
+def _code(code: RemoteCode) -> dict[str, Any]:
+    """Which Python code of the source was allowed to run."""
+    return {"digest": str(code.digest), "files": [entry.path for entry in code.files]}
 
 
 def _seen(environ: Mapping[str, str]) -> dict[str, str]:
@@ -110,7 +147,7 @@ def options_of(request: QuantizationRequest) -> dict[str, Any]:
         "model_type": options.model_type,
         "trust_remote_code": options.trust_remote_code,
         "script": options.script and options.script.name,
-        "arguments": list(options.arguments),
+        "arguments": [without_paths(word) for word in options.arguments],
         "target": target.chip and target.chip.name,
     }
     return {key: value for key, value in found.items() if value}
@@ -139,12 +176,13 @@ def evidence_of(
 
 
 def track_inputs(
-    run: TrackedRun, prepared: Prepared, inputs: Mapping[str, Any], work: Path
+    run: TrackedRun, prepared: Prepared, inputs: Mapping[str, Any], command: Command, work: Path
 ) -> None:
+    """What goes in, for the run: with the paths of this machine, as a run is not published."""
     calibration = inputs.get("calibration") or {}
     run.params(
         {
-            "source": inputs["base"]["reference"],
+            "source": _lasting(prepared.request.source),
             "source_digest": inputs["base"]["digest"],
             "tool": inputs["tool"]["name"],
             "tool_version": inputs["tool"]["version"],
@@ -153,7 +191,8 @@ def track_inputs(
             "calibration": calibration.get("file"),
             "calibration_digest": calibration.get("digest"),
             "toolchain_lock": inputs["toolchain"]["lock_digest"],
-            "command": json.dumps(inputs["command"]),
+            "command": json.dumps(list(command.argv)),
+            "code_digest": inputs.get("code", {}).get("digest"),
             **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
         }
     )
@@ -165,7 +204,9 @@ def track_inputs(
             context="calibration",
         )
     suffix = ".py" if prepared.request.options.script else ".yaml"
-    recipe = work / f"{prepared.recipe.name}{suffix}"
+    # In a folder of its own: a recipe may be called `practice`, as a file of the job is.
+    recipe = work / "recipe" / f"{prepared.recipe.name}{suffix}"
+    recipe.parent.mkdir()
     recipe.write_text(prepared.recipe.text, encoding="utf-8")
     run.artifact(recipe, "recipe")
     for job in (*work.glob("job.json"), *work.glob("practice.yaml")):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quantizers.comparison import TensorChange, tensor_changes
+from quantizers.consent import check_recorded_code
 from quantizers.interface import Options
-from quantizers.recorded import recorded_set
+from quantizers.placeholders import without_paths
+from quantizers.places import Places, recall
+from quantizers.recorded import Record, read_record
+from quantizers.recorded_sets import find_recorded_set
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
 from registry.artifact import Manifest, is_payload, payload_digest
@@ -20,15 +23,15 @@ from registry.checkpoint import open_checkpoint
 from registry.config import Settings
 from registry.errors import IncompatibleError, IntegrityError, NotFoundError, UsageError
 from registry.folder import hash_files, list_files
-from registry.lint.target import CHIPS, Target
+from registry.lint.target import Target
 from registry.progress import Note, Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.tracking.run import TrackedRun
 from registry.transfer.verification import check_files
 from toolchains import find_toolchain
 
-# How many threads work is split among decides the order of sums, and so the last bits.
-_REPEATED = ("OMP_NUM_THREADS",)
+# The one file that a recorded recipe is written to, whatever it is called.
+_RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Again:
         script: the script that was run, in its checkout.
         output: where to keep what comes out; None: only if it differs, below the data folder.
         any_toolchain: go on where the toolchain is another one than recorded.
+        trust_remote_code: whether the model's own Python code may run, where it ran then.
+        arguments: of the script; they have to be the recorded ones.
     """
 
     source: str = ""
@@ -50,6 +55,8 @@ class Again:
     script: Path | None = None
     output: Path | None = None
     any_toolchain: bool = False
+    trust_remote_code: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ def reproduce(
 ) -> Reproduction:
     """Run the recorded recipe in the recorded toolchain again, and compare.
 
+    Of the record only the recipe runs, and that only if it names neither files nor code; that code
+    of the model may run, and what a script is told, comes from the user again.
+
     Args:
         reference: an artifact with provenance that qreg wrote.
         settings: where things are kept.
@@ -95,26 +105,36 @@ def reproduce(
         observe: is told how it goes.
 
     Raises:
-        IncompatibleError: nothing of how it was made is recorded, it was converted or mended after
-            that, or the toolchain is another one.
-        IntegrityError: its files are not what its manifest says, or source, calibration set or
-            script are not what is recorded.
-        UsageError: a calibration set is not where it was, or a script has to be given.
+        IncompatibleError: nothing of how it was made is recorded, or what nobody should run; it was
+            converted or mended after that, or the toolchain is another one.
+        IntegrityError: its files are not what its manifest says, or source, calibration set, script
+            or the model's code are not what is recorded.
+        NotAllowedError: code of the model ran then, and the user does not allow it now.
+        UsageError: a calibration set is not where it was, or a script or its arguments have to be
+            given.
         QregError: as `quantize` raises.
     """
     again, began = again or Again(), time.monotonic()
     resolved = resolve(reference, settings)
     manifest = resolved.manifest(observe)
-    record = _record(manifest)
+    record = read_record(manifest)
+    script = _script(record, again)
     if resolved.folder is not None:
         # Else a digest would be compared that the files do not have.
         check_files(resolved.folder, manifest, settings, observe)
-    source = _source(record, again, settings, observe)
+    places = recall(settings, record.digest)
+    source = _source(record, places, again, settings, observe)
+    code = check_recorded_code(source, record.ran_code, record.code, again.trust_remote_code)
+    if again.trust_remote_code and code is None:
+        text = "it ran no code of the model, and neither does this"
+        observe(Note(f"--trust-remote-code is left out: as {record.artifact} was made, {text}"))
     environment = _environment(record, settings, again)
     for text in environment:
         observe(Note(f"Not as recorded: {text}", warning=True))
     output = again.output or (
-        settings.outputs / manifest.name / time.strftime("reproduced-%Y%m%d-%H%M%S", time.gmtime())
+        settings.outputs
+        / record.artifact
+        / time.strftime("reproduced-%Y%m%d-%H%M%S", time.gmtime())
     )
     found: list[Reproduction] = []
 
@@ -131,7 +151,7 @@ def reproduce(
         )
 
     with tempfile.TemporaryDirectory(prefix="qreg-reproduce-") as work:
-        request = _request(record, manifest, source, output, again, Path(work))
+        request = _request(record, places, source, output, again, script, Path(work))
         result = quantize(request, settings, observe, judge=judge)
     keep = again.output is not None or not found[0].identical
     if not keep:
@@ -147,31 +167,49 @@ def reproduce(
     )
 
 
-def _record(manifest: Manifest) -> Mapping[str, Any]:
-    """The provenance, if it tells what is needed; raises IncompatibleError."""
-    record = manifest.provenance
-    tables = [record.get(key) for key in ("base", "tool", "toolchain", "recipe")]
-    told = all(isinstance(table, Mapping) for table in tables)
-    if not told or record.get("claimed") or not record["recipe"].get("text"):
-        raise IncompatibleError(
-            f"How {manifest.name} was made is not recorded, or only claimed",
-            remedy="qreg can run again what `qreg quantize` made: its qreg.json holds recipe, "
-            "source, toolchain and options.",
+def _script(record: Record, again: Again) -> str:
+    """The text of the script that the user names, which is the recorded one; empty for a recipe.
+
+    Raises:
+        UsageError: a script or its arguments are missing, or others than recorded.
+    """
+    if not record.script:
+        if again.script is not None or again.arguments:
+            raise UsageError(
+                f"{record.artifact} was made by the recipe {record.recipe_name}, and by no script",
+                remedy="Leave out --script and what follows -- .",
+            )
+        return ""
+    text = again.script.read_text(encoding="utf-8", errors="replace") if again.script else ""
+    if text != record.recipe_text:
+        raise UsageError(
+            f"{record.artifact} was made by the script {record.script!r}",
+            remedy="Name the same version of it: --script PATH .",
         )
-    derived = record.get("derived_from")
-    if isinstance(derived, Mapping):
-        raise IncompatibleError(
-            f"{manifest.name} was not quantized, but made from {derived.get('name') or 'another'}",
-            remedy="Reproduce that one, and then do the same with it again: qreg convert, or "
-            "qreg lint --fix .",
+    given = tuple(without_paths(word) for word in again.arguments)
+    if given != tuple(without_paths(word) for word in record.arguments):
+        found = shlex.join(again.arguments) or "none"
+        raise UsageError(
+            f"The script's arguments are not those that are recorded: given are {found!r}, "
+            f"recorded are {shlex.join(record.arguments)!r}",
+            remedy="Look at them, then give them after -- , with the paths of this machine for "
+            "{path}/… .",
         )
-    return record
+    return text
 
 
-def _source(record: Mapping[str, Any], again: Again, settings: Settings, observe: Observer) -> Path:
+def _source(
+    record: Record, places: Places, again: Again, settings: Settings, observe: Observer
+) -> Path:
     """The folder of the float model, every byte of it as recorded."""
-    base = record["base"]
-    named = again.source or str(base.get("reference") or base.get("name"))
+    named = again.source or places.source or record.base_reference
+    if not named:
+        raise NotFoundError(
+            f"Where the float model {record.base} is, is not known on this machine",
+            remedy=f"Say where: --source FOLDER or REFERENCE; it has {record.base_digest} .",
+        )
+    if not again.source and not places.source:
+        observe(Note(f"The record of {record.artifact} names its float model: {named}"))
     try:
         resolved = resolve(named, settings)
     except (NotFoundError, UsageError) as error:
@@ -187,25 +225,24 @@ def _source(record: Mapping[str, Any], again: Again, settings: Settings, observe
     folder = resolved.folder.absolute()
     paths = list_files(folder, follow_outside=True)
     digest = payload_digest(hash_files(folder, paths, observe, stage="hashing the source"))
-    if str(digest) != base.get("digest"):
+    if digest != record.base_digest:
         raise IntegrityError(
             f"{named} is not the float model that is recorded: it has {digest}, recorded is "
-            f"{base.get('digest')}",
+            f"{record.base_digest}",
             remedy="Say where the recorded one is: --source FOLDER or REFERENCE.",
         )
     return folder
 
 
-def _environment(record: Mapping[str, Any], settings: Settings, again: Again) -> tuple[str, ...]:
+def _environment(record: Record, settings: Settings, again: Again) -> tuple[str, ...]:
     """What of the toolchain is not as recorded; refused if that is not accepted."""
-    recorded = record["toolchain"]
-    toolchain = find_toolchain(str(recorded.get("name")), settings)
+    toolchain = find_toolchain(record.toolchain, settings)
     differences = [
         f"{package} {toolchain.versions.get(package, 'is missing')}, recorded is {version}"
-        for package, version in dict(recorded.get("versions") or {}).items()
+        for package, version in record.versions.items()
         if toolchain.versions.get(package) != version
     ]
-    if recorded.get("lock_digest") != toolchain.lock_digest and not differences:
+    if record.lock_digest != toolchain.lock_digest and not differences:
         differences.append("another lock file")
     if differences and not again.any_toolchain:
         raise IncompatibleError(
@@ -217,43 +254,40 @@ def _environment(record: Mapping[str, Any], settings: Settings, again: Again) ->
 
 
 def _request(
-    record: Mapping[str, Any],
-    manifest: Manifest,
+    record: Record,
+    places: Places,
     source: Path,
     output: Path,
     again: Again,
+    script: str,
     work: Path,
 ) -> QuantizationRequest:
-    options, recipe = dict(record.get("options") or {}), record["recipe"]
-    path = work / f"{recipe['name']}.yaml"
-    path.write_text(str(recipe["text"]), encoding="utf-8")
-    script = again.script.read_text(encoding="utf-8") if again.script else ""
-    if options.get("script") and script != recipe["text"]:
-        raise UsageError(
-            f"{manifest.name} was made by the script {options['script']}",
-            remedy="Name the same version of it: --script PATH .",
-        )
-    environment = dict(record.get("environment") or {})
+    path = work / _RECIPE
+    if not script:
+        path.write_text(record.recipe_text, encoding="utf-8")
+    # How many threads work is split among decides the order of sums, and so the last bits.
+    threads = {"OMP_NUM_THREADS": str(record.threads)} if record.threads else {}
     return QuantizationRequest(
         source=str(source),
-        name=manifest.name,
-        tool=str(record["tool"]["name"]),
+        name=record.artifact,
+        tool=record.tool,
         recipe=str(path),
+        recipe_name=record.recipe_name,
         output=output,
-        calibration=recorded_set("calibration", record, again.calibration),
-        anti_dataset=recorded_set("anti_dataset", record, again.anti_dataset),
+        calibration=find_recorded_set("calibration", record, places, again.calibration),
+        anti_dataset=find_recorded_set("anti_dataset", record, places, again.anti_dataset),
         evaluate=False,
-        target=Target(CHIPS.get(str(options.get("target")))),
-        toolchain=str(record["toolchain"].get("name") or ""),
+        target=Target(record.chip),
+        toolchain=record.toolchain,
         options=Options(
-            device=str(options.get("device", "")),
-            model_type=str(options.get("model_type", "")),
-            trust_remote_code=bool(options.get("trust_remote_code")),
+            device=record.device,
+            model_type=record.model_type,
+            trust_remote_code=record.ran_code and again.trust_remote_code,
             script=again.script,
-            arguments=tuple(options.get("arguments") or ()),
+            arguments=again.arguments,
         ),
-        tags={"qreg.reproduces": str(manifest.digest)},
-        environment={k: str(environment[k]) for k in _REPEATED if k in environment},
+        tags={"qreg.reproduces": str(record.digest)},
+        environment=threads,
     )
 
 

@@ -11,6 +11,7 @@ from quantizers.quality.perplexity import Perplexity
 from quantizers.recipe import Recipe
 from registry.artifact import Manifest
 from registry.checkpoint import Checkpoint
+from registry.checkpoint.remote_code import RemoteCode
 from registry.lint.target import Target
 from toolchains import Toolchain
 
@@ -36,6 +37,7 @@ class QuantizationRequest:
         keep_rejected: whether what was made and does not pass the checks is kept, as
             `OUTPUT.rejected`.
         environment: variables for the tool, over those that qreg sets.
+        recipe_name: what the recipe is called, if not as its file says.
     """
 
     source: str
@@ -53,6 +55,7 @@ class QuantizationRequest:
     tags: dict[str, str] = field(default_factory=dict)
     keep_rejected: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    recipe_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Prepared:
     Attributes:
         intent: what the recipe does to this model.
         calibration, anti_dataset: the user's sets, or the one that comes with the tool.
+        code: the source's own Python code, which may run; None where none may.
     """
 
     request: QuantizationRequest
@@ -100,3 +104,4 @@ class Prepared:
     intent: Intent
     calibration: CalibrationSet | None
     anti_dataset: CalibrationSet | None
+    code: RemoteCode | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 import time
@@ -12,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.checks import check_output
-from quantizers.interface import Command, Job
+from quantizers.execution import run_command
+from quantizers.interface import Job
+from quantizers.placeholders import without_paths
+from quantizers.places import remember
 from quantizers.prepare import prepare
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
@@ -20,7 +22,9 @@ from quantizers.quality.tracked import track_quality
 from quantizers.record import (
     evidence_of,
     inputs_of,
+    known_paths,
     opening_tags,
+    places_of,
     track_inputs,
     track_result,
     with_used,
@@ -31,16 +35,19 @@ from registry.artifact import MANIFEST_FILE, Manifest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
-from registry.errors import IncompatibleError, NotFoundError, QregError, ToolError
+from registry.errors import (
+    IncompatibleError,
+    NotAllowedError,
+    NotFoundError,
+    QregError,
+    ToolError,
+)
 from registry.folder import hash_files, list_files
-from registry.progress import Note, Observer, Progress, ignore
+from registry.progress import Note, Observer, ignore
 from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
-from toolchains import Finished, find_toolchain, run_tool
-
-_OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
-
+from toolchains import find_toolchain
 
 Judge = Callable[[Path, Manifest, TrackedRun], None]
 
@@ -64,6 +71,7 @@ def quantize(
     Raises:
         UsageError, NotFoundError, IntegrityError, IncompatibleError: before anything heavy starts,
             see `quantizers.preflight`.
+        NotAllowedError: the model cannot be loaded without its own Python code.
         ToolError: the tool failed, or ended well and left layers unquantized; the run is FAILED
             and nothing is left in the output.
     """
@@ -98,6 +106,7 @@ def quantize(
                     track_result(run, prepared, manifest, partial)
                     if judge is not None:
                         judge(partial, manifest, run)
+                    remember(settings, manifest.digest, places_of(prepared))
             finally:
                 if log.is_file():
                     run.artifact(log, "logs")
@@ -134,10 +143,10 @@ def _carry_out(
     source_files = hash_files(prepared.source, source_paths, observe, stage="hashing the source")
     command = prepared.quantizer.command(job, prepared.toolchain)
     command = replace(command, env={**command.env, **prepared.request.environment})
-    inputs = inputs_of(prepared, source_files, command)
-    track_inputs(run, prepared, inputs, job.work)
+    inputs = inputs_of(prepared, source_files, command, job)
+    track_inputs(run, prepared, inputs, command, job.work)
     began = utc_now()
-    finished, warnings = _run(prepared, command, job, log, observe)
+    finished, warnings = run_command(prepared, command, job, log, observe)
     ended = utc_now()
     prepared.quantizer.finish(job)
     completed = complete_side_files(prepared.source, job.output)
@@ -163,7 +172,7 @@ def _carry_out(
         "started": began,
         "ended": ended,
         "exit_code": finished.code,
-        "warnings": warnings,
+        "warnings": [without_paths(line, known_paths(prepared, job)) for line in warnings],
         "seconds": round(finished.seconds, 1),
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
@@ -226,62 +235,6 @@ def _keep(made: Path, target: Path, observe: Observer) -> None:
     observe(Note(f"What was made is in {target}", warning=True))
 
 
-def _run(
-    prepared: Prepared, command: Command, job: Job, log: Path, observe: Observer
-) -> tuple[Finished, list[str]]:
-    """Run the tool; returns how it ended, and its warnings that a user should know."""
-    warned: list[str] = []
-    looked, written = 0.0, 0
-
-    def on_line(line: str) -> None:
-        nonlocal looked, written
-        warning = prepared.quantizer.warning(line)
-        if warning and warning not in warned:
-            warned.append(warning)
-            observe(Note(warning, warning=True))
-        progress = prepared.quantizer.read_line(line)
-        if progress is None:
-            return
-        if time.monotonic() - looked > 1:
-            looked, written = time.monotonic(), _bytes_below(job.output)
-        observe(replace(progress, written=written or None))
-
-    observe(Progress(f"starting {prepared.quantizer.name} {prepared.toolchain.version}"))
-    finished = run_tool(command.argv, log=log, env=command.env, cwd=job.work, on_line=on_line)
-    text = log.read_text(errors="replace")
-    if finished.code == 0 and prepared.quantizer.succeeded(text):
-        return finished, warned
-    raise _failure(prepared, finished, text, log)
-
-
-def _failure(prepared: Prepared, finished: Finished, text: str, log: Path) -> ToolError:
-    """A tool's failure in words: what is known of it, else the end of its log."""
-    tail = "\n".join([line for line in text.splitlines() if "\r" not in line][-15:])
-    if finished.code == 0:
-        reason = "exit code 0, but its log does not say that it was done"
-    elif finished.code < 0:
-        reason = f"signal {-finished.code}"
-    else:
-        reason = f"exit code {finished.code}"
-    message = f"{prepared.quantizer.name} failed ({reason})"
-    where = f"The whole log is {log} ."
-    if finished.code == -9:
-        return ToolError(message, remedy=f"{_OUT_OF_MEMORY} {where}", details=tail)
-    known = prepared.quantizer.explain(text)
-    if known is None:
-        return ToolError(message, remedy=where, details=tail)
-    return ToolError(f"{message}: {known.what}", remedy=f"{known.remedy} {where}", details=tail)
-
-
-def _bytes_below(folder: Path) -> int:
-    """What a tool has written so far; files that vanish meanwhile do not count."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size
-    return total
-
-
 def _evaluate(
     prepared: Prepared,
     settings: Settings,
@@ -303,7 +256,7 @@ def _evaluate(
             trust_remote_code=job.options.trust_remote_code,
             observe=observe,
         )
-    except (IncompatibleError, NotFoundError, ToolError) as error:
+    except (IncompatibleError, NotAllowedError, NotFoundError, ToolError) as error:
         # The artifact is whole and checked; that it could not be measured must not cost it.
         observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
         return None

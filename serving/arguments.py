@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from registry.errors import UsageError
+from serving.abbreviations import whole_name
 from serving.plan import USER, Flag
 
 _REASON = "given after --"
@@ -14,29 +16,24 @@ _SECRETS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
 
 
 def parse_arguments(words: Sequence[str]) -> list[Flag]:
-    """Read `--name value …`, `--name=value` and `--switch`.
+    """Read `--name value …`, `--name=value` and `--switch`; beginnings of names are written out.
 
     Raises:
-        UsageError: a word that belongs to no flag, a secret, or another model.
+        UsageError: a word that belongs to no flag, a secret, or another model, also in a file that
+            `--config` names.
     """
     flags: list[Flag] = []
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
-            name = name.replace("_", "-")
-            if name == "--model":
-                raise UsageError(
-                    "--model after -- would launch something else than the verified artifact",
-                    remedy="Name the artifact or folder to serve as the command's REFERENCE.",
-                )
-            if name in _SECRETS:
-                raise UsageError(
-                    f"{name} would show the secret in the process list, in plans and in logs",
-                    remedy=f"Set {_SECRETS[name]} in the environment; the engine reads it there.",
-                )
+            name = whole_name(name)
+            _check(name)
             flags.append(Flag(name, value if equals else None, _REASON, USER))
         elif word.startswith("-") and not _is_number(word):
-            flags.append(Flag(word, None, _REASON, USER))
+            name, equals, value = word.partition("=")
+            if name.startswith("-O"):  # of vLLM's own: -O3, -O=3, -O.mode=3
+                name, equals = word, ""
+            flags.append(Flag(name, value if equals else None, _REASON, USER))
         elif flags and flags[-1].value is None:
             flags[-1] = replace(flags[-1], value=word)
         elif flags:
@@ -46,7 +43,41 @@ def parse_arguments(words: Sequence[str]) -> list[Flag]:
                 f"{word!r} belongs to no flag of the engine",
                 remedy="Write the engine's arguments as --name value, after a -- of their own.",
             )
+    for flag in flags:
+        if flag.name == "--config":
+            _check_file(flag.value or "")
     return flags
+
+
+def _check(name: str, where: str = "") -> None:
+    """Refuse another model, and secrets; a key behind a dot does not hide them."""
+    name = name.partition(".")[0]
+    if name == "--model":
+        raise UsageError(
+            f"--model {where or 'after --'} would launch something else than the verified artifact",
+            remedy="Name the artifact or folder to serve as the command's REFERENCE.",
+        )
+    if name in _SECRETS:
+        shown = "in logs" if where else "in the process list, in plans and in logs"
+        raise UsageError(
+            f"{name} {where}".rstrip() + f" would show the secret {shown}",
+            remedy=f"Set {_SECRETS[name]} in the environment; the engine reads it there.",
+        )
+
+
+def _check_file(path: str) -> None:
+    """Look at the names in a file of options, which vLLM puts before those of the command line."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"The file {path!r} of --config cannot be read: {type(error).__name__}",
+            remedy="Name a YAML file with an option a line, as vLLM takes it: --config PATH .",
+        ) from error
+    for key in value if isinstance(value, dict) else ():
+        _check(whole_name(f"--{key}".partition("=")[0]), f"in {path}")
 
 
 def override(

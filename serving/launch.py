@@ -16,6 +16,7 @@ from serving.identity import process_tree, require_free_port, strangers_on
 from serving.plan import Plan
 from serving.probe import is_healthy
 from toolchains import Tool, find_toolchain
+from toolchains.environment import ENGINE_SECRETS
 from toolchains.process import started
 
 START_LIMIT = 1800.0  # seconds; loading a large model from a slow disk takes long
@@ -96,7 +97,13 @@ def launch(
     require_free_port(host, port)
     log = settings.new_log(f"serve-{plan.artifact}")
     began = time.monotonic()
-    with started(plan.argv, log=log, env=plan.env, cwd=_working_folder(settings)) as tool:
+    with started(
+        plan.argv,
+        log=log,
+        env=plan.env,
+        cwd=_working_folder(settings),
+        secrets=ENGINE_SECRETS,
+    ) as tool:
         url = f"http://{_reachable(host)}:{port}"
         _wait_until_ready(plan, engine, tool, url, limit, observe)
         server = Server(url, plan, tool, time.monotonic() - began)

@@ -19,6 +19,7 @@ from registry.files import remove_tree, write_atomically
 from registry.progress import Note, Observer, Progress, ignore
 from toolchains import startup
 from toolchains.catalogue import Spec, spec_of
+from toolchains.environment import PIP_SECRETS, tool_environment
 from toolchains.installed import MARKER, Toolchain, find_toolchain, home_of, own_record, probe
 from toolchains.lock import read_lock, steps
 from toolchains.process import run_tool
@@ -106,7 +107,9 @@ def find_interpreter(spec: Spec) -> Path:
 
 
 def _works(python: str) -> bool:
-    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    env = tool_environment(os.environ)
+    done = subprocess.run([python, "-c", ""], capture_output=True, env=env, check=False)
+    return done.returncode == 0
 
 
 def _build(spec: Spec, base: Path, home: Path, log: Path, observe: Observer) -> None:
@@ -142,9 +145,7 @@ def _build(spec: Spec, base: Path, home: Path, log: Path, observe: Observer) -> 
 def _must(argv: list[str], log: Path, doing: str, on_line: object = None) -> None:
     handler = on_line if callable(on_line) else (lambda line: None)
     env = {"PYTHONUNBUFFERED": "1", "PIP_REQUIRE_VIRTUALENV": "0"}
-    finished = run_tool(
-        argv, log=log, env={**env, "PATH": os.environ.get("PATH", "")}, on_line=handler
-    )
+    finished = run_tool(argv, log=log, env=env, on_line=handler, secrets=PIP_SECRETS)
     if finished.code != 0:
         lines = log.read_text(errors="replace").splitlines()
         for number, line in enumerate(lines):

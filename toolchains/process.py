@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.files import remove_tree
+from toolchains.environment import tool_environment
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _POLL = 0.1  # seconds between two looks at the log
@@ -47,15 +48,17 @@ class Tool:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         grace: float = 10.0,
+        secrets: Sequence[str] = (),
     ) -> None:
         """Start it.
 
         Args:
             argv: the command; its standard input is empty.
             log: takes standard output and standard error, appended.
-            env: added to this process's environment.
+            env: added to this process's environment, of which no secrets pass.
             cwd: where it runs; some tools leave files there.
             grace: seconds between SIGTERM and SIGKILL when it is stopped.
+            secrets: names of variables that it gets all the same, see `toolchains.environment`.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
@@ -70,7 +73,7 @@ class Tool:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(env or {})},
+                env={**tool_environment(os.environ, secrets), **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -132,9 +135,10 @@ def started(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     grace: float = 10.0,
+    secrets: Sequence[str] = (),
 ) -> Iterator[Tool]:
     """A tool for the time of a block; whatever ends the block ends the tool's whole tree."""
-    tool = Tool(argv, log=log, env=env, cwd=cwd, grace=grace)
+    tool = Tool(argv, log=log, env=env, cwd=cwd, grace=grace, secrets=secrets)
     try:
         yield tool
     finally:
@@ -165,9 +169,10 @@ def run_tool(
     cwd: Path | None = None,
     on_line: Callable[[str], None] = lambda line: None,
     grace: float = 10.0,
+    secrets: Sequence[str] = (),
 ) -> Finished:
     """Run a tool to its end, handing each line of its output to `on_line` as it comes."""
-    with started(argv, log=log, env=env, cwd=cwd, grace=grace) as tool:
+    with started(argv, log=log, env=env, cwd=cwd, grace=grace, secrets=secrets) as tool:
         while tool.running:
             for line in tool.lines():
                 on_line(line)

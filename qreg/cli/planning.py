@@ -79,6 +79,7 @@ def prepare(
 
     What does not fit is refused before anything is moved.
     """
+    from registry.checkpoint.remote_code import trusted_code
     from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
@@ -89,6 +90,8 @@ def prepare(
     if str(pulled.folder.absolute()) != plan.folder:  # what is launched is what is verified
         plan = planning.plan(exact, settings, host=host, port=port)
         require_launchable(plan)
+    if any(flag.name == "--trust-remote-code" for flag in plan.flags):
+        trusted_code(pulled.folder, pulled.manifest.name, observe)
     return replace(plan, digest=str(pulled.manifest.digest))
 
 

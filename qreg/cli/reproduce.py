@@ -44,10 +44,17 @@ MOST = 15  # names on the terminal; --json has them all
 @click.option(
     "--any-toolchain", is_flag=True, help="Go on where the toolchain is not the recorded one."
 )
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let the float model's own Python code run, where it ran then.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
 @command_options
 def command(
     output: Output,
     settings: Settings,
+    *,
     reference: str,
     source: str,
     calibration: Path | None,
@@ -55,14 +62,26 @@ def command(
     script: Path | None,
     folder: Path | None,
     any_toolchain: bool,
+    trust_remote_code: bool,
+    arguments: tuple[str, ...],
 ) -> int:
     """Run the recipe that REFERENCE was made by again, in the recorded toolchain, and compare.
 
+    What a script was told then is told to it again only if you give it after --.
     Ends with exit code 0 if every file that loading reads is identical, and 1 if not.
     """
     from quantizers.reproduce import Again, reproduce
 
-    again = Again(source, calibration, anti_dataset, script, folder, any_toolchain)
+    again = Again(
+        source=source,
+        calibration=calibration,
+        anti_dataset=anti_dataset,
+        script=script,
+        output=folder,
+        any_toolchain=any_toolchain,
+        trust_remote_code=trust_remote_code,
+        arguments=arguments,
+    )
     with output.progress() as observe:
         found = reproduce(reference, settings, again, observe)
     document = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import click
@@ -38,6 +39,8 @@ def command(output: Output, settings: Settings, port: int) -> None:
             log=log,
             env=server_environment(settings),
             cwd=settings.mlflow,
+            # MLflow's own: the password of a database, the keys of its artifacts' bucket.
+            secrets=[name for name in os.environ if name.startswith(("MLFLOW_", "AWS_"))],
         ) as server:
             while not is_healthy(base):
                 if not server.running:

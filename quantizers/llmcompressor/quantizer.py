@@ -33,6 +33,7 @@ from registry.checkpoint.quantization.layers import is_linear_weight
 from registry.errors import UsageError
 from registry.progress import Note, Progress
 from toolchains import Toolchain
+from toolchains.environment import HUB_SECRETS
 
 _WORKER = Path(__file__).parents[1] / "workers" / "llmcompressor_oneshot.py"
 _MODEL_FREE_WORKER = _WORKER.with_name("llmcompressor_model_free.py")
@@ -163,10 +164,13 @@ class LLMCompressor(Quantizer):
                 )
             )
         env = worker_env()
+        secrets: tuple[str, ...] = ()
         if job.calibration is not None and not isinstance(job.calibration, Path):
-            env["HF_HUB_OFFLINE"] = "0"  # a data set of a hub was asked for by name
+            # A data set of a hub was asked for by name; it may be a private one.
+            env["HF_HUB_OFFLINE"] = "0"
+            secrets = HUB_SECRETS
         env["HF_DATASETS_CACHE"] = str(job.work / "datasets")
-        return Command([str(toolchain.python), "-I", str(worker), str(description)], env)
+        return Command([str(toolchain.python), "-I", str(worker), str(description)], env, secrets)
 
     def finish(self, job: Job) -> None:
         """The model-free path copies all that is no safetensors file, also what is not wanted."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantizers.consent import check_code
 from quantizers.quality.asked import check_asked, here, name_of
 from quantizers.quality.comparability import incomparable_layers
 from quantizers.quality.histograms import Histograms
@@ -166,6 +167,8 @@ def measure_quality(
         UsageError: the text is no text, or not wanted with the weights alone, as `against` is not.
         IncompatibleError, IntegrityError: see `measure_weights`; or the format cannot be simulated,
             or `against` is of another architecture.
+        NotAllowedError: a model needs Python code of its own that nobody allowed, or that is in
+            another repository.
         NotFoundError: the toolchain llmcompressor is not installed.
         ToolError: a model does not load, or predicts nothing finite.
     """
@@ -176,6 +179,8 @@ def measure_quality(
         models = {FLOAT_MODEL: base.folder.absolute(), QUANTIZED_MODEL: quantized.folder.absolute()}
         if against is not None:
             models[OTHER_MODEL] = here(against).absolute()
+        for model in models.values():
+            check_code(model, trust_remote_code, observe)
         settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".quality-", dir=settings.data) as folder:
             work = Path(folder)

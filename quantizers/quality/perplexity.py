@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quantizers.consent import needs_code
 from quantizers.llmcompressor import worker_env
 from quantizers.quality.simulation import simulate
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import read_facts
+from registry.checkpoint.remote_code import code_of, untrusted_error
 from registry.errors import ToolError
 from registry.files import remove_tree
 from registry.progress import Observer, Progress, ignore
@@ -125,6 +127,7 @@ def measure_perplexity(
 
     Raises:
         IncompatibleError: a model's format cannot be simulated.
+        NotAllowedError: a model cannot be loaded without its own Python code.
         ToolError: a model does not load, or its perplexity is not finite.
     """
     job, result = work / "perplexity.json", work / "perplexity-result.json"
@@ -152,7 +155,7 @@ def measure_perplexity(
                 }
             )
         )
-        values = _run(job, result, toolchain, work, log, observe)
+        values = _run(job, result, toolchain, [*models.values()], log, observe)
     finally:
         for name in models:
             remove_tree(work / f"simulated-{name}")
@@ -169,7 +172,7 @@ def measure_perplexity(
 
 
 def _run(
-    job: Path, result: Path, toolchain: Toolchain, work: Path, log: Path, observe: Observer
+    job: Path, result: Path, toolchain: Toolchain, models: list[Path], log: Path, observe: Observer
 ) -> dict[str, Any]:
     def on_line(line: str) -> None:
         if line.startswith("window "):
@@ -178,12 +181,16 @@ def _run(
 
     observe(Progress("measuring perplexity"))
     argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
-    finished = run_tool(argv, log=log, env=worker_env(), cwd=work, on_line=on_line)
+    finished = run_tool(argv, log=log, env=worker_env(), cwd=job.parent, on_line=on_line)
     try:
         values: dict[str, Any] = json.loads(result.read_text())
         return values
     except (OSError, ValueError) as error:
-        lines = log.read_text(errors="replace").splitlines()
+        text = log.read_text(errors="replace")
+        lines = text.splitlines()
+        if not json.loads(job.read_text())["trust_remote_code"] and needs_code(text):
+            needy = next((folder for folder in models if code_of(folder).wanted), models[0])
+            raise untrusted_error(needy, needy.name) from error
         raise ToolError(
             f"Perplexity could not be measured (exit code {finished.code})",
             remedy=f"The whole log is {log} ; the measurement can be left out.",

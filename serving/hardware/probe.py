@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolchains.environment import tool_environment
+
 TIME_LIMIT = 5.0  # seconds
 ABSENT, HUNG, FAILED = "absent", "hung", "failed"
 
@@ -40,6 +42,7 @@ def ask(command: tuple[str, ...], *, limit: float = TIME_LIMIT) -> Answer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=tool_environment(os.environ),
             text=True,
             errors="replace",
             start_new_session=True,

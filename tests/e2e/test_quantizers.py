@@ -81,7 +81,9 @@ def test_a_data_free_run_of_llmcompressor_and_the_same_again(
     )
     assert ran.code == 0, ran.err
     manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
-    assert manifest["provenance"]["base"]["reference"] == str(source)
+    # Where things are on this machine is not published, and found again all the same.
+    assert str(tmp_path) not in json.dumps(manifest["provenance"])
+    assert manifest["provenance"]["base"]["reference"] is None
     assert qreg("publish", tmp_path / "q").code == 0
     again = qreg("reproduce", "test/free", "--json")
     assert again.code == 0, again.out + again.err
