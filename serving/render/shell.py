@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from serving.plan import Flag, Plan
 from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, why
+from serving.render.words import acts, plain_quote
 
 Command = Sequence[Sequence[str]]  # words by line
 
@@ -79,14 +79,17 @@ def all_flags(plan: Plan) -> list[Flag]:
 
 def export(flag: Flag) -> str:
     """A variable for the launch, with its reason."""
-    return f"export {flag.name}={quote(flag.value or '')}  # {why(flag)}"
+    value = quote(flag.value or "")
+    if acts(flag.value or ""):  # `export` would hide that a command failed
+        return f"{flag.name}={value}; export {flag.name}  # {why(flag)}"
+    return f"export {flag.name}={value}  # {why(flag)}"
 
 
 def quote(word: str) -> str:
     """A word for a shell; the first node's address is asked of the environment."""
     if FIRST_NODE not in word:
-        return shlex.quote(word)
-    parts = [shlex.quote(part) if part else "" for part in word.split(FIRST_NODE)]
+        return plain_quote(word)
+    parts = [plain_quote(part) if part else "" for part in word.split(FIRST_NODE)]
     return f'"{ASK_ADDRESS}"'.join(parts)
 
 
