@@ -70,7 +70,7 @@ def _draw(console: Console, found: Inspection) -> None:
 
     from registry.report import facts_of
 
-    console.print(styled((found.name, "bold")))
+    console.print(styled((found.title, "bold")))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
