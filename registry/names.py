@@ -46,13 +46,18 @@ def is_name(text: str) -> bool:
     return good and not any(bad in text for bad in _FORBIDDEN) and not text.endswith(".git")
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text can name a revision."""
+    return bool(_TAG.match(text)) and ".." not in text
+
+
 def check_tag(tag: str) -> str:
     """Return `tag` if it can name a revision.
 
     Raises:
         UsageError: spaces, slashes, Unicode, or more than 128 characters.
     """
-    if not _TAG.match(tag) or ".." in tag:
+    if not is_tag(tag):
         raise UsageError(
             f"{tag!r} is not a valid tag",
             remedy="Use up to 128 ASCII letters, digits, '.', '_' and '-'.",
@@ -132,6 +137,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Text from outside, fit for one line: as `printable`, and line ends and tabs become spaces."""
     return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has control characters, line ends among them: no name has."""
+    return any(category(char) == "Cc" for char in text)
 
 
 def printable_json(text: str) -> str:
