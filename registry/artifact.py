@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from registry.errors import IncompatibleError, IntegrityError, UsageError
-from registry.names import below_a_file, check_path
+from registry.names import below_a_file, check_path, has_control
 
 MANIFEST_FILE = "qreg.json"
 SCHEMA_VERSION = 1
@@ -225,6 +225,11 @@ class Manifest:
         listed = tuple(FileEntry.from_json(entry) for entry in value["files"])
         _require_a_tree([entry.path for entry in listed])
         files = tuple(entry for entry in listed if is_kept(entry.path))
+        for key in ("name", "created"):
+            if len(value.get(key, "")) > 512 or has_control(value.get(key, "")):
+                raise IntegrityError(
+                    f"The {key} of {MANIFEST_FILE} has control characters, or more than 512 in all"
+                )
         manifest = cls(
             name=value.get("name", ""),
             digest=Digest.parse(str(value.get("digest", ""))),

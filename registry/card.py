@@ -6,8 +6,10 @@ import re
 from typing import Any
 
 from registry.artifact import Manifest
+from registry.claims import CLAIMED, WHY, figures, mapping, section
 from registry.errors import UsageError
-from registry.names import check_name, one_line
+from registry.markdown import cell
+from registry.names import check_name, printable
 
 CARD_FILE = "README.md"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}\Z")
@@ -17,7 +19,7 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
     """Write the card of an artifact that has none of its own.
 
     It says nothing of the time or place of its making, so that the same artifact has the same
-    card wherever it is published from.
+    card wherever it is published from. What no one can derive from the files is marked as claimed.
 
     Args:
         manifest: of the artifact.
@@ -58,20 +60,21 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
         "| | |",
         "|---|---|",
         f"| digest | `{manifest.digest}` |",
-        f"| format | {method} {quantization.get('format', '')} |".replace("  ", " "),
-        f"| architecture | {_cell(architecture.get('model_type') or 'unknown')} |",
-        f"| weights | {manifest.footprint.get('weights', 0) / 2**30:.2f} GiB |",
-        f"| parameters | {manifest.footprint.get('parameters', 0):,} |",
+        f"| format | {cell(method)} {cell(quantization.get('format', ''))} |".replace("  ", " "),
+        f"| architecture | {cell(architecture.get('model_type') or 'unknown')} |",
+        f"| weights | {_number(manifest, 'weights') / 2**30:.2f} GiB |",
+        f"| parameters | {_number(manifest, 'parameters'):,} |",
         *_made_by(manifest),
+        *(["", f"{CLAIMED.capitalize()}: {WHY}."] if base or _made_by(manifest) else []),
         "",
         "## Quantization",
         "",
         "| layers | schemes |",
         "|---|---|",
     ]
-    for kind, schemes in quantization.get("schemes", {}).items():
-        told = ", ".join(f"{name} × {count}" for name, count in schemes.items())
-        lines.append(f"| {_cell(kind)} | {_cell(told)} |")
+    for kind, schemes in section(quantization, "schemes").items():
+        told = ", ".join(f"{name} × {count}" for name, count in mapping(schemes).items())
+        lines.append(f"| {cell(kind)} | {cell(told)} |")
     lines += [
         "",
         "## Serve",
@@ -84,7 +87,7 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
         "`qreg.json` lists every file with its sha256; `qreg verify` compares them.",
         "",
     ]
-    return "\n".join(lines).encode(errors="replace")
+    return printable("\n".join(lines)).encode()
 
 
 def check_license(text: str) -> str:
@@ -100,34 +103,31 @@ def check_license(text: str) -> str:
 def _summary(manifest: Manifest, base: str) -> str:
     scheme = manifest.quantization.get("scheme", "FLOAT")
     if manifest.quantization.get("method", "none") == "none":
-        return f"An unquantized checkpoint{f' of {base}' if base else ''}."
-    return f"{base or 'A model'} quantized to {_cell(scheme)}."
+        return f"An unquantized checkpoint{f' of {base} ({CLAIMED})' if base else ''}."
+    return f"{f'{base} ({CLAIMED})' if base else 'A model'} quantized to {cell(scheme)}."
+
+
+def _number(manifest: Manifest, key: str) -> int:
+    found = manifest.footprint.get(key, 0)
+    return found if isinstance(found, int) else 0
 
 
 def _made_by(manifest: Manifest) -> list[str]:
     rows = []
-    tool = manifest.provenance.get("tool", {})
-    recipe = manifest.provenance.get("recipe", {})
-    if isinstance(tool, dict) and tool.get("name"):
-        rows.append(f"| tool | {_cell(tool['name'])} {_cell(tool.get('version', ''))} |")
-    if isinstance(recipe, dict) and recipe.get("name"):
-        rows.append(f"| recipe | {_cell(recipe['name'])} |")
-    quality = manifest.provenance.get("quality", {})
-    for name, value in quality.items() if isinstance(quality, dict) else ():
-        if isinstance(value, int | float):
-            rows.append(f"| {_cell(name)} | {value:.4f} |")
+    tool, recipe = section(manifest.provenance, "tool"), section(manifest.provenance, "recipe")
+    if tool.get("name"):
+        what = f"{cell(tool['name'])} {cell(tool.get('version', ''))}".rstrip()
+        rows.append(f"| tool | {what} ({CLAIMED}) |")
+    if recipe.get("name"):
+        rows.append(f"| recipe | {cell(recipe['name'])} ({CLAIMED}) |")
+    for name, value in figures(manifest.provenance).items():
+        rows.append(f"| {cell(name)} | {value:.4f} ({CLAIMED}) |")
     return rows
 
 
 def _base(manifest: Manifest) -> str:
     """The base model's ORG/NAME, if that is known; a folder's name is no use to a hub."""
-    base = manifest.provenance.get("base", {})
-    name = base.get("name", "") if isinstance(base, dict) else ""
     try:
-        return check_name(str(name))
+        return check_name(str(section(manifest.provenance, "base").get("name", "")))
     except UsageError:
         return ""
-
-
-def _cell(text: Any) -> str:
-    return one_line(str(text)).replace("|", "\\|").replace("<", "&lt;")

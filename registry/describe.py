@@ -16,8 +16,11 @@ from registry.clock import utc_now
 from registry.errors import IntegrityError
 from registry.folder import hash_files, list_files, require_folder
 from registry.listing import carried_manifest, check_listing, require_files
+from registry.names import one_line
 from registry.progress import Observer, ignore
 from registry.source import Source
+
+_LONGEST = 255  # characters of a folder's name, escaped: a manifest takes no more than 512
 
 if TYPE_CHECKING:
     from registry.checkpoint import Checkpoint
@@ -67,7 +70,7 @@ def describe_folder(
     return compose(
         facts.checkpoint,
         files,
-        name=name or (known.name if known else folder.resolve().name),
+        name=name or (known.name if known else one_line(folder.resolve().name)[:_LONGEST]),
         provenance=provenance
         if provenance is not None
         else (known.provenance if known and known.digest == payload_digest(files) else {}),

@@ -10,6 +10,7 @@ from typing import Any
 from registry.artifact import SCHEMA_VERSION, Digest, Manifest, payload_digest
 from registry.checkpoint.facts import Facts, read_facts
 from registry.checkpoint.reading import open_checkpoint
+from registry.claims import claim, claims_of, plain
 from registry.describe import describe_folder, read_manifest
 from registry.errors import UsageError
 from registry.finding import Finding
@@ -31,6 +32,7 @@ class Inspection:
         target: what lint judges it by.
         manifest: the one that it carries or that was derived; None where files have no sha256.
         claimed: whether the digest is only what the folder's own qreg.json says.
+        carried: the manifest with what qreg.json says; None where it says nothing of these files.
     """
 
     reference: str
@@ -39,6 +41,7 @@ class Inspection:
     target: Target | None
     manifest: Manifest | None
     claimed: bool = False
+    carried: Manifest | None = None
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -53,24 +56,44 @@ class Inspection:
         return _name_in(self.reference)
 
     @property
+    def title(self) -> str:
+        """The name, for people: marked where only the folder's own qreg.json says it."""
+        return claim(self.name) if "name" in self.claims else plain(self.name)
+
+    @property
     def digest(self) -> Digest | None:
         """Of the payload, where it is known."""
         return self.manifest.digest if self.manifest else None
 
-    def to_json(self) -> dict[str, Any]:
-        """The manifest; facts are those of the headers.
-
-        Without one, `digest` and the files' `sha256` are null: they are known after hashing.
-        """
-        sections = {
+    @cached_property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Of a manifest, those that are derived from the files."""
+        return {
             "architecture": self.facts.architecture.to_json(),
             "quantization": self.facts.quantization.to_json(),
             "footprint": self.facts.footprint,
         }
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Fields of `to_json` that are only what qreg.json says; see `registry.claims`."""
+        if self.carried is None:
+            return ()
+        name = ("name",) if self.carried.name and "://" not in self.reference else ()
+        contents = ("digest", "files") if self.claimed else ()
+        return (*name, *contents, *claims_of(self.carried, self.sections))
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest, and in `claimed` what of it only is; facts are those of the headers.
+
+        Without one, `digest` and the files' `sha256` are null: they are known after hashing.
+        """
+        sections = self.sections
         if self.manifest is not None:
             found = self.manifest.to_json()
             # Fields that only a newer qreg knows are kept.
-            return {**found, **{k: {**found[k], **derived} for k, derived in sections.items()}}
+            kept = {name: {**found[name], **derived} for name, derived in sections.items()}
+            return {**found, **kept, "claimed": list(self.claims)}
         files: list[Mapping[str, Any]] = [
             {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
             for entry in sorted(self.facts.checkpoint.entries, key=lambda e: e.path)
@@ -84,6 +107,7 @@ class Inspection:
             "provenance": {},
             "evidence": [],
             "files": files,
+            "claimed": [],
         }
 
 
@@ -113,23 +137,31 @@ def inspect(
         )
     facts = read_facts(open_checkpoint(resolved.source))
 
-    def found(manifest: Manifest | None, claimed: bool = False) -> Inspection:
-        return Inspection(resolved.reference, facts, resolved.source, target, manifest, claimed)
+    def found(
+        manifest: Manifest | None, carried: Manifest | None, claimed: bool = False
+    ) -> Inspection:
+        known = carried if manifest is not None else None
+        return Inspection(
+            resolved.reference, facts, resolved.source, target, manifest, claimed, known
+        )
 
     committed = resolved.snapshot is not None and resolved.snapshot.committed
     carried = resolved.snapshot.manifest if committed and resolved.snapshot else None
     if carried is None and resolved.folder is not None:
         if hashing:
             manifest = describe_folder(resolved.folder, observe=observe, follow_outside=True)
-            return found(manifest)
+            carried = read_manifest(resolved.folder)
+            same = carried is not None and carried.digest == manifest.digest
+            return found(manifest, carried if same else None)
         carried = read_manifest(resolved.folder)
         claimed = carried is not None
         if carried is not None and carried.changed(facts.checkpoint.files):
             carried = None
-        return found(carried, claimed)
-    if carried is None:
-        carried = _derived(resolved, facts)
-    return found(carried)
+        return found(carried, carried, claimed)
+    if carried is not None:
+        return found(carried, carried)
+    derived = _derived(resolved, facts)
+    return found(derived, derived)
 
 
 def _derived(resolved: Resolved, facts: Facts) -> Manifest | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from unicodedata import category
@@ -14,6 +15,12 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TAKEN = re.compile(r"sha256-.*|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|HEAD|main|master|.*\.lock|.*\.")
 _UNPRINTABLE = ("Cc", "Cs", "Cf")  # control, surrogates, and what turns the direction of writing
 _FORBIDDEN = ("..", "--")
+# Categories Cc, Cs, Cf, Zl and Zp of Unicode 15, but for what `printable` says that it keeps.
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def check_name(name: str) -> str:
@@ -39,13 +46,18 @@ def is_name(text: str) -> bool:
     return good and not any(bad in text for bad in _FORBIDDEN) and not text.endswith(".git")
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text can name a revision."""
+    return bool(_TAG.match(text)) and ".." not in text
+
+
 def check_tag(tag: str) -> str:
     """Return `tag` if it can name a revision.
 
     Raises:
         UsageError: spaces, slashes, Unicode, or more than 128 characters.
     """
-    if not _TAG.match(tag) or ".." in tag:
+    if not is_tag(tag):
         raise UsageError(
             f"{tag!r} is not a valid tag",
             remedy="Use up to 128 ASCII letters, digits, '.', '_' and '-'.",
@@ -108,18 +120,40 @@ def check_location(url: str, location: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from outside, fit for terminals and files: control characters and halves of characters
-    become U+FFFD, lines and tabs stay."""
+    """Text from outside, fit for terminals, pages and files: what could act is shown escaped.
+
+    Control characters (C0, C1, DEL), halves of characters, what turns the direction of writing or
+    has no width, and U+2028 and U+2029 become `\\x1b`, `\\u202e`, `\\U000e0041`. They would move
+    the cursor, write to the clipboard or let a name look like another. Line ends and tabs stay; so
+    do U+200C and U+200D, by which Persian, Indic scripts and emoji are written, and the few of
+    Unicode's format characters that have a shape. A backslash stays as it is: what is escaped
+    once stays the same when it is escaped again.
+    """
     if text.isprintable():
         return text
-    return "".join(
-        "\ufffd" if category(char) in _UNPRINTABLE and char not in "\n\t" else char for char in text
-    )
+    return _ACTING.sub(_escaped, text)
 
 
 def one_line(text: str) -> str:
-    """Text from outside, fit for one line."""
+    """Text from outside, fit for one line: as `printable`, and line ends and tabs become spaces."""
     return printable(text).replace("\n", " ").replace("\t", " ")
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has control characters, line ends among them: no name has."""
+    return any(category(char) == "Cc" for char in text)
+
+
+def printable_json(text: str) -> str:
+    """The same for the text of a JSON document, as JSON's own escapes: its values do not change."""
+    return _ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 2**8:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}"
 
 
 def folders_above(path: str) -> Iterator[str]:

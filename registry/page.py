@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from registry.names import printable
+
 # Colour-blind safe (Okabe and Ito 2008), repeated where there are more parts.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 STYLE = """
@@ -22,7 +24,7 @@ svg.plot{height:auto}svg text{font:11px system-ui,sans-serif;fill:currentColor}
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page; `parts` are HTML, the title is text."""
+    """A whole page; `parts` are HTML, the title is text. Control characters are shown escaped."""
     lines = [
         "<!DOCTYPE html>",
         f'<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>',
@@ -32,7 +34,7 @@ def page(title: str, parts: Iterable[str]) -> str:
         *parts,
         "</html>",
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:

@@ -7,7 +7,9 @@ from html import escape
 from typing import Any
 
 from registry.checkpoint.architecture import Architecture
+from registry.claims import CLAIMED, WHY, claim, figures, plain, section
 from registry.inspection import Inspection
+from registry.names import one_line
 from registry.page import colour, page, table
 
 
@@ -17,7 +19,7 @@ def facts_of(found: Inspection) -> dict[str, str]:
     checkpoint = found.facts.checkpoint
     digest = str(found.digest) if found.digest else "not known; --digest reads and hashes all"
     facts = {
-        "digest": digest + (" (as qreg.json says)" if found.claimed and found.digest else ""),
+        "digest": claim(digest) if found.claimed and found.digest else digest,
         "where": found.reference,
         "files": f"{len(checkpoint.files)}, {_size(sum(checkpoint.files.values()))}; "
         f"{len(checkpoint.shards)} shard(s), {len(checkpoint.tensors):,} tensors",
@@ -30,7 +32,12 @@ def facts_of(found: Inspection) -> dict[str, str]:
         shown = ", ".join(quantization.ignored[:6])
         more = len(quantization.ignored) - 6
         facts["left float"] = shown + (f" and {more} more" if more > 0 else "")
-    return {**{k: v for k, v in facts.items() if v}, **_provenance(found)}
+    words = {key: one_line(value) for key, value in facts.items() if value}
+    # No claim takes the place of a fact.
+    words |= {key: value for key, value in _provenance(found).items() if key not in facts}
+    if any(value.endswith(f"({CLAIMED})") for value in (found.title, *words.values())):
+        words[CLAIMED] = WHY
+    return words
 
 
 def html_report(found: Inspection) -> str:
@@ -52,7 +59,7 @@ def html_report(found: Inspection) -> str:
         "<h2>Findings</h2>",
         _findings(found),
     ]
-    return page(found.name, parts)
+    return page(found.title, parts)
 
 
 def _model(architecture: Architecture) -> str:
@@ -114,26 +121,20 @@ def _quantization(found: Inspection) -> str:
 def _provenance(found: Inspection) -> dict[str, str]:
     provenance = found.manifest.provenance if found.manifest else {}
     facts = {}
-    base, tool = _section(provenance, "base"), _section(provenance, "tool")
+    base, tool = section(provenance, "base"), section(provenance, "tool")
     if base:
-        facts["base"] = f"{base.get('name')}  {base.get('digest')}"
+        facts["base"] = claim(f"{plain(base.get('name'))}  {plain(base.get('digest'))}")
     if tool:
-        recipe = _section(provenance, "recipe").get("name")
-        facts["made by"] = f"{tool.get('name')} {tool.get('version')}" + (
-            f", recipe {recipe}" if recipe else ""
-        )
-    derived = _section(provenance, "derived_from")
+        recipe = plain(section(provenance, "recipe").get("name"))
+        made_by = f"{plain(tool.get('name'))} {plain(tool.get('version'))}"
+        facts["made by"] = claim(made_by + (f", recipe {recipe}" if recipe else ""))
+    derived = section(provenance, "derived_from")
     if derived:
-        facts["derived from"] = f"{derived.get('name')}  {derived.get('digest')}"
-    for key, value in _section(provenance, "quality").items():
-        if isinstance(value, int | float):
-            facts[key.replace("_", " ")] = f"{value:.4f}"
+        name, digest = plain(derived.get("name")), plain(derived.get("digest"))
+        facts["derived from"] = claim(f"{name}  {digest}")
+    for key, value in figures(provenance).items():
+        facts.setdefault(key.replace("_", " "), claim(f"{value:.4f}"))
     return facts
-
-
-def _section(provenance: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = provenance.get(key)
-    return section if isinstance(section, Mapping) else {}
 
 
 def _stack(sizes: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from registry.claims import CLAIMED, plain
 from registry.config import Settings
 from registry.errors import QregError
 from registry.finding import Finding
@@ -106,7 +107,9 @@ def _siblings(facts: ArtifactFacts, settings: Settings) -> Iterator[str]:
             manifest = store.snapshot(name).manifest
         except QregError:
             continue
-        weights = int(manifest.footprint.get("weights", 0))
+        weights = manifest.footprint.get("weights", 0)
+        if not isinstance(weights, int):
+            continue
         if base_of(manifest) == facts.base and 0 < weights < facts.weight_bytes:
-            scheme = manifest.quantization.get("scheme", "")
-            yield f"{name} of the same base ({scheme}, {weights / 2**30:.0f} GiB)"
+            scheme = plain(manifest.quantization.get("scheme"))
+            yield f"{name} of the same base, {CLAIMED} ({scheme}, {weights / 2**30:.0f} GiB)"

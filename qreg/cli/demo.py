@@ -14,4 +14,4 @@ def command() -> None:
     from qreg.demo.story import tell
 
     output = Output(HUMAN)
-    tell(load_settings(), lambda line: print(line, flush=True), output.progress)
+    tell(load_settings(), output.say, output.progress)

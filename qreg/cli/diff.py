@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qreg.cli.common import command_options
-from qreg.cli.output import Output, size_text
+from qreg.cli.output import Output, size_text, styled
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -85,11 +85,9 @@ def _tensors(console: Console, changes: Changes) -> None:
 def _print(console: Console, title: str, lines: list[str]) -> None:
     if not lines:
         return
-    from rich.text import Text
-
     styles = {"-": "red", "+": "green", "~": "yellow"}
-    console.print(Text(title, style="bold"))
+    console.print(styled((title, "bold")))
     for line in lines[:MOST]:
-        console.print(Text(f"  {line}", style=styles[line[0]]))
+        console.print(styled((f"  {line}", styles[line[0]])))
     if len(lines) > MOST:
         console.print(f"  … {len(lines) - MOST} more; --json has them all")

@@ -6,9 +6,8 @@ import sys
 
 import click
 
-from qreg.cli.output import json_text
+from qreg.cli.output import json_text, write_line
 from registry.errors import Interrupted, NotAllowedError, QregError, TransferError, UsageError
-from registry.names import printable
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -22,13 +21,13 @@ def report(error: BaseException, *, as_json: bool) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        print(error.format_message())
+        write_line(error.format_message(), sys.stdout)
         return UsageError.exit_code
     known = _as_ours(error)
     if known is None:
         import traceback
 
-        traceback.print_exception(error)
+        write_line("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
         return 70
     try:
         _show(known, as_json=as_json)
@@ -47,7 +46,7 @@ def _show(known: QregError, *, as_json: bool) -> None:
         }
         if known.details:
             content["details"] = known.details
-        print(json_text({"error": content}))
+        write_line(json_text({"error": content}), sys.stdout)
     else:
         _print(known)
 
@@ -77,9 +76,14 @@ def _as_ours(error: BaseException) -> QregError | None:
 
 
 def _print(error: QregError) -> None:
-    bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{bold}Error:{plain} {printable(error.message)}", file=sys.stderr)
-    for line in error.details.splitlines():
-        print(f"  │ {printable(line)}", file=sys.stderr)
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[1;31mError:\x1b[0m ")
+    else:
+        sys.stderr.write("Error: ")
+    # No line of a message begins as one of ours does: parts of it may be of others.
+    write_line(error.message.replace("\n", "\n  "), sys.stderr)
+    for line in error.details.replace("\r\n", "\n").rstrip("\n").split("\n"):
+        if error.details:
+            write_line(f"  │ {line}", sys.stderr)
     if error.remedy:
-        print(f"What to do: {error.remedy}", file=sys.stderr)
+        write_line(f"What to do: {error.remedy}".replace("\n", "\n  "), sys.stderr)

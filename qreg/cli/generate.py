@@ -68,4 +68,4 @@ def command(
             console.print(answer.prompt, style="bold")
             console.print(answer.answer.strip())
 
-    output.result(document, human, essential="\n".join(a.answer for a in answers))
+    output.result(document, human, essential="\n".join(a.answer for a in answers), verbatim=True)

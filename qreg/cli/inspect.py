@@ -10,7 +10,7 @@ import click
 
 from qreg.cli.common import command_options, require_new_file, target_of, target_options
 from qreg.cli.lint import show_findings
-from qreg.cli.output import Output, size_text
+from qreg.cli.output import Output, size_text, styled
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -67,16 +67,15 @@ def command(
 
 def _draw(console: Console, found: Inspection) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from registry.report import facts_of
 
-    console.print(Text(found.name, style="bold"))
+    console.print(styled((found.title, "bold")))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for key, value in facts_of(found).items():
-        facts.add_row(key, Text(value))
+        facts.add_row(key, value)
     console.print(facts)
     schemes = found.facts.quantization.schemes
     if schemes:
@@ -95,20 +94,15 @@ def _draw(console: Console, found: Inspection) -> None:
 
 
 def _bars(console: Console, footprint: Mapping[str, Any]) -> None:
-    from rich.text import Text
-
     sizes: Mapping[str, int] = footprint["by_component"]
     parameters: Mapping[str, int] = footprint["parameters_by_component"]
     total, largest = footprint["weights"], max(sizes.values(), default=0)
     width = max(8, min(BAR, console.width - 62))
     for name, size in sizes.items():
         bar = "█" * max(1, round(width * size / largest)) if largest else ""
-        line = Text(f"{name:<20} ")
-        line.append(f"{bar:<{width}} ", style="cyan")
-        line.append(f"{size_text(size):>11} {100 * size / total if total else 0:5.1f} %")
-        if name in parameters:
-            line.append(f"  {count_text(parameters[name])} parameters", style="dim")
-        console.print(line)
+        share = f"{size_text(size):>11} {100 * size / total if total else 0:5.1f} %"
+        count = f"  {count_text(parameters[name])} parameters" if name in parameters else ""
+        console.print(styled(f"{name:<20} ", (f"{bar:<{width}} ", "cyan"), share, (count, "dim")))
 
 
 def count_text(count: int) -> str:

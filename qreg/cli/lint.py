@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import command_options, target_of, target_options
-from qreg.cli.output import Output
+from qreg.cli.output import Output, styled
 from registry.config import Settings
 from registry.errors import CheckFailed, UsageError
 from registry.finding import ERROR, INFO, WARNING, Finding
@@ -90,13 +90,10 @@ def command(
 
 def show_findings(console: Console, findings: tuple[Finding, ...]) -> None:
     """Draw findings, gravest first, each with what to do."""
-    from rich.text import Text
-
     for finding in findings:
-        line = Text(f"{finding.severity:<8}", style=COLOURS[finding.severity])
-        line.append(f"{finding.message}  ", style="default")
-        line.append(f"[{finding.id}]", style="dim")
-        console.print(line)
+        severity = (f"{finding.severity:<8}", COLOURS[finding.severity])
+        message, identifier = (f"{finding.message}  ", "default"), (f"[{finding.id}]", "dim")
+        console.print(styled(severity, message, identifier))
         if finding.fix and finding.severity != INFO:
             console.print(f"        → {finding.fix}")
 
@@ -135,13 +132,10 @@ def _explain(output: Output, identifier: str | None) -> None:
     }
 
     def human(console: Console) -> None:
-        from rich.text import Text
-
         for check in checks:
-            line = Text(check.id, style="bold")
-            line.append(f"  {check.severity}", style=COLOURS[check.severity])
-            line.append("  --fix mends it" if check.mendable else "", style="dim")
-            console.print(line)
+            mending = "  --fix mends it" if check.mendable else ""
+            severity = (f"  {check.severity}", COLOURS[check.severity])
+            console.print(styled((check.id, "bold"), severity, (mending, "dim")))
             console.print(f"    {check.prevents}")
             console.print(f"    Seen: {check.seen}.")
             console.print(f"    {check.fix}")

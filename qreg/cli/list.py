@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import command_options
-from qreg.cli.output import Output, size_text
+from qreg.cli.output import Output, size_text, styled
+from registry.claims import CLAIMED, WHY, plain, section
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError
 from registry.names import check_name
@@ -49,8 +50,10 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
                     "method": manifest.quantization.get("method", "none"),
                     "scheme": manifest.quantization.get("scheme", "FLOAT"),
                     "bytes": manifest.size,
-                    "base": manifest.provenance.get("base", {}).get("name"),
+                    "base": section(manifest.provenance, "base").get("name"),
                     "published": revision.published,
+                    # Of qreg.json; `qreg inspect` derives what the files can tell.
+                    "claimed": ["method", "scheme", "base"],
                 }
             )
     if name is not None and not rows and not damaged:
@@ -66,18 +69,19 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
         from rich.table import Table
 
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in ("name", "digest", "tags", "scheme", "size", "published"):
+        for column in ("name", "digest", "tags", f"scheme ({CLAIMED})", "size", "published"):
             table.add_column(column, no_wrap=True)
         for row in rows:
             table.add_row(
                 row["name"],
                 row["digest"].removeprefix("sha256:")[:12],
                 ",".join(row["tags"]),
-                row["scheme"],
+                plain(row["scheme"]),
                 size_text(row["bytes"]),
                 row["published"],
             )
         console.print(table)
+        console.print(styled((f"{CLAIMED}: {WHY}; qreg inspect derives it", "dim")))
 
     essential = "\n".join(f"{row['name']}@{row['digest']}" for row in rows) or None
     output.result(

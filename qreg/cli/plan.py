@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qreg.cli.common import address_options, command_options
-from qreg.cli.output import Output, size_text
+from qreg.cli.output import Output, size_text, styled
 from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
+from registry.names import one_line, printable
 from serving.render import FORMATS
+from serving.render.words import plain_quote
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +68,7 @@ def command(
         show = lambda console: console.print(text, end="", soft_wrap=True)  # noqa: E731
         output.result({"format": form, "text": text}, show, essential=text.rstrip())
     else:
-        essential = shlex.join(plan.argv)
+        essential = " ".join(map(plain_quote, plan.argv))
         output.result(plan.to_json(), lambda console: draw_plan(console, plan), essential)
     for finding in plan.errors if form or explain else ():
         output.note(f"{finding.message}. {finding.fix}", warning=True)
@@ -99,47 +101,42 @@ def _explain(console: Console, plan: Plan, flag: Flag) -> None:
 
 def draw_plan(console: Console, plan: Plan) -> None:
     """The launch, each flag with its reason, and where the memory goes."""
-    from rich.text import Text
-
     sizes = " × ".join(
         f"{name} {plan.parallel[key]}"
         for name, key in (("TP", "tensor"), ("DP", "data"), ("PP", "pipeline"), ("EP", "expert"))
         if plan.parallel.get(key, 1) > 1
     )
     where = f"{plan.nodes} × {plan.hardware}" if plan.nodes > 1 else plan.hardware
-    console.print(
-        Text(f"{plan.artifact} on {where} with {_engine(plan)}{', ' + sizes if sizes else ''}"),
-        style="bold",
-    )
+    what = f"{plan.artifact} on {where} with {_engine(plan)}{', ' + sizes if sizes else ''}"
+    console.print(styled((what, "bold")))
     width = min(console.width, 160)
     for flag in plan.flags:
         if not flag.is_environment:
             _draw_flag(console, flag, flag.name, width)
     for node, own in enumerate(plan.node_flags):
         words = shlex.join(word for flag in own for word in flag.argv())
-        console.print(Text(f"node {node}: {words}"), style="cyan")
+        console.print(styled((f"node {node}: {words}", "cyan")))
     for flag in plan.flags:
         if flag.is_environment:
             _draw_flag(console, flag, flag.name, width)
     draw_memory(console, plan)
     for finding in plan.findings:
         style = {"error": "red", "warning": "yellow"}.get(finding.severity, "")
-        line = Text(f"{finding.severity} ", style=style)
-        console.print(line.append(f"{finding.message}. {finding.fix}", style="default"))
+        told = (f"{finding.message}. {finding.fix}", "default")
+        console.print(styled((f"{finding.severity} ", style), told))
 
 
 def _draw_flag(console: Console, flag: Flag, name: str, width: int) -> None:
     """One line: the flag with its value, and the reason; cut where the terminal ends."""
-    from rich.text import Text
-
     joint = "=" if flag.is_environment else " "
     value = " ".join([flag.value or "", *flag.more]).strip()
-    words = f"{name}{joint}{value}" if value else name
-    line = Text(f"{words:<{_LONGEST}} ")
-    line.stylize("bold" if flag.source != "user" else "bold green", 0, len(words))
-    room = width - len(line) - 1
+    words = one_line(f"{name}{joint}{value}" if value else name)
+    space = " " * (max(0, _LONGEST - len(words)) + 1)
+    room = width - len(words) - len(space) - 1
     reason = f"you: {flag.reason}" if flag.source == "user" else flag.reason
-    line.append(textwrap.shorten(reason, max(24, room), placeholder=" …"), style="dim")
+    why = textwrap.shorten(printable(reason), max(24, room), placeholder=" …")
+    style = "bold" if flag.source != "user" else "bold green"
+    line = styled((words, style), space, (why, "dim"))
     console.print(line, no_wrap=width < 1000, overflow="ellipsis")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import command_options, require_new_file
-from qreg.cli.output import Output
+from qreg.cli.output import Output, styled
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -84,17 +84,16 @@ def command(
 
 def _draw(console: Console, found: Quality) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from quantizers.quality.report import cosine, decibels, facts_of, reasons_of
     from quantizers.quality.weights import Sums
 
-    console.print(Text(found.name, style="bold"))
+    console.print(styled((found.name, "bold")))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for key, value in facts_of(found).items():
-        facts.add_row(key, Text(value))
+        facts.add_row(key, value)
     console.print(facts)
     console.print()
     kinds = _table("kind", "scheme", "compared", "SQNR", "cosine")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import command_options, target_of, target_options
-from qreg.cli.output import Output, size_text
+from qreg.cli.output import HUMAN, Output, size_text
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -143,11 +143,12 @@ def command(
 def _list_recipes(context: click.Context) -> None:
     from quantizers.recipe import FOLDER, parse_yaml, read_text, shipped
 
+    output = Output(HUMAN)
     for tool in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
-        click.echo(f"{tool}:")
+        output.say(f"{tool}:")
         for name in shipped(tool):
             path = FOLDER / tool / f"{name}.yaml"
-            click.echo(f"  {name:<26} {parse_yaml(read_text(path), str(path))['title']}")
+            output.say(f"  {name:<26} {parse_yaml(read_text(path), str(path))['title']}")
     context.exit()
 
 

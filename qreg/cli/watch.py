@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from qreg.cli.output import Output, size_text
-from registry.names import printable
+from qreg.cli.output import Output, size_text, write_event, write_line
 from registry.progress import Event, Note, Progress
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ class BarObserver:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
-            text = f"{'Warning: ' if event.warning else ''}{printable(event.text)}"
+            text = f"{'Warning: ' if event.warning else ''}{event.text}"
             self._bars.console.print(text, highlight=False)
             return
         if event.stage != self._stage or self._task is None:
@@ -60,7 +58,7 @@ class BarObserver:
             return
         if task is None and len(self._items) < _MOST_BARS:
             shown = name if len(name) <= 40 else f"…{name[-39:]}"
-            task = self._bars.add_task(f"  {printable(shown)}", total=total, amount="")
+            task = self._bars.add_task(f"  {shown}", total=total, amount="")
             self._items[name] = task
         if task is not None:
             text = f"{size_text(done)} of {size_text(total)}" if event.unit == "bytes" else ""
@@ -85,7 +83,7 @@ class LineObserver:
                 self._stage, self._began = event.stage, now
             self._shown = now
             text = event.detail if new else amount(event) + time_left(event, now - self._began)
-            print(f"  · {event.stage}{': ' if text else ''}{text}", file=sys.stderr, flush=True)
+            write_line(f"  · {event.stage}{': ' if text else ''}{text}", sys.stderr)
 
 
 class JsonObserver:
@@ -109,7 +107,7 @@ class JsonObserver:
         left = seconds_left(event, now - self._began)
         row |= {"seconds_left": left and round(left, 1)}
         shown = {key: value for key, value in row.items() if value not in (None, "")}
-        print(json.dumps(shown), file=sys.stderr, flush=True)
+        write_event(shown)
 
 
 def counted(event: Progress) -> str:

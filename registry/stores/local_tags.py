@@ -11,7 +11,7 @@ from pathlib import Path
 from registry.artifact import Digest
 from registry.errors import IntegrityError, UsageError
 from registry.files import remove_file, write_atomically
-from registry.names import check_tag
+from registry.names import check_tag, is_tag
 
 
 class LocalTags:
@@ -25,11 +25,14 @@ class LocalTags:
         self._folder = home / ".tags"
 
     def all(self) -> dict[str, str]:
-        """What each tag says, by its name; that is a digest's digits, unless it was damaged."""
+        """What each tag says, by its name; that is a digest's digits, unless it was damaged.
+
+        A file whose name can be no tag is none.
+        """
         found = {}
         for path in sorted(self._folder.glob("*")):
             with suppress(FileNotFoundError):  # removed meanwhile
-                if not path.name.startswith("."):
+                if is_tag(path.name):
                     found[path.name] = path.read_text(errors="replace").strip()
         return found
 

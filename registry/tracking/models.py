@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from registry.artifact import Digest
 from registry.config import Settings
-from registry.errors import NotFoundError, ToolError
-from registry.reference import Reference
+from registry.errors import IntegrityError, NotFoundError, ToolError, UsageError
+from registry.reference import SCHEMES, Reference
 from registry.tracking.client import connect, ensure_experiment
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest
 
     Raises:
         NotFoundError: no such model, version or alias, or a version that qreg did not publish.
+        IntegrityError: the entry names something that qreg does not write there, such as a folder.
         ToolError: MLflow does not answer.
     """
     name, _, number = reference.location.rpartition("/")
@@ -80,7 +81,45 @@ def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest
             f"{reference} was not published by qreg: it has no tags qreg.reference and qreg.digest",
             remedy="Publish the artifact with `qreg publish`.",
         )
-    return target, Digest.parse(digest)
+    return _checked(reference, target, digest, settings)
+
+
+def _checked(entry: Reference, target: str, digest: str, settings: Settings) -> tuple[str, Digest]:
+    """What an entry of MLflow names, if it is what qreg writes there.
+
+    Whoever can write to a tracking server can write any text into it. So it may name a place of a
+    store, pinned by the digest of the same entry, and never what this machine would take for a
+    folder of its user.
+    """
+    try:
+        pinned, found = Digest.parse(digest), Reference.parse(target)
+    except UsageError as error:
+        raise _strange(entry, target, error.message) from error
+    if "://" not in target or found.scheme not in SCHEMES or found.scheme == "models":
+        raise _strange(entry, target, "it is no place of a store")
+    if found.digest != pinned:
+        raise _strange(entry, target, f"it is not pinned by the entry's digest, {pinned}")
+    if found.scheme == "file":
+        path = target.partition("://")[2].rpartition("@")[0]
+        if any(part in ("", ".", "..") for part in path.split("/")[1:]):
+            raise _strange(entry, target, "its path is not plain")
+        if not settings.embedded_tracking and not _in_registry(Path(path)):
+            raise _strange(entry, target, "that is no registry on this machine")
+    return str(found), pinned
+
+
+def _in_registry(path: Path) -> bool:
+    from registry.stores.local import MARKER
+
+    return any((above / MARKER).is_file() for above in path.parents)
+
+
+def _strange(entry: Reference, target: str, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"{entry} refers to {target[:400]!r}, which qreg does not write there: {why}",
+        remedy="Name the artifact itself, as ORG/NAME or with its store, and tell whoever looks "
+        "after this MLflow.",
+    )
 
 
 def _ensure_registered(client: MlflowClient, name: str, op: dict[str, Any]) -> None:

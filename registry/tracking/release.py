@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from registry.artifact import Manifest
+from registry.claims import plain, section
 from registry.config import Settings
+from registry.names import one_line
 from registry.progress import Note, Observer, ignore
 from registry.tracking.card import write_card
 from registry.tracking.journal import FINISHED, PUBLICATION, Journal
@@ -43,17 +47,18 @@ def announce(
     (bundle / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2))
     card = write_card(manifest, reference)
     (bundle / "card.md").write_text(card)
-    source = manifest.provenance.get("base", {})
+    base = plain(section(manifest.provenance, "base").get("name"))
     quantization = manifest.quantization
     facets = {
         "qreg.name": manifest.name,
         "qreg.reference": reference,
         "qreg.references": " ".join(references) or reference,
         "qreg.digest": str(manifest.digest),
-        "qreg.method": str(quantization.get("method", "none")),
-        "qreg.scheme": str(quantization.get("scheme", "FLOAT")),
-        "qreg.base": str(source.get("name", "")),
-        "qreg.tool": str(manifest.provenance.get("tool", {}).get("name", "")),
+        "qreg.method": plain(quantization.get("method", "none")),
+        "qreg.scheme": plain(quantization.get("scheme", "FLOAT")),
+        # What qreg.json claims; the card says so.
+        "qreg.base": base,
+        "qreg.tool": plain(section(manifest.provenance, "tool").get("name")),
     }
     journal.append(
         "version",
@@ -62,9 +67,9 @@ def announce(
         alias=alias,
         bundle="bundle",
         description=card,
-        run_id=manifest.provenance.get("mlflow_run"),
-        activity=manifest.provenance.get("activity"),
-        experiment=experiment_name(str(source.get("name") or manifest.name)),
+        run_id=_text(manifest.provenance.get("mlflow_run")),
+        activity=_text(manifest.provenance.get("activity")),
+        experiment=experiment_name(base or manifest.name),
         tags=facets,
         params={
             "scheme": facets["qreg.scheme"],
@@ -97,4 +102,11 @@ def announce(
 
 def experiment_name(base: str) -> str:
     """The experiment that collects the quantizations of one base model: `quant/<Base>`."""
-    return f"quant/{Path(base).name}"
+    return f"quant/{one_line(Path(base).name)}"
+
+
+def _text(value: Any) -> str | None:
+    """An identifier of MLflow or of an activity, as qreg writes them; None for anything else."""
+    return (
+        value if isinstance(value, str) and re.fullmatch("[A-Za-z0-9._-]{1,250}", value) else None
+    )

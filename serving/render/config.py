@@ -22,12 +22,14 @@ def render_config(plan: Plan) -> str:
         IncompatibleError: a flag is there twice, or in a short form that no key can say.
     """
     lines = [*header(plan), "#"]
-    lines += [f"# {export(flag)}" for flag in plan.flags if flag.is_environment]
+    for flag in plan.flags:
+        if flag.is_environment:
+            lines += _commented(export(flag))
     start = [word for word in plan.command if word != plan.folder]
     for node in range(plan.nodes):
         own = plan.node_flags[node] if plan.node_flags else ()
         words = [*start, "--config", "serve.yaml", *(word for flag in own for word in flag.argv())]
-        lines += [f"# node {node}: {join(words)}" if plan.nodes > 1 else f"# {join(words)}"]
+        lines += _commented(f"node {node}: {join(words)}" if plan.nodes > 1 else join(words))
     seen: set[str] = set()
     if plan.value("--model") is None:
         lines += ["", to_yaml({"model": plan.folder}).rstrip()]
@@ -44,6 +46,11 @@ def render_config(plan: Plan) -> str:
         seen.add(flag.name)
         lines += [*comments([why(flag)]), to_yaml({flag.name[2:]: _value(flag)}).rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def _commented(text: str) -> list[str]:
+    """Lines as comments, unwrapped: a value may have several, and none may leave the comment."""
+    return [f"# {line}" for line in text.split("\n")]
 
 
 def _value(flag: Flag) -> Any:

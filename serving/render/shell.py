@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from serving.plan import Flag, Plan
 from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, why
+from serving.render.words import acts, plain_quote
 
 Command = Sequence[Sequence[str]]  # words by line
 
@@ -23,7 +23,12 @@ def render_shell(plan: Plan) -> str:
         [plan.command, *(flag.argv() for flag in plan.flags_of(node) if flag.argv())]
         for node in range(plan.nodes)
     ]
-    before = [export(flag) for flag in plan.flags if flag.is_environment]
+    before = []
+    for flag in plan.flags:
+        if flag.is_environment:
+            if acts(flag.value or ""):  # ShellCheck fears that `export` hides a failure of printf
+                before.append("# shellcheck disable=SC2155")
+            before.append(export(flag))
     arguments = [flag for flag in all_flags(plan) if not flag.is_environment]
     return script(plan, arguments, before, commands)
 
@@ -85,8 +90,8 @@ def export(flag: Flag) -> str:
 def quote(word: str) -> str:
     """A word for a shell; the first node's address is asked of the environment."""
     if FIRST_NODE not in word:
-        return shlex.quote(word)
-    parts = [shlex.quote(part) if part else "" for part in word.split(FIRST_NODE)]
+        return plain_quote(word)
+    parts = [plain_quote(part) if part else "" for part in word.split(FIRST_NODE)]
     return f'"{ASK_ADDRESS}"'.join(parts)
 
 

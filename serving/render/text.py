@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from registry.names import printable
 from serving.plan import Flag, Plan
 from serving.rules.ascend.parallel import FIRST_NODE as FIRST_NODE
 
@@ -17,7 +18,8 @@ ASK_ADDRESS = "${FIRST_NODE_ADDRESS:?the address of the first node}"  # for shel
 
 def one_line(text: str) -> str:
     """Text that cannot leave a comment: names come from folders, and those may hold line ends."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    shown = printable(" ".join(printable(text).split()))
+    return "".join(c if c.isprintable() else "?" for c in shown)
 
 
 def comments(lines: Iterable[str]) -> list[str]:
@@ -70,6 +72,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     style = "|" if "\n" in value else None
+    if printable(value) != value:
+        style = '"'  # the one style that has escapes
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
@@ -77,12 +81,18 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(*documents: Any) -> str:
-    """YAML in the order that the documents have."""
-    return yaml.dump_all(
-        documents,
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=10**6,
-        explicit_start=len(documents) > 1,
+    """YAML in the order that the documents have.
+
+    Control characters are escaped, also those that YAML would take as they are: its escapes in
+    double quotes are written as those of `printable`.
+    """
+    return printable(
+        yaml.dump_all(
+            documents,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            width=10**6,
+            explicit_start=len(documents) > 1,
+        )
     )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from registry.claims import CLAIMED
 from serving.facts import ArtifactFacts
 
 _TABLE = Path(__file__).parent / "families.yaml"
@@ -31,7 +32,8 @@ def family_says(facts: ArtifactFacts, key: str) -> Said | None:
             continue
         if "names" in row and not re.search(row["names"], names):
             continue
-        return Said(row[key], row["source"])
+        by_base = "names" in row and not re.search(row["names"], facts.name)
+        return Said(row[key], row["source"] + (f"; the base is {CLAIMED}" if by_base else ""))
     return None
 
 

@@ -18,7 +18,7 @@ from registry.errors import (
     TransferError,
 )
 from registry.folder import Entry, git_sha1
-from registry.names import check_name, check_tags
+from registry.names import check_name, check_tags, is_tag
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore, stays_private
@@ -55,7 +55,10 @@ class HuggingFaceStore(HubStore):
         for ref, commit in (*branches.items(), *tagged.items()):
             tags.setdefault(commit, []).append(ref)
         found = []
-        for commit, names in tags.items():
+        for commit, refs in tags.items():
+            names = tuple(ref for ref in refs if is_tag(ref))
+            if not names:
+                continue  # no reference can name it
             try:
                 digest = HuggingFaceSnapshot(name, commit).digest
             except QregError:

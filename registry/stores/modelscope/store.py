@@ -23,7 +23,7 @@ from registry.errors import (
     UsageError,
 )
 from registry.folder import Entry
-from registry.names import check_name, check_tags
+from registry.names import check_name, check_tags, is_tag
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore, stays_private
@@ -71,6 +71,8 @@ class ModelScopeStore(HubStore):
         found: dict[Digest, list[str]] = {}
         for row in (*branches, *tags):
             revision = str(row.get("Revision"))
+            if not is_tag(revision):
+                continue  # no reference can name it
             try:
                 found.setdefault(ModelScopeSnapshot(name, revision).digest, []).append(revision)
             except QregError:

@@ -32,7 +32,7 @@ class Log:
     def numbers(self) -> list[int]:
         """Of the entries that are there, in order."""
         names = (row["Key"][len(self._prefix) :] for row in self._bucket.list(self._prefix))
-        return [int(name) for name in names if name.isdigit()]
+        return [int(name) for name in names if name.isdecimal()]
 
     def read(self, number: int) -> bytes:
         """An entry."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from registry.artifact import Digest
 from registry.errors import IntegrityError, TransferError, UsageError
+from registry.names import is_tag
 from registry.stores.s3.bucket import Bucket, Conflict
 from registry.stores.s3.log import Log
 
@@ -30,7 +31,7 @@ class Tags:
         last: dict[str, str] = {}
         for row in self._bucket.list(self._prefix):
             tag, _, number = row["Key"][len(self._prefix) :].partition("/")
-            if number.isdigit():
+            if number.isdecimal() and is_tag(tag):
                 last[tag] = row["Key"]
         found = {tag: _digest(self._bucket.get(key)) for tag, key in last.items()}
         return {tag: digest for tag, digest in found.items() if digest is not None}

@@ -14,6 +14,8 @@ GIB = 2**30
 GRAPHS = json.dumps({"cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [1, 2, 4]})
 # What shells, YAML, compose and Kubernetes each read in a way of their own.
 AWKWARD = """it's "$HOME" $(id) $$x $$(y) `id` \\ # : yes, 1e3 {{a}} %"""
+# What a terminal acts on, and an editor shows in another order than a shell reads it.
+AWKWARD += "\x1b]52;c;eA==\x07 \x9b2J \u202e\r\t\x7f\u2028\ufeff\U000e0041"
 
 
 def flag(name: str, value: str | None = None, *more: str) -> Flag:

@@ -128,10 +128,11 @@ def test_every_node_of_a_group_starts_its_own_command(plan: Plan, tmp_path: Path
             words,
             env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables},
             capture_output=True,
-            text=True,
             check=True,
         )
-        assert done.stdout.split("\0") == in_container(plan, node, FOLDER, "leader.here", "0.0.0.0")
+        assert done.stdout.decode().split("\0") == in_container(
+            plan, node, FOLDER, "leader.here", "0.0.0.0"
+        )
         assert ("startupProbe" in server) == (node == 0)
     assert service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
     # LeaderWorkerSet makes a headless Service of its own name.

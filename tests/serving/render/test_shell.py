@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from registry.errors import UsageError
-from serving.plan import Plan
+from registry.names import printable
+from serving.plan import Flag, Plan
 from serving.render import FORMATS, render
 from tests.serving.render.plans import (
     AWKWARD,
@@ -111,13 +113,26 @@ def test_every_reason_is_there_and_so_is_what_forbids_the_launch() -> None:
     for flag in REFUSED.flags:
         assert flag.reason in text
     assert "# NOT LAUNCHABLE: 12 GiB are missing. Use more nodes." in text
-    assert max(map(len, render(THREE_NODES, "shell").split("\n"))) < 180
+    assert max(map(len, render(THREE_NODES, "shell").split("\n"))) < 290
 
 
 def test_names_cannot_leave_their_comment(tmp_path: Path) -> None:
     for form in FORMATS:
         lines = render(HOSTILE, form).splitlines()
         assert not [line for line in lines if line.strip().startswith(("rm ", "id", "y"))], form
+
+
+@pytest.mark.parametrize("plan", [ONE_NODE, ON_CPU, HOSTILE, REFUSED])
+def test_a_terminal_can_show_every_form(plan: Plan) -> None:
+    for form in FORMATS:
+        text = render(plan, form)
+        assert text == printable(text) and "\t" not in text, form
+
+
+def test_a_variable_of_several_lines_stays_in_its_comment() -> None:
+    plan = replace(ON_CPU, flags=(Flag("A", "b\nmodel: /evil", "so", "user"), *ON_CPU.flags))
+    assert yaml.safe_load(render(plan, "config"))["model"] == ON_CPU.value("--model")
+    assert not [line for line in render(plan, "config").split("\n") if line == "model: /evil'"]
 
 
 def test_formats_and_options_that_there_are_not() -> None:

@@ -1,0 +1,66 @@
+"""What a manifest only claims: what qreg.json says and no one can derive from the files.
+
+Whoever can write an artifact can write any base, tool or quality into its qreg.json. So what is
+shown of these sections is marked, wherever it is shown; architecture, schemes, footprint and sizes
+are derived anew from the files, and need no mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from registry.artifact import Manifest
+from registry.names import one_line
+
+CLAIMED = "claimed"  # the one word for it
+WHY = "qreg.json says so; nobody signed it"
+_LONGEST = 400  # characters of a claim that are shown
+
+
+def claim(text: Any) -> str:
+    """What is claimed, on one line and with its mark, for people."""
+    return f"{plain(text)} ({CLAIMED})"
+
+
+def plain(value: Any) -> str:
+    """What a manifest says in one place, on one line of bearable length; empty for nothing."""
+    text = "" if value is None else one_line(str(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def section(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A part of a manifest's section; empty where it is none: nobody checked what stands in it."""
+    return mapping(parent.get(key))
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value, if it is a mapping; else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def figures(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that are claimed of an artifact's quality."""
+    return {
+        plain(name): value
+        for name, value in section(provenance, "quality").items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def claims_of(manifest: Manifest, derived: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The fields of a manifest that are claimed, `provenance` or `footprint.note`.
+
+    Args:
+        manifest: as it was read.
+        derived: the sections that were derived from the files anew.
+    """
+    found = [key for key in ("created", "provenance", "evidence") if getattr(manifest, key)]
+    found += [
+        f"{name}.{key}"
+        for name, content in derived.items()
+        for key in getattr(manifest, name)
+        if key not in content
+    ]
+    found += sorted({f"files.{key}" for extra in manifest.file_extra.values() for key in extra})
+    return (*found, *sorted(manifest.extra))
