@@ -39,7 +39,7 @@ from registry.stores.modelscope.client import (
     PUBLIC,
     asking,
     connect,
-    headers,
+    transport_of,
 )
 from registry.stores.modelscope.snapshot import BRANCH, ModelScopeSnapshot
 from registry.stores.uploading import Tally, content_of, upload_all
@@ -148,7 +148,8 @@ class ModelScopeStore(HubStore):
         upload_all(jobs, tally)
 
     def _put(self, path: str, url: str, file: Path, size: int, told: Any) -> None:
-        self._transport.put_file(path, url, file, 0, size, headers=headers(self._api), told=told)
+        sent = self._transport.headers  # go along where they may
+        self._transport.put_file(path, url, file, 0, size, headers=sent, told=told)
 
     def _commit(self, name: str, actions: list[dict[str, Any]], manifest: Manifest) -> str:
         """Commit; the manifest comes with the last files, where one commit cannot hold all.
@@ -238,7 +239,7 @@ class ModelScopeStore(HubStore):
 
     @cached_property
     def _transport(self) -> Transport:
-        return Transport()
+        return transport_of(self._api)
 
 
 def _is_large(path: str, size: int) -> bool:
