@@ -103,7 +103,7 @@ def reproduce(
         QregError: as `quantize` raises.
     """
     again, began = again or Again(), time.monotonic()
-    resolved = resolve(reference, settings)
+    resolved = resolve(reference, settings, observe=observe)
     manifest = resolved.manifest(observe)
     record = _record(manifest)
     if resolved.folder is not None:
@@ -173,7 +173,7 @@ def _source(record: Mapping[str, Any], again: Again, settings: Settings, observe
     base = record["base"]
     named = again.source or str(base.get("reference") or base.get("name"))
     try:
-        resolved = resolve(named, settings)
+        resolved = resolve(named, settings, observe=observe)
     except (NotFoundError, UsageError) as error:
         raise NotFoundError(
             f"The float model {named} is not there any more",

@@ -9,6 +9,8 @@ Everything comes from the environment, so that a container or a pipeline needs n
     QREG_SOURCES           where ORG/NAME is looked for, and what a pull falls back to, in order
                            (default: the registry, models:/, ms://, hf://; separated by commas)
     QREG_OFFLINE           1: nothing but this machine is asked
+    QREG_ALLOW_FALLBACK    1: a name may be taken from the next source where an earlier one, of
+                           your own, does not answer
     MLFLOW_TRACKING_URI    tracking server    (default: a SQLite file in QREG_DATA/mlflow)
     MLFLOW_REGISTRY_URI    model registry     (default: the tracking server)
 """
@@ -25,7 +27,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders and services of one user, all absolute paths or URIs."""
+    """Folders and services of one user, all absolute paths or URIs.
+
+    Attributes:
+        offline: nothing but this machine is asked.
+        allow_fallback: a name may be taken from the next source where an earlier one, of the
+            user's own, could not be asked.
+    """
 
     data: Path
     cache: Path
@@ -35,6 +43,7 @@ class Settings:
     registry_uri: str
     sources: tuple[str, ...] = ()
     offline: bool = False
+    allow_fallback: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -91,8 +100,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         tracking_uri=tracking,
         registry_uri=env.get("MLFLOW_REGISTRY_URI") or tracking,
         sources=tuple(sources) or (registry, "models:/", "ms://", "hf://"),
-        offline=env.get("QREG_OFFLINE", "") not in ("", "0", "false", "no"),
+        offline=_is_set(env, "QREG_OFFLINE"),
+        allow_fallback=_is_set(env, "QREG_ALLOW_FALLBACK"),
     )
+
+
+def _is_set(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "") not in ("", "0", "false", "no")
 
 
 def _folder(env: Mapping[str, str], ours: str, xdg: str, default: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -44,7 +44,7 @@ MOST = 15  # names on the terminal; --json has them all
 @click.option(
     "--any-toolchain", is_flag=True, help="Go on where the toolchain is not the recorded one."
 )
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

@@ -36,7 +36,7 @@ def read_answer(response: requests.Response, limit: int = MAX_ANSWER) -> bytes:
     decoder = _decoder(response.headers.get("Content-Encoding", ""))
     content = bytearray()
     try:
-        while piece := response.raw.read(_PIECE, decode_content=False):
+        while piece := response.raw.read1(_PIECE, decode_content=False):
             note_part()
             _add(content, piece, decoder, limit)
             if len(content) > limit:
