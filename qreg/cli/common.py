@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,3 +141,14 @@ def _look_after(settings: Settings, output: Output) -> None:
         output.note(f"Sent {done.sent} earlier record(s) to MLflow.")
     if done.waiting and done.trouble:
         output.note(f"{done.waiting} record(s) wait for MLflow: {done.trouble}")
+    tell_left(done.left, output)
+
+
+def tell_left(paths: Iterable[Path], output: Output) -> None:
+    """Say what dead processes left half made and what may be another's."""
+    for path in paths:
+        output.note(
+            f"{path} was left by a process that died, and may be another's by now: remove it "
+            "yourself if nothing writes to it.",
+            warning=True,
+        )
