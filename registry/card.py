@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from registry.artifact import Manifest
+from registry.claims import number, section
 from registry.errors import UsageError
 from registry.names import check_name, one_line
 
@@ -30,6 +31,7 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
     import yaml
 
     quantization, architecture = manifest.quantization, manifest.architecture
+    footprint = manifest.footprint
     method, scheme = (
         str(quantization.get("method", "none")),
         str(quantization.get("scheme", "FLOAT")),
@@ -60,8 +62,8 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
         f"| digest | `{manifest.digest}` |",
         f"| format | {method} {quantization.get('format', '')} |".replace("  ", " "),
         f"| architecture | {_cell(architecture.get('model_type') or 'unknown')} |",
-        f"| weights | {manifest.footprint.get('weights', 0) / 2**30:.2f} GiB |",
-        f"| parameters | {manifest.footprint.get('parameters', 0):,} |",
+        f"| weights | {(number(footprint.get('weights')) or 0) / 2**30:.2f} GiB |",
+        f"| parameters | {number(footprint.get('parameters')) or 0:,.0f} |",
         *_made_by(manifest),
         "",
         "## Quantization",
@@ -69,8 +71,8 @@ def model_card(manifest: Manifest, *, license: str = "") -> bytes:
         "| layers | schemes |",
         "|---|---|",
     ]
-    for kind, schemes in quantization.get("schemes", {}).items():
-        told = ", ".join(f"{name} × {count}" for name, count in schemes.items())
+    for kind, schemes in section(quantization, "schemes").items():
+        told = ", ".join(f"{name} × {count}" for name, count in section(schemes).items())
         lines.append(f"| {_cell(kind)} | {_cell(told)} |")
     lines += [
         "",
@@ -114,8 +116,9 @@ def _made_by(manifest: Manifest) -> list[str]:
         rows.append(f"| recipe | {_cell(recipe['name'])} |")
     quality = manifest.provenance.get("quality", {})
     for name, value in quality.items() if isinstance(quality, dict) else ():
-        if isinstance(value, int | float):
-            rows.append(f"| {_cell(name)} | {value:.4f} |")
+        shown = number(value)
+        if shown is not None:
+            rows.append(f"| {_cell(name)} | {shown:.4f} |")
     return rows
 
 

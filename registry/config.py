@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -73,6 +75,7 @@ class Settings:
     @property
     def tracking_label(self) -> str:
         """The tracking server for messages, without a password that its URI may hold."""
+        # A database's password may hold a slash.
         scheme, separator, rest = self.tracking_uri.partition("://")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
@@ -91,7 +94,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     toolchains = Path(env.get("QREG_TOOLCHAINS") or data / "toolchains").expanduser().absolute()
     registry = env.get("QREG_REGISTRY") or f"file://{data / 'registry'}"
     sources = [s.strip() for s in env.get("QREG_SOURCES", "").split(",") if s.strip()]
-    tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(data / "mlflow")
+    tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(_plain(data) / "mlflow")
     return Settings(
         data=data,
         cache=cache,
@@ -113,6 +116,22 @@ def _folder(env: Mapping[str, str], ours: str, xdg: str, default: Path) -> Path:
     if env.get(ours):
         return Path(env[ours]).expanduser().absolute()
     return Path(env.get(xdg) or default).expanduser().absolute() / "qreg"
+
+
+def _plain(data: Path) -> Path:
+    """The data folder, if it can be the place of a database that is named by a URI.
+
+    SQLite's URI ends at a '?', MLflow's server ends it at a '#', and SQLAlchemy from 2.1 on decodes
+    '%': the database would be made elsewhere, and nobody would find it.
+    """
+    mark = next((mark for mark in "?#%" if mark in str(data)), "")
+    if mark:
+        raise UsageError(
+            f"The data folder {data} has a '{mark}' in its path, which MLflow's database cannot be "
+            "kept below",
+            remedy="Set QREG_DATA to a folder without one, or MLFLOW_TRACKING_URI to a server.",
+        )
+    return data
 
 
 def _embedded_uri(folder: Path) -> str:

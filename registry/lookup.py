@@ -26,6 +26,7 @@ from registry.errors import (
 )
 from registry.progress import Note, Observer, Progress
 from registry.stores import is_public_hub
+from registry.urls import without_credentials
 
 _TELLING = ("hf://", "ms://", "s3://", "models:/")  # whose requests give signs of life
 
@@ -133,7 +134,7 @@ def _answer(
     """Ask one place; the next one, too, while this one thinks, where both may be believed."""
     if place.here:
         return ask(place.url)
-    observe(Progress(f"asking {place.url}"))
+    observe(Progress(f"asking {without_credentials(place.url)}"))
     question = begun.pop(place.url, None) or _question(place, ask)
     either = wanted.pinned or wanted.lenient or is_public_hub(place.url)
     if following and not following.here and either and not question.wait(HEAD_START):

@@ -8,9 +8,11 @@ import click
 
 from qreg.cli.common import command_options
 from qreg.cli.output import Output, size_text
+from registry.claims import section
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError
 from registry.names import check_name
+from registry.urls import without_credentials
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +51,7 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
                     "method": manifest.quantization.get("method", "none"),
                     "scheme": manifest.quantization.get("scheme", "FLOAT"),
                     "bytes": manifest.size,
-                    "base": manifest.provenance.get("base", {}).get("name"),
+                    "base": section(manifest.provenance, "base").get("name"),
                     "published": revision.published,
                 }
             )
@@ -59,9 +61,11 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
             remedy="Check the name; `qreg list` shows the registry, --from another place.",
         )
 
+    where = without_credentials(store.url)
+
     def human(console: Console) -> None:
         if not rows and not damaged:
-            console.print(f"{store.url} holds no artifacts yet. Next: qreg publish FOLDER")
+            console.print(f"{where} holds no artifacts yet. Next: qreg publish FOLDER")
             return
         from rich.table import Table
 
@@ -73,7 +77,7 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
                 row["name"],
                 row["digest"].removeprefix("sha256:")[:12],
                 ",".join(row["tags"]),
-                row["scheme"],
+                str(row["scheme"]),
                 size_text(row["bytes"]),
                 row["published"],
             )
@@ -81,5 +85,5 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
 
     essential = "\n".join(f"{row['name']}@{row['digest']}" for row in rows) or None
     output.result(
-        {"registry": store.url, "artifacts": rows, "damaged": damaged}, human, essential=essential
+        {"registry": where, "artifacts": rows, "damaged": damaged}, human, essential=essential
     )

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from registry.artifact import Manifest
+from registry.claims import section, text
 from registry.config import Settings
 from registry.progress import Note, Observer, ignore
 from registry.tracking.card import write_card
 from registry.tracking.journal import FINISHED, PUBLICATION, Journal
 from registry.tracking.sender import Sender
+from registry.urls import without_credentials
 
 DEFAULT_ALIAS = "current"
 
@@ -37,23 +39,62 @@ def announce(
         wait: send it before returning; else it is on disk, and `synchronise` sends it.
         observe: is told when MLflow is away; the publication is sent later then.
     """
+    try:
+        _announce(
+            manifest, reference, settings,
+            references=references, alias=alias, wait=wait, observe=observe,
+        )  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - what is published is published
+        observe(
+            Note(
+                f"Published, but MLflow could not be told: {type(error).__name__}: {error}. "
+                "Publishing again tells it.",
+                warning=True,
+            )
+        )
+
+
+def _announce(
+    manifest: Manifest,
+    reference: str,
+    settings: Settings,
+    *,
+    references: Iterable[str],
+    alias: str,
+    wait: bool,
+    observe: Observer,
+) -> None:
     journal = Journal.create(settings, {"kind": PUBLICATION, "run_name": manifest.name})
+    try:
+        _write(journal, manifest, reference, references, alias)
+        if wait:
+            _send(journal, settings, observe)
+        else:
+            journal.note_attempt()
+    finally:
+        journal.release()
+
+
+def _write(
+    journal: Journal, manifest: Manifest, reference: str, references: Iterable[str], alias: str
+) -> None:
+    """Put a publication into its journal."""
     bundle = journal.folder / "files" / "bundle"
     bundle.mkdir()
     (bundle / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2))
     card = write_card(manifest, reference)
-    (bundle / "card.md").write_text(card)
-    source = manifest.provenance.get("base", {})
+    (bundle / "card.md").write_bytes(card.encode(errors="replace"))
+    source = section(manifest.provenance, "base")
     quantization = manifest.quantization
     facets = {
         "qreg.name": manifest.name,
-        "qreg.reference": reference,
-        "qreg.references": " ".join(references) or reference,
+        "qreg.reference": without_credentials(reference),
+        "qreg.references": without_credentials(" ".join(references) or reference),
         "qreg.digest": str(manifest.digest),
         "qreg.method": str(quantization.get("method", "none")),
         "qreg.scheme": str(quantization.get("scheme", "FLOAT")),
         "qreg.base": str(source.get("name", "")),
-        "qreg.tool": str(manifest.provenance.get("tool", {}).get("name", "")),
+        "qreg.tool": str(section(manifest.provenance, "tool").get("name", "")),
     }
     journal.append(
         "version",
@@ -62,8 +103,8 @@ def announce(
         alias=alias,
         bundle="bundle",
         description=card,
-        run_id=manifest.provenance.get("mlflow_run"),
-        activity=manifest.provenance.get("activity"),
+        run_id=text(manifest.provenance.get("mlflow_run")),
+        activity=text(manifest.provenance.get("activity")),
         experiment=experiment_name(str(source.get("name") or manifest.name)),
         tags=facets,
         params={
@@ -74,10 +115,9 @@ def announce(
         },
     )
     journal.append("end", status=FINISHED)
-    if not wait:
-        journal.note_attempt()
-        journal.release()
-        return
+
+
+def _send(journal: Journal, settings: Settings, observe: Observer) -> None:
     sender = Sender(settings)
     sent = sender.send(journal)
     for refusal in sender.refused:
@@ -85,7 +125,6 @@ def announce(
     if sent:
         journal.discard()
         return
-    journal.release()
     observe(
         Note(
             f"Published, but MLflow does not answer ({sender.trouble}); its model version follows "
