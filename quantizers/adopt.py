@@ -107,7 +107,7 @@ def adopt(
     check_new_tags(tags)
     claims = claims or Claims()
     facts = read_facts(open_checkpoint(folder))
-    resolved = resolve(base, settings)
+    resolved = resolve(base, settings, observe=observe)
     source = read_facts(open_checkpoint(resolved.source))
     check_base(facts, source)
     base_name = resolved.snapshot.manifest.name if resolved.snapshot else _folder_name(resolved)

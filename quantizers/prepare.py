@@ -37,7 +37,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     """
     check_name(request.name)
     quantizer = open_quantizer(request.tool)
-    resolved = resolve(request.source, settings)
+    resolved = resolve(request.source, settings, observe=observe)
     if resolved.folder is None:
         raise IncompatibleError(
             f"{resolved.reference} is not on this machine",

@@ -115,7 +115,7 @@ def reproduce(
         QregError: as `quantize` raises.
     """
     again, began = again or Again(), time.monotonic()
-    resolved = resolve(reference, settings)
+    resolved = resolve(reference, settings, observe=observe)
     manifest = resolved.manifest(observe)
     record = read_record(manifest)
     script = _script(record, again)
@@ -211,7 +211,7 @@ def _source(
     if not again.source and not places.source:
         observe(Note(f"The record of {record.artifact} names its float model: {named}"))
     try:
-        resolved = resolve(named, settings)
+        resolved = resolve(named, settings, observe=observe)
     except (NotFoundError, UsageError) as error:
         raise NotFoundError(
             f"The float model {named} is not there any more",

@@ -41,11 +41,18 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def figures(provenance: Mapping[str, Any]) -> dict[str, float]:
     """The numbers that are claimed of an artifact's quality."""
-    return {
-        plain(name): value
-        for name, value in section(provenance, "quality").items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    found = {plain(name): number(value) for name, value in section(provenance, "quality").items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def number(value: Any) -> float | None:
+    """A number that can be shown, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON knows integers of any length
+        return None
 
 
 def claims_of(manifest: Manifest, derived: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

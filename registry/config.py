@@ -9,6 +9,8 @@ Everything comes from the environment, so that a container or a pipeline needs n
     QREG_SOURCES           where ORG/NAME is looked for, and what a pull falls back to, in order
                            (default: the registry, models:/, ms://, hf://; separated by commas)
     QREG_OFFLINE           1: nothing but this machine is asked
+    QREG_ALLOW_FALLBACK    1: a name may be taken from the next source where an earlier one, of
+                           your own, does not answer
     MLFLOW_TRACKING_URI    tracking server    (default: a SQLite file in QREG_DATA/mlflow)
     MLFLOW_REGISTRY_URI    model registry     (default: the tracking server)
 """
@@ -22,10 +24,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders and services of one user, all absolute paths or URIs."""
+    """Folders and services of one user, all absolute paths or URIs.
+
+    Attributes:
+        offline: nothing but this machine is asked.
+        allow_fallback: a name may be taken from the next source where an earlier one, of the
+            user's own, could not be asked.
+    """
 
     data: Path
     cache: Path
@@ -35,6 +45,7 @@ class Settings:
     registry_uri: str
     sources: tuple[str, ...] = ()
     offline: bool = False
+    allow_fallback: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -64,6 +75,7 @@ class Settings:
     @property
     def tracking_label(self) -> str:
         """The tracking server for messages, without a password that its URI may hold."""
+        # A database's password may hold a slash.
         scheme, separator, rest = self.tracking_uri.partition("://")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
@@ -82,7 +94,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     toolchains = Path(env.get("QREG_TOOLCHAINS") or data / "toolchains").expanduser().absolute()
     registry = env.get("QREG_REGISTRY") or f"file://{data / 'registry'}"
     sources = [s.strip() for s in env.get("QREG_SOURCES", "").split(",") if s.strip()]
-    tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(data / "mlflow")
+    tracking = env.get("MLFLOW_TRACKING_URI") or _embedded_uri(_plain(data) / "mlflow")
     return Settings(
         data=data,
         cache=cache,
@@ -91,14 +103,35 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         tracking_uri=tracking,
         registry_uri=env.get("MLFLOW_REGISTRY_URI") or tracking,
         sources=tuple(sources) or (registry, "models:/", "ms://", "hf://"),
-        offline=env.get("QREG_OFFLINE", "") not in ("", "0", "false", "no"),
+        offline=_is_set(env, "QREG_OFFLINE"),
+        allow_fallback=_is_set(env, "QREG_ALLOW_FALLBACK"),
     )
+
+
+def _is_set(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "") not in ("", "0", "false", "no")
 
 
 def _folder(env: Mapping[str, str], ours: str, xdg: str, default: Path) -> Path:
     if env.get(ours):
         return Path(env[ours]).expanduser().absolute()
     return Path(env.get(xdg) or default).expanduser().absolute() / "qreg"
+
+
+def _plain(data: Path) -> Path:
+    """The data folder, if it can be the place of a database that is named by a URI.
+
+    SQLite's URI ends at a '?', MLflow's server ends it at a '#', and SQLAlchemy from 2.1 on decodes
+    '%': the database would be made elsewhere, and nobody would find it.
+    """
+    mark = next((mark for mark in "?#%" if mark in str(data)), "")
+    if mark:
+        raise UsageError(
+            f"The data folder {data} has a '{mark}' in its path, which MLflow's database cannot be "
+            "kept below",
+            remedy="Set QREG_DATA to a folder without one, or MLFLOW_TRACKING_URI to a server.",
+        )
+    return data
 
 
 def _embedded_uri(folder: Path) -> str:

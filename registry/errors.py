@@ -4,6 +4,7 @@
     ├── CheckFailed        1    a check ran and found faults
     ├── UsageError         2    the request itself cannot be carried out as written
     ├── NotFoundError      3    a name, revision, file or tool does not exist
+    │   └── UncertainError 3  … where it was looked for, which proves nothing
     ├── NotAllowedError    4    permissions or policy forbid it
     ├── IntegrityError     5    bytes are not what their digest, header or index says
     ├── IncompatibleError  6    it does not fit this model, tool, release or machine
@@ -17,6 +18,8 @@ Only `qreg.cli` turns these into text and exit codes.
 """
 
 from __future__ import annotations
+
+from registry.urls import without_credentials
 
 
 class QregError(Exception):
@@ -32,10 +35,11 @@ class QregError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, remedy: str = "", details: str = "") -> None:
+        message = without_credentials(message)
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
-        self.details = details
+        self.remedy = without_credentials(remedy)
+        self.details = without_credentials(details)
 
 
 class CheckFailed(QregError):
@@ -57,6 +61,13 @@ class NotFoundError(QregError):
 
     kind = "not-found"
     exit_code = 3
+
+
+class UncertainError(NotFoundError):
+    """It was not found, and whoever was asked cannot tell that it does not exist.
+
+    The place itself is not there, such as a bucket, or what it names lies elsewhere and is gone.
+    """
 
 
 class NotAllowedError(QregError):

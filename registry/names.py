@@ -108,6 +108,12 @@ def check_location(url: str, location: str) -> str:
         UsageError: one of these is in it.
     """
     location = location.removesuffix("/")
+    if "@" in location.partition("/")[0]:
+        raise UsageError(
+            "An s3:// URL holds a user or a password",
+            remedy="Write s3://BUCKET/PREFIX; keys are set with AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or a profile.",
+        )
     if any(part in ("", ".", "..") for part in location.split("/")):
         problem = "a part that is empty, '.' or '..'"
     elif mark := next((mark for mark in "?#" if mark in location), ""):

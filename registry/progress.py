@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from registry.urls import without_credentials
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -33,10 +35,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth telling that is not progress, such as a warning of a tool."""
+    """Something worth telling that is not progress, such as a warning of a tool.
+
+    Attributes:
+        text: a sentence; users and passwords of URLs in it are left out.
+        warning: whether it is one.
+    """
 
     text: str
     warning: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", without_credentials(self.text))
 
 
 Event = Progress | Note

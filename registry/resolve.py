@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +12,12 @@ from registry.artifact import Digest, Manifest
 from registry.config import Settings
 from registry.describe import describe_folder, read_manifest
 from registry.errors import (
-    IncompatibleError,
     IntegrityError,
-    NotAllowedError,
     NotFoundError,
     QregError,
-    ToolError,
-    TransferError,
+    UncertainError,
 )
+from registry.lookup import Place, Wanted, search
 from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
 from registry.source import LocalSource, Source
@@ -84,6 +83,8 @@ def resolve(
         UsageError: the reference is malformed.
         NotFoundError: nothing of that name, tag or digest exists.
         IntegrityError: what was found has another digest than the one pinned.
+        TransferError, NotAllowedError: a place that may have it does not answer, or refuses; see
+            `lookup` for when the next one is asked in its stead.
     """
     reference = Reference.parse(text)
     if reference.scheme == "file":
@@ -114,7 +115,8 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
         target, digest = resolve_model(named, settings)
         if target.startswith("models:"):
             raise IntegrityError(f"{named} refers to {target}, another entry of MLflow")
-        return _pinned(resolve(target, settings), digest)
+        with _uncertain(str(named)):
+            return _pinned(resolve(target, settings), digest)
     name = "/".join(reference.location.split("/")[-2:])
     snapshot = open_store(url).snapshot(name, revision=reference.revision, digest=reference.digest)
     return Resolved.of_snapshot(snapshot)
@@ -123,49 +125,56 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
 def _search(
     reference: Reference, settings: Settings, readable: bool, observe: Observer
 ) -> Resolved:
-    """Look for ORG/NAME in the configured places, in order.
+    """Look for ORG/NAME in the configured places, in order (`search`)."""
 
-    A place that cannot be asked does not hide that others have it; only what has it is believed.
-    Where a digest is pinned, neither does one that has something else, or something damaged.
-    """
-    told: list[QregError] = []
-    for url in settings.sources:
-        if settings.offline and not url.startswith("file://"):
-            continue
-        if url == "models:/" and settings.embedded_tracking and not settings.mlflow.exists():
-            continue
-        try:
-            found = _pinned(_resolve_in(url, reference, settings), reference.digest)
-            if readable and found.snapshot is not None:
+    def ask(url: str) -> Resolved:
+        if _is_away(url, settings):
+            raise UncertainError(
+                f"{url} is no registry", remedy="Mount its disk, or publish there first."
+            )
+        found = _pinned(_resolve_in(url, reference, settings), reference.digest)
+        if readable and found.snapshot is not None:
+            with _uncertain(found.reference):
                 found.manifest()  # is kept by the snapshot
-            for error in told:
-                # Without a pin, it may have something newer of that name.
-                known = isinstance(error, NotFoundError | IncompatibleError)
-                if reference.digest is None and not known:
-                    note = f"{error.message}; {found.reference} is taken instead"
-                    observe(Note(note, warning=True))
-            return found
-        except (NotFoundError, TransferError, NotAllowedError, ToolError) as error:
-            told.append(error)
-        except IncompatibleError as error:  # a store that is not installed
-            told.append(error)
-        except IntegrityError as error:
-            if reference.digest is None:
-                raise
-            told.append(error)
-    damaged = next((error for error in told if isinstance(error, IntegrityError)), None)
-    first = damaged or told[0] if told else NotFoundError(f"No source to look for {reference} in")
-    unasked = [error for error in told if not isinstance(error, NotFoundError)]
-    if damaged and len(told) > 1:
-        damaged.details = "\n".join(error.message for error in told)
-    if len(told) == 1 or damaged:
-        raise first
-    raise NotFoundError(
-        f"{reference} is in none of {', '.join(settings.sources)}",
-        remedy="Check the name; `qreg list` shows the default registry, QREG_SOURCES says where "
-        "names are looked for." + (" Some of these could not be asked." if unasked else ""),
-        details="\n".join(error.message for error in told),
+        return found
+
+    known = [url for url in settings.sources if _may_be_asked(url, settings)]
+    places = [Place(url, here=_is_here(url, settings)) for url in known]
+    wanted = Wanted(
+        str(reference), pinned=reference.digest is not None, lenient=settings.allow_fallback
     )
+    return search(wanted, places, ask, observe)
+
+
+def _may_be_asked(url: str, settings: Settings) -> bool:
+    if url == "models:/" and settings.embedded_tracking:
+        return not settings.offline and settings.mlflow.exists()
+    return url.startswith("file://") or not settings.offline
+
+
+def _is_here(url: str, settings: Settings) -> bool:
+    return url.startswith("file://") or (url == "models:/" and settings.embedded_tracking)
+
+
+def _is_away(url: str, settings: Settings) -> bool:
+    """Whether a folder that somebody has named is no registry: its disk may not be mounted.
+
+    The registry in the data folder is there from the first publication on.
+    """
+    if not url.startswith("file://") or url == f"file://{settings.data / 'registry'}":
+        return False
+    return not open_store(url).exists
+
+
+@contextmanager
+def _uncertain(reference: str) -> Iterator[None]:
+    """What lacks in something that a place has is no sign that the place does not have it."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise UncertainError(
+            f"{reference} cannot be used: {error.message}", remedy=error.remedy
+        ) from error
 
 
 def alternatives(name: str, digest: Digest, settings: Settings, *, but: str) -> Iterator[Snapshot]:

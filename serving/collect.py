@@ -12,6 +12,7 @@ from registry.checkpoint.sampling import read_outline
 from registry.config import Settings
 from registry.describe import read_manifest
 from registry.listing import listed_files, read_carried_manifest
+from registry.progress import Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.transfer.cache import Cache
 from serving.facts import ArtifactFacts, base_of
@@ -20,7 +21,7 @@ from serving.facts import ArtifactFacts, base_of
 _CHEAP = 2 * 2**20
 
 
-def collect_facts(text: str, settings: Settings) -> ArtifactFacts:
+def collect_facts(text: str, settings: Settings, observe: Observer = ignore) -> ArtifactFacts:
     """Read what planning needs of an artifact; no weights are moved, and nothing is hashed.
 
     Raises:
@@ -28,7 +29,7 @@ def collect_facts(text: str, settings: Settings) -> ArtifactFacts:
         IntegrityError: it is no whole checkpoint.
         TransferError: it cannot be reached.
     """
-    resolved = _find(text, settings)
+    resolved = _find(text, settings, observe)
     source = resolved.source
     outline = read_outline(source)
     files = {entry.path: entry.size for entry in source.entries()}
@@ -45,12 +46,12 @@ def collect_facts(text: str, settings: Settings) -> ArtifactFacts:
     )
 
 
-def _find(text: str, settings: Settings) -> Resolved:
+def _find(text: str, settings: Settings, observe: Observer) -> Resolved:
     if settings.offline:
         known = Cache(settings).recall(text)
         if known is not None:
             return Resolved.of_snapshot(known)
-    return resolve(text, settings)
+    return resolve(text, settings, observe=observe)
 
 
 def _manifest(resolved: Resolved) -> Manifest | None:

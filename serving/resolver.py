@@ -8,6 +8,7 @@ from pathlib import Path
 from registry.config import Settings
 from registry.errors import IncompatibleError, NotFoundError
 from registry.finding import SEVERITIES, WARNING, Finding
+from registry.progress import Observer, ignore
 from serving.arguments import override
 from serving.collect import collect_facts
 from serving.engines import Engine, engine_for, open_engine
@@ -30,6 +31,7 @@ def make_plan(
     hardware: str | None = None,
     devices: str | None = None,
     release: str | None = None,
+    observe: Observer = ignore,
 ) -> Plan:
     """Plan the launch of a reference; nothing is moved or started.
 
@@ -41,13 +43,14 @@ def make_plan(
         hardware: a profile's name; by default what this machine has.
         devices: numbers of the devices to use, `0-7` or `0,2,4`; by default all.
         release: of vLLM Ascend; by default the installed one, else the newest with a table.
+        observe: is told which sources were asked, and which were passed over.
 
     Raises:
         UsageError, NotFoundError, IntegrityError: the reference or the wishes are unsound.
     """
     seen = _sighting(hardware, devices, engine)
     chosen = open_engine(engine or engine_for(seen.hardware))
-    facts = collect_facts(text, settings)
+    facts = collect_facts(text, settings, observe)
     python, version, packages, missing = _interpreter(chosen, settings)
     table, doubts = _release(chosen, release, version)
     if hardware is not None:

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from qreg import __version__
-from qreg.cli.errors import report
+from qreg.cli.errors import READER_GONE, report
 from qreg.cli.signals import terminate_as_interruption
+from qreg.cli.streams import give_up_broken_streams, open_closed_streams
 
 # Name: (module, one line for `qreg --help`). The line stands here so that help imports no command.
 COMMANDS = {
@@ -73,11 +74,14 @@ def main(argv: list[str] | None = None) -> NoReturn:
     atexit.register(gc.freeze)
     arguments = sys.argv[1:] if argv is None else argv
     terminate_as_interruption()
+    open_closed_streams()
     try:
         result: Any = cli.main(arguments, prog_name="qreg", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
     except BaseException as error:  # noqa: BLE001 - report() sorts out what it is
-        sys.exit(report(error, as_json="--json" in _before_separator(arguments)))
-    sys.exit(result if isinstance(result, int) else 0)
+        code = report(error, as_json="--json" in _before_separator(arguments))
+    gone = give_up_broken_streams()
+    sys.exit(READER_GONE if gone and code == 0 else code)
 
 
 def _before_separator(arguments: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--note", default="", help="Anything else worth keeping.")
 @click.option("--tag", "tags", multiple=True, help="A tag for the revision; may be repeated.")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,29 +19,55 @@ PORT = click.IntRange(1, 65535)
 _RANKS = click.IntRange(1, 4096)
 if TYPE_CHECKING:
     from registry.lint import Target
+    from registry.resolve import Resolved
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def command_options(function: F, *, recovering: bool = True) -> F:
+def command_options(function: F, *, recovering: bool = True, resolving: bool = False) -> F:
     """Add `--json` and `--quiet`; the function gets `output` and `settings` first.
 
     Args:
         function: the command.
         recovering: whether runs that a killed process left open are closed before it runs.
+        resolving: whether it looks names up; adds `--allow-fallback`.
     """
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.option("--quiet", "-q", is_flag=True, help="Print only the essential line.")
     @functools.wraps(function)
-    def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
+    def wrapper(
+        *args: Any, as_json: bool, quiet: bool, allow_fallback: bool = False, **kwargs: Any
+    ) -> Any:
         settings = load_settings()
+        if allow_fallback:
+            settings = replace(settings, allow_fallback=True)
         output = Output(JSON if as_json else QUIET if quiet else HUMAN, silent=quiet)
         if recovering:
             _look_after(settings, output)
         return function(output, settings, *args, **kwargs)
 
+    if resolving:
+        option = click.option(
+            "--allow-fallback",
+            is_flag=True,
+            help="Take a name from the next source where one before it does not answer.",
+        )
+        return option(wrapper)  # type: ignore[return-value]
     return wrapper  # type: ignore[return-value]
+
+
+def resolving_options(function: F) -> F:
+    """`command_options` of commands that look names up."""
+    return command_options(function, resolving=True)
+
+
+def find(reference: str, settings: Settings, output: Output) -> Resolved:
+    """What a reference names; tells which place is asked, and what was passed over."""
+    from registry.resolve import resolve
+
+    with output.progress() as observe:
+        return resolve(reference, settings, observe=observe)
 
 
 def address_options(function: F) -> F:
@@ -114,3 +141,14 @@ def _look_after(settings: Settings, output: Output) -> None:
         output.note(f"Sent {done.sent} earlier record(s) to MLflow.")
     if done.waiting and done.trouble:
         output.note(f"{done.waiting} record(s) wait for MLflow: {done.trouble}")
+    tell_left(done.left, output)
+
+
+def tell_left(paths: Iterable[Path], output: Output) -> None:
+    """Say what dead processes left half made and what may be another's."""
+    for path in paths:
+        output.note(
+            f"{path} was left by a process that died, and may be another's by now: remove it "
+            "yourself if nothing writes to it.",
+            warning=True,
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import find, resolving_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -26,7 +26,7 @@ _FORMATS = ("compressed-tensors", "modelslim")
 @click.option(
     "--output", "folder", type=click.Path(path_type=Path), help="A new folder for the result."
 )
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,
@@ -41,12 +41,10 @@ def command(
     activations with one a token) say the same. What has no exact counterpart is refused.
     """
     from quantizers.convert import convert
-    from registry.resolve import resolve
 
+    resolved = find(reference, settings, output)
     with output.progress() as observe:
-        done = convert(
-            resolve(reference, settings), target, name, settings, output=folder, observe=observe
-        )
+        done = convert(resolved, target, name, settings, output=folder, observe=observe)
     manifest = done.manifest
     derived = manifest.provenance["derived_from"]
     document = {

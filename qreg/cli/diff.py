@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import find, resolving_options
 from qreg.cli.output import Output, size_text, styled
 from registry.config import Settings
 
@@ -21,7 +21,7 @@ MOST = 15  # lines a section on the terminal; --json has them all
 @click.command("diff")
 @click.argument("left")
 @click.argument("right")
-@command_options
+@resolving_options
 def command(output: Output, settings: Settings, left: str, right: str) -> None:
     """Show how RIGHT differs from LEFT: files, schemes, tensors, config, footprint.
 
@@ -31,9 +31,8 @@ def command(output: Output, settings: Settings, left: str, right: str) -> None:
     from registry.checkpoint.facts import read_facts
     from registry.diff import Side, diff
     from registry.listing import known_contents
-    from registry.resolve import resolve
 
-    sides = [resolve(reference, settings) for reference in (left, right)]
+    sides = [find(reference, settings, output) for reference in (left, right)]
     found = diff(
         *(Side(read_facts(open_checkpoint(s.source)), known_contents(s.source)) for s in sides)
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 from qreg.cli.output import json_text, write_line
+from qreg.cli.streams import give_up_broken_streams
 from registry.errors import Interrupted, NotAllowedError, QregError, TransferError, UsageError
+
+READER_GONE = 128 + signal.SIGPIPE  # as other programs end when whoever reads has enough
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -20,6 +24,8 @@ def report(error: BaseException, *, as_json: bool) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, BrokenPipeError) and give_up_broken_streams():
+        return READER_GONE
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         write_line(error.format_message(), sys.stdout)
         return UsageError.exit_code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="0 decodes greedily.",
 )
 @planning_options
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

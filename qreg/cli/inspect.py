@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import command_options, require_new_file, target_of, target_options
+from qreg.cli.common import find, require_new_file, resolving_options, target_of, target_options
 from qreg.cli.lint import show_findings
 from qreg.cli.output import Output, size_text, styled
 from registry.config import Settings
@@ -28,7 +28,7 @@ BAR = 32  # columns
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report to FILE."
 )
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,
@@ -44,9 +44,8 @@ def command(
     Only metadata is read, here or on the hub. --json prints the whole manifest.
     """
     from registry.inspection import inspect
-    from registry.resolve import resolve
 
-    resolved = resolve(reference, settings)
+    resolved = find(reference, settings, output)
     if html is not None:
         require_new_file(html, resolved.folder)
     target = target_of(chip, tensor_parallel, data_parallel)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options, target_of, target_options
+from qreg.cli.common import find, resolving_options, target_of, target_options
 from qreg.cli.output import Output, styled
 from registry.config import Settings
 from registry.errors import CheckFailed, UsageError
@@ -34,7 +34,7 @@ COLOURS = {ERROR: "bold red", WARNING: "yellow", INFO: "cyan"}
 @click.option("--explain", is_flag=True, help="List the checks, or explain the one named.")
 @click.option("--fix", type=click.Path(path_type=Path), help="Write a mended copy to a new folder.")
 @click.option("--base", metavar="REFERENCE", help="The base model, for files that --fix completes.")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,
@@ -58,10 +58,9 @@ def command(
     if reference is None:
         raise UsageError("qreg lint needs a folder or a name", remedy="See qreg lint --help .")
     from registry.lint import lint
-    from registry.resolve import resolve
 
     target = target_of(chip, tensor_parallel, data_parallel)
-    resolved = resolve(reference, settings)
+    resolved = find(reference, settings, output)
     mended: tuple[str, ...] = ()
     if fix is not None:
         from registry.lint.fix import mend

@@ -12,6 +12,7 @@ from registry.claims import CLAIMED, WHY, plain, section
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError
 from registry.names import check_name
+from registry.urls import without_credentials
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,9 +63,11 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
             remedy="Check the name; `qreg list` shows the registry, --from another place.",
         )
 
+    where = without_credentials(store.url)
+
     def human(console: Console) -> None:
         if not rows and not damaged:
-            console.print(f"{store.url} holds no artifacts yet. Next: qreg publish FOLDER")
+            console.print(f"{where} holds no artifacts yet. Next: qreg publish FOLDER")
             return
         from rich.table import Table
 
@@ -85,5 +88,5 @@ def command(output: Output, settings: Settings, name: str | None, url: str) -> N
 
     essential = "\n".join(f"{row['name']}@{row['digest']}" for row in rows) or None
     output.result(
-        {"registry": store.url, "artifacts": rows, "damaged": damaged}, human, essential=essential
+        {"registry": where, "artifacts": rows, "damaged": damaged}, human, essential=essential
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import address_options, command_options
+from qreg.cli.common import address_options, resolving_options
 from qreg.cli.output import Output, size_text, styled
 from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
@@ -36,7 +36,7 @@ _LONGEST = 44  # columns of a flag with its value, before the reason
     "--as", "form", type=click.Choice(list(FORMATS)), help="Print the launch in this form."
 )
 @click.option("--shell", is_flag=True, help="The same as --as shell .")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,
@@ -54,7 +54,8 @@ def command(
     """
     from registry.errors import IncompatibleError
 
-    plan = planning.plan(reference, settings, host=host, port=port)
+    with output.progress() as observe:
+        plan = planning.plan(reference, settings, observe, host=host, port=port)
     form = form or ("shell" if shell else None)
     if explain is not None:
         flag = _named(plan, explain)

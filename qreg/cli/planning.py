@@ -38,7 +38,13 @@ class Planning:
     engine_arguments: tuple[str, ...]
 
     def plan(
-        self, reference: str, settings: Settings, *, host: str = "127.0.0.1", port: int = 8000
+        self,
+        reference: str,
+        settings: Settings,
+        observe: Observer,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
     ) -> Plan:
         """Plan the launch of a reference."""
         from serving.resolver import make_plan
@@ -63,6 +69,7 @@ class Planning:
             hardware=self.hardware,
             devices=self.devices,
             release=self.release,
+            observe=observe,
         )
 
 
@@ -83,12 +90,12 @@ def prepare(
     from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
-    plan = planning.plan(reference, settings, host=host, port=port)
+    plan = planning.plan(reference, settings, observe, host=host, port=port)
     require_launchable(plan)
     exact = bring_here(reference, settings, observe)
     pulled = pull(exact, settings, observe=observe)
     if str(pulled.folder.absolute()) != plan.folder:  # what is launched is what is verified
-        plan = planning.plan(exact, settings, host=host, port=port)
+        plan = planning.plan(exact, settings, observe, host=host, port=port)
         require_launchable(plan)
     if any(flag.name == "--trust-remote-code" for flag in plan.flags):
         trusted_code(pulled.folder, pulled.manifest.name, observe)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     help="Return when MLflow has it. Else a process of its own tells the embedded MLflow; a "
     "server of yours is always waited for.",
 )
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

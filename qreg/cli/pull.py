@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only these files: '*.json'.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files.")
 @click.option("--offline", is_flag=True, help="Use only what is on this machine.")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options, require_new_file
+from qreg.cli.common import find, require_new_file, resolving_options
 from qreg.cli.output import Output, styled
 from registry.config import Settings
 
@@ -36,7 +36,7 @@ _WORST = 10
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report to FILE."
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,
@@ -55,9 +55,9 @@ def command(
     memory for a model in float32.
     """
     from quantizers.quality.measure import measure_quality
-    from registry.resolve import resolve
 
-    quantized, original = resolve(reference, settings), resolve(base, settings)
+    quantized, original = (find(named, settings, output) for named in (reference, base))
+    third = find(against, settings, output) if against else None
     if html is not None:
         require_new_file(html, quantized.folder)
     with output.progress() as observe:
@@ -65,7 +65,7 @@ def command(
             quantized,
             original,
             settings,
-            against=resolve(against, settings) if against else None,
+            against=third,
             text=text,
             weights_only=weights_only,
             trust_remote_code=trust_remote_code,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options, target_of, target_options
+from qreg.cli.common import resolving_options, target_of, target_options
 from qreg.cli.output import HUMAN, Output, size_text
 from registry.config import Settings
 
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

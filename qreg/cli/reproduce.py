@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output
 from registry.config import Settings
 
@@ -50,7 +50,7 @@ MOST = 15  # names on the terminal; --json has them all
     help="Let the float model's own Python code run, where it ran then.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

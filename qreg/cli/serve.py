@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import address_options, command_options
+from qreg.cli.common import address_options, resolving_options
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Seconds until it must answer.",
 )
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
-@command_options
+@resolving_options
 def command(
     output: Output,
     settings: Settings,

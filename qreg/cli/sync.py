@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import command_options, tell_left
 from qreg.cli.output import Output
 from registry.config import Settings
 from registry.errors import ToolError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--everything",
     is_flag=True,
-    help="Send this MLflow also what was recorded for another one, which may be gone.",
+    help="Send this MLflow also what was recorded for another one, or by another data folder.",
 )
 @partial(command_options, recovering=False)
 def command(output: Output, settings: Settings, everything: bool) -> None:
@@ -31,6 +31,7 @@ def command(output: Output, settings: Settings, everything: bool) -> None:
     from registry.tracking.recovery import synchronise
 
     done = synchronise(settings, everything=everything)
+    tell_left(done.left, output)
     if done.waiting:
         raise ToolError(
             f"MLflow at {settings.tracking_label} does not answer: {done.trouble}",
@@ -43,10 +44,24 @@ def command(output: Output, settings: Settings, everything: bool) -> None:
             "MLFLOW_TRACKING_URI as it was then, or send them here with --everything"
         )
 
+    if done.foreign:
+        output.note(
+            f"{done.foreign} record(s) were made by another data folder, user or machine, of which "
+            f"{settings.data} is a copy: they stay as they are, as their work may be going on. Run "
+            "qreg sync there; if that is gone, qreg sync --everything ends and sends them here"
+        )
+
     def human(console: Console) -> None:
-        told = "MLflow has everything" if not done.elsewhere else "MLflow has all that is for it"
+        rest = done.elsewhere or done.foreign
+        told = "MLflow has all that is for it" if rest else "MLflow has everything"
         console.print(f"{done.sent} record(s) sent; {told}.")
 
     output.result(
-        {"sent": done.sent, "waiting": done.waiting, "elsewhere": dict(done.elsewhere)}, human
+        {
+            "sent": done.sent,
+            "waiting": done.waiting,
+            "elsewhere": dict(done.elsewhere),
+            "foreign": done.foreign,
+        },
+        human,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qreg.cli.common import command_options
+from qreg.cli.common import resolving_options
 from qreg.cli.output import Output, size_text
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError, QregError, UsageError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("reference", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every revision of a registry.")
 @click.option("--from", "url", default="", help="With --all: file:///path; default: yours.")
-@command_options
+@resolving_options
 def command(
     output: Output, settings: Settings, reference: str | None, everything: bool, url: str
 ) -> None:

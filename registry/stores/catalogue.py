@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from registry.errors import IncompatibleError, TransferError, UsageError
 from registry.stores.interface import Store
+from registry.urls import is_below
 
 PLUGINS = "qreg.stores"
+_HUGGING_FACE = ("huggingface.co", "hf.co")
+_MODELSCOPE = ("modelscope.cn", "modelscope.ai")
 
 
 def open_store(url: str, *, offline: bool = False) -> Store:
@@ -66,6 +70,24 @@ def open_store(url: str, *, offline: bool = False) -> Store:
         remedy="Known are file://, hf://, ms:// and s3://; others come in as plug-ins in the "
         f"entry-point group {PLUGINS!r}.",
     )
+
+
+def is_public_hub(url: str) -> bool:
+    """Whether anyone may publish to the place behind a URL: a public hub at its public address.
+
+    A hub of one's own, under HF_ENDPOINT or MODELSCOPE_ENDPOINT, is none; a mirror of a public one
+    is treated like one's own, too.
+    """
+    if url == "hf://":
+        address = os.environ.get("HF_ENDPOINT", "").strip()
+        return not address or any(is_below(address, domain) for domain in _HUGGING_FACE)
+    if url == "ms://":
+        names = ("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")
+        address = next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
+        if address and "://" not in address:
+            address = f"https://{address}"
+        return not address or any(is_below(address, domain) for domain in _MODELSCOPE)
+    return False
 
 
 def not_here(what: str) -> TransferError:

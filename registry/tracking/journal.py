@@ -1,6 +1,7 @@
 """The journal of one tracked activity: an append-only list of operations, and copies of its files.
 
-ACTIVITY/activity.json    kind, experiment, run name, tags, scratch folders, for which MLflow
+ACTIVITY/activity.json    kind, experiment, run name, tags, scratch folders, for which MLflow, and
+                          which data folder made it
 ACTIVITY/lock             held as long as the process that writes lives
 ACTIVITY/sending          held by the one process that sends it
 ACTIVITY/journal.jsonl    one operation a line
@@ -24,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from registry.config import Settings
 from registry.files import remove_tree, write_atomically
+from registry.tracking.maker import Kinship, Maker
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 RUN, PUBLICATION = "run", "publication"
@@ -57,6 +59,7 @@ class Journal:
             "id": identity,
             "started": now_ms(),
             "mlflow": _address(settings),
+            "maker": Maker.here(settings.data).to_json(),
         }
         write_atomically(hidden / "activity.json", json.dumps(content).encode())
         os.rename(hidden, settings.activities / identity)
@@ -74,6 +77,10 @@ class Journal:
         """Whether the MLflow of the settings is the one that it was recorded for."""
         recorded = self.header.get("mlflow")
         return recorded is None or recorded == _address(settings)
+
+    def kinship(self, settings: Settings) -> Kinship:
+        """Whether the data folder of the settings made it, or one that this is a copy of."""
+        return Maker.here(settings.data).kinship(self.header.get("maker"))
 
     @property
     def readable(self) -> bool:

@@ -15,6 +15,7 @@ from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError, ToolError, UsageError
 from registry.reference import SCHEMES, Reference
 from registry.tracking.client import connect, ensure_experiment
+from registry.transport.signs import note_answer, note_question
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,10 +61,12 @@ def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest
         name, number = model_name(reference.location), ""
     try:
         client = connect(settings)
+        note_question()
         if number:
             version = client.get_model_version(model_name(name), number)
         else:
             version = client.get_model_version_by_alias(name, reference.revision or "current")
+        note_answer()
     except Exception as error:
         code = getattr(error, "error_code", "")
         if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):

@@ -16,6 +16,7 @@ from registry.progress import Note, Observer, ignore
 from registry.tracking.card import write_card
 from registry.tracking.journal import FINISHED, PUBLICATION, Journal
 from registry.tracking.sender import Sender
+from registry.urls import without_credentials
 
 DEFAULT_ALIAS = "current"
 
@@ -41,18 +42,57 @@ def announce(
         wait: send it before returning; else it is on disk, and `synchronise` sends it.
         observe: is told when MLflow is away; the publication is sent later then.
     """
+    try:
+        _announce(
+            manifest, reference, settings,
+            references=references, alias=alias, wait=wait, observe=observe,
+        )  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - what is published is published
+        observe(
+            Note(
+                f"Published, but MLflow could not be told: {type(error).__name__}: {error}. "
+                "Publishing again tells it.",
+                warning=True,
+            )
+        )
+
+
+def _announce(
+    manifest: Manifest,
+    reference: str,
+    settings: Settings,
+    *,
+    references: Iterable[str],
+    alias: str,
+    wait: bool,
+    observe: Observer,
+) -> None:
     journal = Journal.create(settings, {"kind": PUBLICATION, "run_name": manifest.name})
+    try:
+        _write(journal, manifest, reference, references, alias)
+        if wait:
+            _send(journal, settings, observe)
+        else:
+            journal.note_attempt()
+    finally:
+        journal.release()
+
+
+def _write(
+    journal: Journal, manifest: Manifest, reference: str, references: Iterable[str], alias: str
+) -> None:
+    """Put a publication into its journal."""
     bundle = journal.folder / "files" / "bundle"
     bundle.mkdir()
     (bundle / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2))
     card = write_card(manifest, reference)
-    (bundle / "card.md").write_text(card)
+    (bundle / "card.md").write_bytes(card.encode(errors="replace"))
     base = plain(section(manifest.provenance, "base").get("name"))
     quantization = manifest.quantization
     facets = {
         "qreg.name": manifest.name,
-        "qreg.reference": reference,
-        "qreg.references": " ".join(references) or reference,
+        "qreg.reference": without_credentials(reference),
+        "qreg.references": without_credentials(" ".join(references) or reference),
         "qreg.digest": str(manifest.digest),
         "qreg.method": plain(quantization.get("method", "none")),
         "qreg.scheme": plain(quantization.get("scheme", "FLOAT")),
@@ -79,10 +119,9 @@ def announce(
         },
     )
     journal.append("end", status=FINISHED)
-    if not wait:
-        journal.note_attempt()
-        journal.release()
-        return
+
+
+def _send(journal: Journal, settings: Settings, observe: Observer) -> None:
     sender = Sender(settings)
     sent = sender.send(journal)
     for refusal in sender.refused:
@@ -90,7 +129,6 @@ def announce(
     if sent:
         journal.discard()
         return
-    journal.release()
     observe(
         Note(
             f"Published, but MLflow does not answer ({sender.trouble}); its model version follows "

@@ -11,6 +11,7 @@ from registry.config import Settings
 from registry.progress import Note, Observer, ignore
 from registry.tracking.journal import FAILED, FINISHED, KILLED, RUN, Journal
 from registry.tracking.messenger import Messenger
+from registry.urls import without_credentials
 
 _OPENING = 60.0  # seconds that the run's id in MLflow is waited for
 _ENDING = 120.0  # seconds that the last of a run is waited for; loading MLflow may be among it
@@ -38,11 +39,11 @@ class TrackedRun:
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record parameters; None values are left out."""
-        self._add("params", values={k: str(v) for k, v in values.items() if v is not None})
+        self._add("params", values=_texts(values))
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Record tags; None values are left out."""
-        self._add("tags", values={k: str(v) for k, v in values.items() if v is not None})
+        self._add("tags", values=_texts(values))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step."""
@@ -58,7 +59,13 @@ class TrackedRun:
 
     def dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
         """Record a data set that was used; `digest` has at most 36 characters."""
-        self._add("dataset", name=name, digest=digest[:36], source=source, context=context)
+        self._add(
+            "dataset",
+            name=name,
+            digest=digest[:36],
+            source=without_credentials(source),
+            context=context,
+        )
 
     def end(self, status: str) -> None:
         """Close the run; what could not be sent stays on disk for later."""
@@ -92,6 +99,11 @@ class TrackedRun:
             return
         self._told = True
         self._observe(Note(text, warning=True))
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    """What MLflow gets; users and passwords of URLs are not for a log."""
+    return {k: without_credentials(str(v)) for k, v in values.items() if v is not None}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registry.errors import NotAllowedError, NotFoundError, TransferError, TransientError
+from registry.transport.signs import note_answer
 
 if TYPE_CHECKING:
     import requests
@@ -29,6 +30,8 @@ def raise_for_status(what: str, response: requests.Response) -> None:
     status = response.status_code
     if status < 400:
         return
+    if status not in PASSING:
+        note_answer()
     told = response.headers.get("X-Error-Message", "")[:200]
     detail = f"{what}: HTTP status {status}{f', {told}' if told else ''}"
     response.close()
@@ -87,6 +90,11 @@ def network_errors(what: str, endpoint: str = "the endpoint") -> Iterator[None]:
         raise TransferError(
             f"No usable address for {what}",
             remedy=f"Check {endpoint}: an address begins with http:// or https:// .",
+        ) from error
+    except requests.exceptions.TooManyRedirects as error:
+        raise TransferError(
+            f"The server of {what} redirects again and again",
+            remedy=f"Check {endpoint}, and any proxy.",
         ) from error
     except (
         requests.exceptions.RequestException,

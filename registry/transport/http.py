@@ -1,7 +1,7 @@
 """HTTP for large bodies, on requests: its proxies, certificates and redirects, our errors.
 
-requests keeps the credentials of the first host when it is redirected to another one from being
-sent there. Bodies are read without copies into the caller's buffer, and sent by the kernel.
+Credentials go to the endpoint alone (`guard`). Bodies are read without copies into the caller's
+buffer, and sent by the kernel.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from registry.errors import QregError, TransferError, TransientError
+from registry.transport.credentials import Credentials
 from registry.transport.errors import RejectedError, network_errors, raise_for_status
 from registry.transport.retry import Patience, patiently
+from registry.transport.signs import note_answer, note_question
 from registry.transport.stream import Stream
+from registry.urls import same_origin
 
 if TYPE_CHECKING:
     import requests
@@ -32,6 +35,9 @@ class Transport:
         headers: sent with each request to the service.
         patience: with what fails.
         endpoint: what sets the service's address, for remedies.
+        origin: the service's URL: credentials of `headers` go to its scheme, host and port only,
+            whatever an answer names. Without it they are not sent at all.
+        domain: of a public service whose other servers get them, too, over https.
     """
 
     def __init__(
@@ -40,9 +46,12 @@ class Transport:
         patience: Patience | None = None,
         *,
         endpoint: str = "the endpoint",
+        origin: str = "",
+        domain: str = "",
     ) -> None:
         self.headers = dict(headers or {})
         self.endpoint = endpoint
+        self.credentials = Credentials.of(self.headers, origin, domain)
         self.patience = patience or Patience.from_environment()
         self._pool: requests.Session | None = None
 
@@ -87,15 +96,20 @@ class Transport:
     ) -> requests.Response:
         """A small request and its whole answer, tried again where that helps.
 
+        The answer is read to a limit (`answers.MAX_ANSWER`); of one that is an error, only the
+        headers are of use.
+
         Args:
             method: of HTTP; it must be one that does no harm when it arrives twice.
             what: is asked for, for messages.
             url: of the service.
-            headers: besides those of the service.
+            headers: besides those of the service, or in their place; where an answer of the
+                service names them for another server, they are sent there as they are.
             arguments: of requests, such as `json`.
         """
 
         def one() -> requests.Response:
+            note_question()
             with network_errors(what, self.endpoint):
                 response = self._session.request(
                     method,
@@ -105,6 +119,7 @@ class Transport:
                     **arguments,
                 )
             raise_for_status(what, response)
+            note_answer()
             return response
 
         return patiently(self.patience, one)
@@ -126,7 +141,7 @@ class Transport:
 
         Args:
             what: is sent, for messages.
-            url: takes it; no credentials but those in `headers` go there.
+            url: takes it; no headers but those in `headers` go there.
             file: holds it.
             offset: of its first byte.
             length: in bytes.
@@ -165,14 +180,16 @@ class Transport:
     @property
     def _session(self) -> requests.Session:
         if self._pool is None:
-            self._pool = _new_session()
+            self._pool = _new_session(self.credentials)
         return self._pool
 
 
-def _new_session() -> requests.Session:
+def _new_session(credentials: Credentials) -> requests.Session:
+    from http.cookiejar import DefaultCookiePolicy
+
     import requests
 
-    from registry.transport.sending import SendingAdapter
+    from registry.transport.guard import guard
 
     class Session(requests.Session):
         """Looks the environment's proxies and certificates up once a host: it takes as long as a
@@ -189,11 +206,17 @@ def _new_session() -> requests.Session:
                 self.known[key] = super().merge_environment_settings(url, *arguments)
             return self.known[key]
 
+        def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+            """Nothing goes along to another server, and nothing of a .netrc is added."""
+            if not same_origin(str(response.request.url), str(prepared_request.url)):
+                prepared_request.headers.pop("Authorization", None)
+
     session = Session()
     # Else a .netrc would replace the credentials that the caller gives.
     session.auth = lambda request: request
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, SendingAdapter(pool_connections=16, pool_maxsize=64, max_retries=0))
+    # A cookie would go to all ports of its host.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    guard(session, credentials, pool_connections=16, pool_maxsize=64, max_retries=0)
     return session
 
 

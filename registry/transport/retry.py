@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from registry.errors import TransientError, UsageError
+from registry.transport.signs import note_trouble
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ def patiently(
         try:
             return action()
         except TransientError as error:
+            note_trouble(error.message)
             if attempt >= patience.attempts:
                 raise
             sleep(patience.before(attempt, error))

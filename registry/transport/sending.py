@@ -1,6 +1,6 @@
 """Parts of files as bodies of requests: handed to the kernel, not read into this process.
 
-Connections that know `Slice` (see `SendingAdapter`) use sendfile; any other, such as one through a
+Connections that know `Slice` (see `SendingPools`) use sendfile; any other, such as one through a
 proxy, iterates over it, and TLS reads and encrypts it.
 """
 
@@ -100,7 +100,7 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-class SendingAdapter(HTTPAdapter):
+class SendingPools(HTTPAdapter):
     """Connections of requests that send parts of files with the kernel's help."""
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:

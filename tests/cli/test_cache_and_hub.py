@@ -72,6 +72,8 @@ def test_the_life_of_a_cached_artifact(qreg: Run, hub: OwnHub, tmp_path: Path) -
         "QREG_ATTEMPTS": "1",
     }
     found = qreg("pull", "org/cached", "--json", env={**env, **dead})
+    assert found.code == 7 and "s3://bucket could not be asked" in found.error["message"]
+    found = qreg("pull", "org/cached", "--allow-fallback", "--json", env={**env, **dead})
     assert found.code == 0 and "is taken instead" in found.err, found.err
     pinned = qreg("pull", f"org/cached@{digest}", "--json", env={**env, **dead})
     assert pinned.code == 0 and "is taken instead" not in pinned.err

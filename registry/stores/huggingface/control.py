@@ -15,6 +15,7 @@ from urllib.parse import quote
 from registry.errors import NotAllowedError, NotFoundError, TransferError
 from registry.stores.tokens import check_token, without_token
 from registry.transport import Transport
+from registry.transport.answers import parse_json
 from registry.transport.errors import ConflictError
 
 ENDPOINT = "HF_ENDPOINT"  # the variable, for remedies
@@ -62,7 +63,7 @@ class Control:
         self._name, self._what = name, f"hf://{name}"
         self._endpoint = endpoint()
         self._url = f"{self._endpoint}/api/models/{name}"
-        self._transport = Transport(headers(), endpoint=ENDPOINT)
+        self._transport = Transport(headers(), endpoint=ENDPOINT, origin=self._endpoint)
 
     def require(self, *, public: bool) -> bool:
         """Make the repository if there is none.
@@ -119,7 +120,7 @@ class Control:
         with without_token(self._transport.headers, SIGNING_IN):
             response = self._transport.request(method, self._what, url, **arguments)
         try:
-            answer = response.json() if response.content else {}
+            answer = parse_json(response.content) if response.content else {}
         except ValueError as error:
             raise _malformed(self._what) from error
         return answer if isinstance(answer, dict) else {}

@@ -6,7 +6,6 @@ by ranges, so that only metadata moves.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,6 +18,7 @@ from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.huggingface.control import ENDPOINT, SIGNING_IN, endpoint, headers
 from registry.stores.tokens import without_token
 from registry.transport import Stream, Transport
+from registry.transport.answers import parse_json, require_few
 
 
 class HuggingFaceSnapshot(HubSnapshot):
@@ -37,7 +37,7 @@ class HuggingFaceSnapshot(HubSnapshot):
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name = name
         hub = endpoint()
-        self._transport = Transport(headers(), endpoint=ENDPOINT)
+        self._transport = Transport(headers(), endpoint=ENDPOINT, origin=hub)
         self.patience = self._transport.patience
         what = f"hf://{name}" + (f"@{revision}" if revision else "")
         url = f"{hub}/api/models/{name}"
@@ -63,7 +63,8 @@ class HuggingFaceSnapshot(HubSnapshot):
 def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
     """The commit and the files of `GET /api/models/…?blobs=true`."""
     try:
-        document = json.loads(content)
+        document = parse_json(content)
+        require_few(what, len(document["siblings"]))
         files = part_of_artifact(_entry(row) for row in document["siblings"])
         return str(document["sha"]), files
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -133,7 +133,9 @@ class HuggingFaceStore(HubStore):
         return commit or HuggingFaceSnapshot(name, BRANCH).commit
 
     def _upload(self, name: str) -> HuggingFaceUpload:
-        return HuggingFaceUpload(endpoint(), name, BRANCH, Transport(headers(), endpoint=ENDPOINT))
+        hub = endpoint()
+        transport = Transport(headers(), endpoint=ENDPOINT, origin=hub)
+        return HuggingFaceUpload(hub, name, BRANCH, transport)
 
     def _arrived(self, name: str, manifest: Manifest, before: str | None) -> str | None:
         """The newest commit, if it is a new one and holds what was to be committed."""

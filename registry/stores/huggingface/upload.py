@@ -19,6 +19,7 @@ from registry.artifact import FileEntry
 from registry.errors import TransferError, UsageError
 from registry.stores.uploading import Tally, content_of, upload_all
 from registry.transport import Transport
+from registry.transport.answers import parse_json
 from registry.transport.errors import RejectedError
 
 _LFS = {
@@ -248,7 +249,7 @@ class HuggingFaceUpload:
     def _post(self, url: str, what: str, **arguments: Any) -> dict[str, Any]:
         response = self._transport.request("POST", f"{what} of hf://{self._name}", url, **arguments)
         try:
-            answer = response.json() if response.content else {}
+            answer = parse_json(response.content) if response.content else {}
         except ValueError as error:
             raise TransferError(
                 f"The hub answered {what} of hf://{self._name} with no JSON",

@@ -20,7 +20,9 @@ from registry.errors import (
     TransientError,
 )
 from registry.stores.tokens import check_token
-from registry.transport import Patience, patiently
+from registry.transport import Patience, Transport, patiently
+from registry.transport.credentials import Credentials
+from registry.urls import is_below
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
@@ -30,6 +32,7 @@ SIGNING_IN = "set MODELSCOPE_API_TOKEN, or `modelscope login`"
 PRIVATE, PUBLIC = 1, 5  # ModelScope's visibility
 MODEL = "model"
 ENDPOINT = "MODELSCOPE_ENDPOINT"  # the variable, for remedies
+PUBLIC_DOMAINS = ("modelscope.cn", "modelscope.ai")
 _RETRIES = "MODELSCOPE_API_MAX_RETRIES"  # of `modelscope_hub.constants`, 0.5
 
 
@@ -46,7 +49,20 @@ def connect() -> HubApi:
     logging.getLogger("modelscope_hub").setLevel(logging.ERROR)  # errors are told by us
     api = HubApi()
     check_token(api.legacy.token or "", SIGNING_IN)
+    _guard(api)
     return api
+
+
+def _guard(api: HubApi) -> None:
+    """Keep the token and the size of answers within bounds in the library's own requests, too.
+
+    Listings that it walks by itself go over another session of its, which has a limit of time.
+    """
+    from registry.transport.guard import guard  # imports requests
+
+    session: Any = api.legacy._session
+    retries = session.get_adapter(api.legacy.endpoint).max_retries
+    guard(session, credentials_of(api), max_retries=retries)
 
 
 @contextmanager
@@ -71,6 +87,23 @@ def headers(api: HubApi) -> Mapping[str, str]:
     if not token:
         return {}
     return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
+
+
+def credentials_of(api: HubApi) -> Credentials:
+    """The token and where it may go.
+
+    The public hub takes contents at a host of its own that wants the token, too (modelscope_hub
+    0.5, `upload_blob`).
+    """
+    endpoint = api.legacy.endpoint
+    domain = next((name for name in PUBLIC_DOMAINS if is_below(endpoint, name)), "")
+    return Credentials.of(headers(api), endpoint, domain)
+
+
+def transport_of(api: HubApi) -> Transport:
+    """Requests of our own, with the user's token."""
+    known = credentials_of(api)
+    return Transport(headers(api), endpoint=ENDPOINT, origin=known.origin, domain=known.domain)
 
 
 def asking(what: str, request: Callable[[], T]) -> T:

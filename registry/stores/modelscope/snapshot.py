@@ -13,16 +13,16 @@ from registry.folder import Entry
 from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.modelscope.client import (
-    ENDPOINT,
     MODEL,
     SIGNING_IN,
     asking,
     connect,
-    headers,
     hub_errors,
+    transport_of,
 )
 from registry.stores.tokens import without_token
-from registry.transport import Stream, Transport
+from registry.transport import Stream
+from registry.transport.answers import parse_json, require_few
 
 BRANCH = "master"
 _MOST_ROWS = 3000  # of one answer; `REPO_FILES_TRUNCATION_LIMIT` of its own library
@@ -42,7 +42,7 @@ class ModelScopeSnapshot(HubSnapshot):
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name, self.revision = name, revision or BRANCH
         self._api = connect()
-        self._transport = Transport(headers(self._api), endpoint=ENDPOINT)
+        self._transport = transport_of(self._api)
         self.patience = self._transport.patience
         self._entries = self._list()
 
@@ -67,9 +67,10 @@ class ModelScopeSnapshot(HubSnapshot):
         with without_token(self._transport.headers, SIGNING_IN):
             answer = self._transport.request("GET", what, url)
             with hub_errors(what):
-                rows = answer.json()["Data"]["Files"] or []
+                rows = parse_json(answer.content)["Data"]["Files"] or []
             if len(rows) >= _MOST_ROWS:  # cut off by the hub; its library walks the folders
                 rows = asking(what, walk)
+            require_few(what, len(rows))
             with hub_errors(what):
                 files = [row for row in rows if str(row.get("Type", "blob")) != "tree"]
                 return part_of_artifact(_entry(row) for row in files)

@@ -40,7 +40,7 @@ from registry.stores.modelscope.client import (
     PUBLIC,
     asking,
     connect,
-    headers,
+    transport_of,
 )
 from registry.stores.modelscope.snapshot import BRANCH, ModelScopeSnapshot
 from registry.stores.uploading import Tally, content_of, upload_all
@@ -157,7 +157,8 @@ class ModelScopeStore(HubStore):
         return found
 
     def _put(self, path: str, url: str, file: Path, size: int, told: Any) -> None:
-        self._transport.put_file(path, url, file, 0, size, headers=headers(self._api), told=told)
+        sent = self._transport.headers  # go along where they may
+        self._transport.put_file(path, url, file, 0, size, headers=sent, told=told)
 
     def _commit(self, name: str, actions: list[dict[str, Any]], manifest: Manifest) -> str:
         """Commit; the manifest comes with the last files, where one commit cannot hold all.
@@ -247,7 +248,7 @@ class ModelScopeStore(HubStore):
 
     @cached_property
     def _transport(self) -> Transport:
-        return Transport()
+        return transport_of(self._api)
 
 
 def _sha256_of(entry: Entry | None) -> str | None:

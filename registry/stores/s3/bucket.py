@@ -20,15 +20,20 @@ from registry.errors import (
     QregError,
     TransferError,
     TransientError,
+    UncertainError,
 )
+from registry.listing import MAX_MANIFEST
 from registry.stores.s3.client import connect, import_boto3
 from registry.stores.s3.endpoint import own_endpoint
 from registry.stores.s3.writing import Writing, part_size
 from registry.stores.uploading import require_unchanged
 from registry.transport import Patience, patiently
+from registry.transport.answers import require_few
+from registry.transport.signs import note_answer, note_question
 
 _WHOLE = 64 * 2**20  # bytes that go in one request; larger files go in parts
 _PIECE = 2**20
+_EMPTY_PAGES = 1000  # one after the other
 _NO_TIME = 5 * 365 * 86400.0  # seconds; some servers tell no real time (moto: always 2010)
 _SIGNED_FOR = 3600  # seconds that an address for reading is valid
 
@@ -62,7 +67,13 @@ class Bucket:
         def one() -> bytes:
             # boto3 tries requests again, and not the reading of their bodies.
             with self.errors(key):
-                content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+                body = self.client.get_object(Bucket=self.name, Key=key)["Body"]
+                content: bytes = body.read(MAX_MANIFEST + 1)
+            if len(content) > MAX_MANIFEST:
+                raise TransferError(
+                    f"s3://{self.name}/{key} is larger than {MAX_MANIFEST // 2**20} MiB",
+                    remedy="It is no manifest of qreg's; look who wrote it.",
+                )
             return content
 
         return patiently(self.patience, one)
@@ -93,18 +104,28 @@ class Bucket:
 
     def list(self, prefix: str) -> Iterator[dict[str, Any]]:
         """All objects below a prefix, sorted by key."""
-        with self.errors(prefix):
-            pages = self.client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                yield from page.get("Contents", ())
+        yield from self._listed("Contents", Prefix=prefix)
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names between a prefix and the next slash."""
-        with self.errors(prefix):
+        for row in self._listed("CommonPrefixes", Prefix=prefix, Delimiter="/"):
+            yield row["Prefix"][len(prefix) :].rstrip("/")
+
+    def _listed(self, kind: str, **asked: str) -> Iterator[dict[str, Any]]:
+        """Rows of a listing, page by page; one that does not end is an error."""
+        what, count, empty = asked["Prefix"], 0, 0
+        with self.errors(what):
             pages = self.client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
-                for row in page.get("CommonPrefixes", ()):
-                    yield row["Prefix"][len(prefix) :].rstrip("/")
+            for page in pages.paginate(Bucket=self.name, **asked):
+                rows = page.get(kind, ())
+                count, empty = count + len(rows), 0 if rows else empty + 1
+                require_few(f"s3://{self.name}/{what}", count)
+                if empty > _EMPTY_PAGES:
+                    raise TransferError(
+                        f"The listing of s3://{self.name}/{what} does not end",
+                        remedy="Check AWS_ENDPOINT_URL_S3; no S3 server answers like this.",
+                    )
+                yield from rows
 
     def copy(self, source: str, key: str, sha256: str) -> None:
         """Copy an object inside the bucket, without moving its bytes here.
@@ -244,10 +265,15 @@ class Bucket:
         )
 
         what = f"s3://{self.name}/{key}"
+        note_question()
         try:
             yield
+            note_answer()
         except ClientError as error:
-            raise _translated(what, error) from error
+            known = _translated(what, error)
+            if not isinstance(known, TransientError):
+                note_answer()
+            raise known from error
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise NotAllowedError(
                 f"No credentials for s3://{self.name}",
@@ -276,7 +302,7 @@ def _translated(what: str, error: Any) -> Exception:
     if code in ("BadDigest", "XAmzContentSHA256Mismatch"):
         return Damaged(f"Damaged on its way: {detail}", remedy="Check the network; publish again.")
     if code == "NoSuchBucket":
-        return NotFoundError(f"There is no bucket for {what}", remedy="Create the bucket first.")
+        return UncertainError(f"There is no bucket for {what}", remedy="Create the bucket first.")
     if status == 404 or code in ("NoSuchKey", "404", "NotFound"):
         return NotFoundError(f"There is no {what}")
     if status in (401, 403):

@@ -87,7 +87,7 @@ def test_how_a_run_ends(settings: Settings, error: BaseException, status: str) -
 
 
 def test_a_killed_process_leaves_no_running_run(settings: Settings, tmp_path: Path) -> None:
-    scratch = tmp_path / "half-made"
+    scratch = tmp_path / ".half-made.qreg-partial"
     scratch.mkdir()
     code = (
         "import os\nfrom pathlib import Path\nfrom registry.config import load\n"
