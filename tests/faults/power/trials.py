@@ -1,0 +1,158 @@
+"""Trials: do it, cut the power, start again, judge."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.checks import Outcome
+from tests.faults.children import Ended
+from tests.faults.power.case import Case
+from tests.faults.power.disk import CannotJudge, Disk, copy_image, force_out, make_image, mounted
+from tests.faults.power.machine import Machine
+
+_TRIES = 3
+_WITNESS = b"a witness" * 5000
+
+
+class Trials:
+    """Trials of one case, each on a copy of the same disk.
+
+    Args:
+        case: what is done.
+        place: of whose outcomes it tells.
+        folder: new; for images.
+    """
+
+    def __init__(self, case: Case, place: str, folder: Path) -> None:
+        self._case, self._place, self._folder = case, place, folder
+        self._base, self._image, self._cut = (
+            folder / f"{name}.img" for name in ("base", "live", "cut")
+        )
+        self._disk = folder / "disk"
+
+    def after_answers(self, number: int) -> Iterator[Outcome]:
+        """Cut the power at the moment of the answer, some times."""
+        self._prepare()
+        for count in range(1, number + 1):
+            neighbour = count % 2 == 0
+            what = f"trial {count}, {_words(neighbour)}"
+            problems = self._judged(lambda: self._after_answer(neighbour))  # noqa: B023 - at once
+            yield Outcome(f"cut, {self._case.name}", self._place, what, problems)
+
+    def halfway(self, number: int, seed: int) -> Iterator[Outcome]:
+        """Cut the power at some moments of the work, then do it again."""
+        chance, longest = random.Random(seed), self._prepare(timed=True)
+        for count in range(1, number + 1):
+            neighbour, moment = count % 2 == 0, chance.uniform(0, longest)
+            what = f"after {moment:.3f} s of {longest:.3f}, {_words(neighbour)}"
+            problems = self._judged(lambda: self._amid(moment, neighbour))  # noqa: B023 - at once
+            yield Outcome(f"amid, {self._case.name}", self._place, what, problems)
+
+    def _prepare(self, *, timed: bool = False) -> float:
+        """Make the disk that each trial begins with; seconds that the work takes, if asked."""
+        self._folder.mkdir(parents=True)
+        make_image(self._base)
+        machine = Machine(self._folder, self._disk)
+        with self._powered(machine, self._base):
+            self._case.prepare(machine)
+        if not timed:
+            return 0.0
+        copy_image(self._base, self._image)
+        with self._powered(machine, self._image):
+            self._case.begin(machine)
+            return self._case.work(machine).wait().seconds
+
+    def _judged(self, trial: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        for _ in range(_TRIES - 1):
+            try:
+                return trial()
+            except CannotJudge:
+                continue  # something forced all out just then
+        try:
+            return trial()
+        except CannotJudge as error:
+            return (f"cannot judge: {error}",)
+
+    def _after_answer(self, neighbour: bool) -> tuple[str, ...]:
+        machine = Machine(self._folder, self._disk, apart=not neighbour)
+        ended = self._cut_off(machine, None, neighbour)
+        if ended.code != 0:
+            return (f"without a fault: {ended.said}",)
+        with self._powered(machine, self._cut):
+            _require_witness(self._disk)
+            machine.restart()
+            return tuple(self._case.acknowledged(machine, ended.out.strip()))
+
+    def _amid(self, moment: float, neighbour: bool) -> tuple[str, ...]:
+        machine = Machine(self._folder, self._disk, apart=not neighbour)
+        ended = self._cut_off(machine, moment, neighbour)
+        if ended.code not in (0, None):
+            return (f"before the cut: {ended.said}",)
+        with self._powered(machine, self._cut):
+            _require_witness(self._disk)
+            machine.restart()
+            problems = [f"then: {problem}" for problem in self._case.halfway(machine)]
+            self._case.begin(machine)
+            again = self._case.work(machine).wait()
+            if again.code != 0:
+                return (*problems, f"again: {again.said}")
+            machine.kill()
+            after = self._case.acknowledged(machine, again.out.strip())
+            return (*problems, *(f"after doing it again: {problem}" for problem in after))
+
+    def _cut_off(self, machine: Machine, moment: float | None, neighbour: bool) -> Ended:
+        """Do the work, and copy the disk at its answer, or some seconds after its beginning."""
+        copy_image(self._base, self._image)
+        with self._powered(machine, self._image) as disk:
+            _write_witness(disk.folder)
+            self._case.begin(machine)
+            process = self._case.work(machine)
+            if moment is None:
+                ended = process.wait()
+            else:
+                time.sleep(moment)
+                ended = process.wait(0)
+            machine.stop()
+            if neighbour:
+                _be_a_neighbour(disk.folder)
+            disk.copy(self._cut)
+        return ended
+
+    @contextmanager
+    def _powered(self, machine: Machine, image: Path) -> Iterator[Disk]:
+        with mounted(image, self._disk) as disk:
+            try:
+                yield disk
+            finally:
+                machine.kill()
+
+
+def _words(neighbour: bool) -> str:
+    return "names without contents" if neighbour else "nothing by luck"
+
+
+def _write_witness(disk: Path) -> None:
+    kept, lost = disk / "kept", disk / "lost"
+    kept.write_bytes(_WITNESS)
+    force_out(kept, disk)
+    lost.write_bytes(_WITNESS)
+
+
+def _be_a_neighbour(disk: Path) -> None:
+    """Force out a file; ext4 commits all names of the disk with it."""
+    file = disk / "neighbour"
+    file.write_bytes(_WITNESS)
+    force_out(file, disk)
+
+
+def _require_witness(disk: Path) -> None:
+    """Raise CannotJudge unless this is a disk that lost what was in memory, and no more."""
+    kept, lost = disk / "kept", disk / "lost"
+    if not kept.is_file() or kept.read_bytes() != _WITNESS:
+        raise CannotJudge("the copy lacks a file that was forced to the disk")
+    if lost.is_file() and lost.read_bytes().strip(b"\0"):
+        raise CannotJudge("something forced everything to the disk just then: `sync`, full memory")
