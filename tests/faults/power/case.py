@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults import checks
 from tests.faults.model import tree, write_source
 from tests.faults.power.machine import Machine, Process
 
@@ -17,7 +17,7 @@ _ROWS = 150_000  # of the large tensors: 2.4 MB a shard, ten parts on the hub
 
 
 class Sources:
-    """Two models that share no large file; the old one was published long before the trial.
+    """Two models that share next to no file; the old one was published long before the trial.
 
     Args:
         folder: they are made there, not on the disk.
@@ -26,7 +26,18 @@ class Sources:
     def __init__(self, folder: Path) -> None:
         self.old = write_source(folder / "old", 1, _ROWS)
         self.new = write_source(folder / "new", 2, _ROWS + 1)
+        for source in (self.old, self.new):
+            _vary(source)
         self.old_tree, self.new_tree = tree(self.old), tree(self.new)
+
+
+def _vary(source: Path) -> None:
+    """Give a model small files that no other has, some in folders."""
+    (source / "tokenizer.json").write_text(json.dumps({"made": source.name}))
+    (source / "chat_template.jinja").write_text("{{ messages }}" + source.name * 10_000)
+    for name in ("assets/one.txt", "assets/deeper/two.txt"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(f"{name} of {source.name}")
 
 
 class Case(ABC):
@@ -34,9 +45,11 @@ class Case(ABC):
 
     Attributes:
         name: for people.
+        repeats: doing it again is no error, also if it was done.
     """
 
     name: str
+    repeats = True
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -105,13 +118,17 @@ def resolves(
 
 def whole(folder: Path, *wanted: dict[str, str]) -> Iterator[str]:
     """Problems of a pulled folder: it must have the bytes of one of some trees."""
-    found = [list(checks.pulled(folder, files)) for files in wanted]
-    if all(found):
-        empty = [path.name for path in folder.rglob("*") if path.is_file() and _is_empty(path)]
-        yield from found[-1]
-        if empty:
-            yield f"{len(empty)} files of zeros or nothing: {', '.join(sorted(empty))}"
+    found = tree(folder)
+    missing = [name for name in ("README.md", "qreg.json") if not found.pop(name, None)]
+    if missing or found not in wanted:
+        likely = wanted[-1]
+        wrong = [*missing, *(path for path in likely if found.get(path) != likely[path])]
+        told = ", ".join(f"{path} ({_state(folder / path)})" for path in sorted(wrong))
+        yield f"{len(wrong)} of {len(likely) + 2} files of {folder.name} are damaged: {told}"
 
 
-def _is_empty(path: Path) -> bool:
-    return not path.read_bytes().strip(b"\0")
+def _state(path: Path) -> str:
+    if not path.is_file():
+        return "missing"
+    size = path.stat().st_size
+    return f"{size} bytes" if path.read_bytes().strip(b"\0") or not size else f"{size} zeros"

@@ -78,7 +78,7 @@ def _all(
     answers: list[Case], amid: list[Case], place: str, folder: Path, number: int, seed: int
 ) -> Iterator[Outcome]:
     for case in answers:
-        yield from Trials(case, place, folder / "trials").after_answers(number)
+        yield from Trials(case, place, folder / "trials").after_answers(number, seed)
         shutil.rmtree(folder / "trials")
     for case in amid:
         yield from Trials(case, place, folder / "trials").halfway(number, seed)

@@ -138,6 +138,7 @@ class HubTag(OnHub):
     """A tag is removed and made again for another commit."""
 
     name = "hub tag moved"
+    repeats = False
     _second = ""
 
     def prepare(self, machine: Machine) -> None:
@@ -168,6 +169,7 @@ class HubTagRemoved(HubTag):
     """A tag is removed."""
 
     name = "hub tag removed"
+    repeats = False
 
     def work(self, machine: Machine) -> Process:
         return self._call(machine, "untag", "stable")
@@ -184,6 +186,7 @@ class TokenMade(OnHub):
     """`qreg hub token create`."""
 
     name = "token made"
+    repeats = False
 
     def work(self, machine: Machine) -> Process:
         options = ("--scope", "read", "--store", machine.registry, "--quiet")
@@ -200,6 +203,7 @@ class TokenRevoked(OnHub):
     """`qreg hub token revoke`."""
 
     name = "token revoked"
+    repeats = False
     _gone = ""
 
     def prepare(self, machine: Machine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -34,11 +35,16 @@ class Process:
 
     def wait(self, longest: float = _LONGEST) -> Ended:
         """Until it ends; the code is None if it takes longer than some seconds."""
-        code: int | None
+        if self._process.returncode is not None:
+            return self._ended(self._process.returncode)
+        handle = os.pidfd_open(self._process.pid)  # told at once; Popen would look every 50 ms
         try:
-            code = self._process.wait(longest)
-        except subprocess.TimeoutExpired:
-            code = None
+            ended = bool(select.select([handle], [], [], longest)[0])
+        finally:
+            os.close(handle)
+        return self._ended(self._process.wait() if ended else None)
+
+    def _ended(self, code: int | None) -> Ended:
         seconds = time.monotonic() - self._began
         out, err = (
             path.read_text(errors="replace") for path in (self._log, self._log.with_suffix(".err"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,23 +34,39 @@ class Trials:
         )
         self._disk = folder / "disk"
 
-    def after_answers(self, number: int) -> Iterator[Outcome]:
-        """Cut the power at the moment of the answer, some times."""
-        self._prepare()
+    def after_answers(self, number: int, seed: int) -> Iterator[Outcome]:
+        """Cut the power at the moment of the answer, some times.
+
+        Of four trials two are done again after a first one was killed: what that left is known by
+        then, and is in memory only.
+        """
+        chance, longest = random.Random(seed), self._prepare(timed=self._case.repeats)
         for count in range(1, number + 1):
-            neighbour = count % 2 == 0
-            what = f"trial {count}, {_words(neighbour)}"
-            problems = self._judged(lambda: self._after_answer(neighbour))  # noqa: B023 - at once
-            yield Outcome(f"cut, {self._case.name}", self._place, what, problems)
+            moment = chance.uniform(0, longest)
+            killed = moment if self._case.repeats and count % 4 in (3, 0) else None
+            yield self._outcome("cut", count, killed, None)
 
     def halfway(self, number: int, seed: int) -> Iterator[Outcome]:
         """Cut the power at some moments of the work, then do it again."""
         chance, longest = random.Random(seed), self._prepare(timed=True)
         for count in range(1, number + 1):
-            neighbour, moment = count % 2 == 0, chance.uniform(0, longest)
-            what = f"after {moment:.3f} s of {longest:.3f}, {_words(neighbour)}"
-            problems = self._judged(lambda: self._amid(moment, neighbour))  # noqa: B023 - at once
-            yield Outcome(f"amid, {self._case.name}", self._place, what, problems)
+            yield self._outcome("amid", count, None, chance.uniform(0, longest))
+
+    def _outcome(
+        self, kind: str, count: int, killed: float | None, moment: float | None
+    ) -> Outcome:
+        neighbour = count % 2 == 0
+        what = f"trial {count}, {'names without contents' if neighbour else 'nothing by luck'}"
+        what += f", killed after {killed:.3f} s and done again" if killed is not None else ""
+        what += f", cut after {moment:.3f} s" if moment is not None else ""
+        problems: tuple[str, ...] = ()
+        for _ in range(_TRIES):
+            try:
+                problems = self._judge(neighbour, killed, moment)
+                break
+            except CannotJudge as error:  # something forced all out just then
+                problems = (f"cannot judge: {error}",)
+        return Outcome(f"{kind}, {self._case.name}", self._place, what, problems)
 
     def _prepare(self, *, timed: bool = False) -> float:
         """Make the disk that each trial begins with; seconds that the work takes, if asked."""
@@ -66,35 +82,19 @@ class Trials:
             self._case.begin(machine)
             return self._case.work(machine).wait().seconds
 
-    def _judged(self, trial: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        for _ in range(_TRIES - 1):
-            try:
-                return trial()
-            except CannotJudge:
-                continue  # something forced all out just then
-        try:
-            return trial()
-        except CannotJudge as error:
-            return (f"cannot judge: {error}",)
-
-    def _after_answer(self, neighbour: bool) -> tuple[str, ...]:
+    def _judge(
+        self, neighbour: bool, killed: float | None, moment: float | None
+    ) -> tuple[str, ...]:
+        """Do the work, cut the power at its answer or at a moment, start again, look."""
         machine = Machine(self._folder, self._disk, apart=not neighbour)
-        ended = self._cut_off(machine, None, neighbour)
-        if ended.code != 0:
-            return (f"without a fault: {ended.said}",)
-        with self._powered(machine, self._cut):
-            _require_witness(self._disk)
-            machine.restart()
-            return tuple(self._case.acknowledged(machine, ended.out.strip()))
-
-    def _amid(self, moment: float, neighbour: bool) -> tuple[str, ...]:
-        machine = Machine(self._folder, self._disk, apart=not neighbour)
-        ended = self._cut_off(machine, moment, neighbour)
-        if ended.code not in (0, None):
+        ended = self._cut_off(machine, neighbour, killed, moment)
+        if ended.code != 0 and (moment is None or ended.code is not None):
             return (f"before the cut: {ended.said}",)
         with self._powered(machine, self._cut):
             _require_witness(self._disk)
             machine.restart()
+            if moment is None:
+                return tuple(self._case.acknowledged(machine, ended.out.strip()))
             problems = [f"then: {problem}" for problem in self._case.halfway(machine)]
             self._case.begin(machine)
             again = self._case.work(machine).wait()
@@ -104,12 +104,19 @@ class Trials:
             after = self._case.acknowledged(machine, again.out.strip())
             return (*problems, *(f"after doing it again: {problem}" for problem in after))
 
-    def _cut_off(self, machine: Machine, moment: float | None, neighbour: bool) -> Ended:
+    def _cut_off(
+        self, machine: Machine, neighbour: bool, killed: float | None, moment: float | None
+    ) -> Ended:
         """Do the work, and copy the disk at its answer, or some seconds after its beginning."""
         copy_image(self._base, self._image)
         with self._powered(machine, self._image) as disk:
             _write_witness(disk.folder)
             self._case.begin(machine)
+            if killed is not None:
+                self._case.work(machine)
+                time.sleep(killed)
+                machine.kill()
+                self._case.begin(machine)
             process = self._case.work(machine)
             if moment is None:
                 ended = process.wait()
@@ -129,10 +136,6 @@ class Trials:
                 yield disk
             finally:
                 machine.kill()
-
-
-def _words(neighbour: bool) -> str:
-    return "names without contents" if neighbour else "nothing by luck"
 
 
 def _write_witness(disk: Path) -> None:
