@@ -14,7 +14,8 @@ as that forces everything out.
 
 Why nothing survives by luck. Left alone, the kernel writes back after 5 to 30 seconds, and ext4
 commits its journal every 5: programs that force nothing would often get away. Here write-back is
-put off for an hour (vm.dirty_*, restored afterwards), and the journal is mounted with commit=600.
+put off from the beginning of a trial to its cut (vm.dirty_*, for the whole machine, so restored at
+once), and the disk is mounted with commit=600.
 Every other trial a neighbour on the same file system calls fsync just before the cut. That is what
 else goes wrong on ext4: it commits all names made so far, of files whose contents are still in
 memory. These have 0 bytes afterwards. Programs must survive both.

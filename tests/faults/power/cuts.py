@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from tests.faults.checks import Outcome
 from tests.faults.power.case import Case, Sources
-from tests.faults.power.disk import CannotJudge, late_writeback, require_disks
+from tests.faults.power.disk import CannotJudge, require_disks
 from tests.faults.power.folders import KnownPublication, Publication, Pull, Tag
 from tests.faults.power.hubs import (
     Commit,
@@ -48,7 +48,7 @@ def power_cuts(place: str, folder: Path, number: int, seed: int) -> Iterator[Out
         yield Outcome("power cuts", place, "none was tried", (str(error),))
         return
     sources = Sources(folder / "sources")
-    with _ending_in_order(), late_writeback():
+    with _ending_in_order():
         if place == "file":
             origin = folder / "origin"
             pull = Pull(sources, origin)

@@ -107,6 +107,7 @@ def force_out(*paths: Path) -> None:
 def late_writeback() -> Iterator[None]:
     """Let the kernel write back nothing on its own, as long as memory is free.
 
+    It counts for all disks of the machine, so it is for seconds only.
     Where that may not be set, the witnesses of each trial tell whether it mattered.
     """
     folder, before = Path("/proc/sys/vm"), dict[str, str]()

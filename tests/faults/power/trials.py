@@ -11,10 +11,18 @@ from pathlib import Path
 from tests.faults.checks import Outcome
 from tests.faults.children import Ended
 from tests.faults.power.case import Case
-from tests.faults.power.disk import CannotJudge, Disk, copy_image, force_out, make_image, mounted
+from tests.faults.power.disk import (
+    CannotJudge,
+    Disk,
+    copy_image,
+    force_out,
+    late_writeback,
+    make_image,
+    mounted,
+)
 from tests.faults.power.machine import Machine
 
-_TRIES = 3
+_TRIES = 5
 _WITNESS = b"a witness" * 5000
 
 
@@ -109,7 +117,7 @@ class Trials:
     ) -> Ended:
         """Do the work, and copy the disk at its answer, or some seconds after its beginning."""
         copy_image(self._base, self._image)
-        with self._powered(machine, self._image) as disk:
+        with self._powered(machine, self._image) as disk, late_writeback():
             _write_witness(disk.folder)
             self._case.begin(machine)
             if killed is not None:
