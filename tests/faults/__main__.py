@@ -1,4 +1,4 @@
-"""python -m tests.faults: kill, break and fill, and say what held; 1 if anything did not."""
+"""python -m tests.faults: kill, break, fill, cut the power; 1 if anything did not hold."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.faults.model import tree, write_source
-from tests.faults.power.machine import Machine, Process
+from tests.faults.power.machine import Failed, Machine, Process
 
 NAME = "org/model"
 OTHER = "org/other"
@@ -75,10 +75,10 @@ class Case(ABC):
 
 
 def succeed(process: Process) -> str:
-    """Wait for a command that must succeed where nothing fails; return what it printed."""
+    """Wait for a command where nothing fails; return what it printed, or raise Failed."""
     ended = process.wait()
     if ended.code != 0:
-        raise RuntimeError(f"without a fault: {ended.said}")
+        raise Failed(f"without a fault: {ended.said}")
     return ended.out.strip()
 
 
@@ -97,7 +97,7 @@ def tags(machine: Machine, name: str) -> dict[str, str]:
 
 
 def resolves(
-    machine: Machine, reference: str, *wanted: dict[str, str], refused: bool = False
+    machine: Machine, reference: str, *wanted: Mapping[str, str], refused: bool = False
 ) -> Iterator[str]:
     """Problems of pulling a reference: it must give one of some trees.
 
@@ -116,7 +116,7 @@ def resolves(
         yield f"qreg pull {reference}: {ended.said}"
 
 
-def whole(folder: Path, *wanted: dict[str, str]) -> Iterator[str]:
+def whole(folder: Path, *wanted: Mapping[str, str]) -> Iterator[str]:
     """Problems of a pulled folder: it must have the bytes of one of some trees."""
     found = tree(folder)
     missing = [name for name in ("README.md", "qreg.json") if not found.pop(name, None)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,17 @@ from typing import NoReturn
 from tests.faults.checks import Outcome
 from tests.faults.power.case import Case, Sources
 from tests.faults.power.disk import CannotJudge, require_disks
-from tests.faults.power.folders import KnownPublication, Publication, Pull, Tag
+from tests.faults.power.folders import FirstPublication, KnownPublication, Publication, Pull, Tag
 from tests.faults.power.hubs import (
     Commit,
+    FirstCommit,
     HubPublication,
     HubTag,
     HubTagRemoved,
     KnownCommit,
     PullFromHub,
     PullIntoCache,
+    PullPartIntoCache,
     SkippedCommit,
     TokenMade,
     TokenRevoked,
@@ -48,41 +49,35 @@ def power_cuts(place: str, folder: Path, number: int, seed: int) -> Iterator[Out
         yield Outcome("power cuts", place, "none was tried", (str(error),))
         return
     sources = Sources(folder / "sources")
-    with _ending_in_order():
-        if place == "file":
-            origin = folder / "origin"
-            pull = Pull(sources, origin)
-            answers: list[Case] = [Publication(sources), KnownPublication(sources), Tag(sources)]
-            yield from _all(
-                [*answers, pull], [Publication(sources), pull], place, folder, number, seed
-            )
+    with _ending_in_order(), _cases(place, sources, folder / "elsewhere") as (answers, amid):
+        for case in answers:
+            yield from Trials(case, place, folder / "trials").after_answers(number, seed)
+        for case in amid:
+            yield from Trials(case, place, folder / "trials").halfway(number, seed)
+
+
+@contextmanager
+def _cases(
+    place: str, sources: Sources, elsewhere: Path
+) -> Iterator[tuple[list[Case], list[Case]]]:
+    """What is cut at its answer, and what amid its work; `elsewhere` is not on the disk."""
+    if place == "file":
+        pull, kinds = Pull(sources, elsewhere), (FirstPublication, KnownPublication, Tag)
+        publication = Publication(sources)
+        yield [publication, *(kind(sources) for kind in kinds), pull], [publication, pull]
+        return
+    with own_hub(elsewhere) as hub:
+        pulls = [
+            kind(sources, f"{place}://", hub.environment)
+            for kind in (PullFromHub, PullIntoCache, PullPartIntoCache)
+        ]
+        through = HubPublication(sources, f"{place}://")
+        if place == "ms":
+            yield [through, *pulls[:2]], [through]
             return
-        with own_hub(folder / "elsewhere") as hub:
-            pulls: list[Case] = [
-                kind(sources, f"{place}://", hub.environment)
-                for kind in (PullFromHub, PullIntoCache)
-            ]
-            publication = HubPublication(sources, f"{place}://")
-            if place == "ms":
-                yield from _all([publication, *pulls], [publication], place, folder, number, seed)
-                return
-            kinds = (
-                Commit, KnownCommit, SkippedCommit, HubTag, HubTagRemoved, TokenMade, TokenRevoked,
-            )  # fmt: skip
-            answers = [*(kind(sources) for kind in kinds), publication, *pulls]
-            amid = [Commit(sources), SkippedCommit(sources), *pulls]
-            yield from _all(answers, amid, place, folder, number, seed)
-
-
-def _all(
-    answers: list[Case], amid: list[Case], place: str, folder: Path, number: int, seed: int
-) -> Iterator[Outcome]:
-    for case in answers:
-        yield from Trials(case, place, folder / "trials").after_answers(number, seed)
-        shutil.rmtree(folder / "trials")
-    for case in amid:
-        yield from Trials(case, place, folder / "trials").halfway(number, seed)
-        shutil.rmtree(folder / "trials")
+        commits = [kind(sources) for kind in (Commit, FirstCommit, KnownCommit, SkippedCommit)]
+        others = [kind(sources) for kind in (HubTag, HubTagRemoved, TokenMade, TokenRevoked)]
+        yield [*commits, *others, through, *pulls], [*commits[::3], *pulls]
 
 
 @contextmanager

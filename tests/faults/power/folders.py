@@ -50,6 +50,19 @@ class Publication(Case):
         yield from resolves(machine, f"{machine.registry}/org/bystander", old)
 
 
+class FirstPublication(Publication):
+    """The same, to a folder that is not there yet."""
+
+    name = "publish first"
+
+    def prepare(self, machine: Machine) -> None:
+        """Nothing is there."""
+
+    def halfway(self, machine: Machine) -> Iterator[str]:
+        reference = f"{machine.registry}/{NAME}"
+        yield from resolves(machine, reference, self.sources.new_tree, refused=True)
+
+
 class KnownPublication(Publication):
     """The same, of contents that another artifact has already."""
 

@@ -85,6 +85,23 @@ class Commit(OnHub):
         machine.kill()
 
 
+class FirstCommit(Commit):
+    """The same, to a repository that is made for it, on a hub that has served nothing."""
+
+    name = "commit first"
+
+    def prepare(self, machine: Machine) -> None:
+        self.token = _issue(machine, "writer", "write")
+
+    def acknowledged(self, machine: Machine, said: str) -> Iterator[str]:
+        self.begin(machine)
+        found = self._newest()
+        if found != said:
+            yield f"main is {found or 'lost'} in place of {said}"
+        yield from self._serves(said, self.sources.new_tree)
+        yield from sound(machine)
+
+
 class KnownCommit(Commit):
     """The same, of contents that another repository has already."""
 
@@ -244,9 +261,14 @@ class PullIntoCache(PullFromHub):
     """`qreg pull` from a hub elsewhere; then nothing but the cache is there to take it from."""
 
     name = "pull into the cache"
+    _options: tuple[str, ...] = ()
+
+    def _wanted(self) -> Mapping[str, str]:
+        return self.sources.new_tree
 
     def work(self, machine: Machine) -> Process:
-        return machine.start("pull", f"{self._scheme}{NAME}", "--json", **self._variables)
+        arguments = ("pull", f"{self._scheme}{NAME}", "--json", *self._options)
+        return machine.start(*arguments, **self._variables)
 
     def acknowledged(self, machine: Machine, said: str) -> Iterator[str]:
         yield from self._offline(machine, refused=False)
@@ -255,12 +277,23 @@ class PullIntoCache(PullFromHub):
         yield from self._offline(machine, refused=True)
 
     def _offline(self, machine: Machine, *, refused: bool) -> Iterator[str]:
-        arguments = ("pull", f"{self._scheme}{NAME}", "--offline", "--json")
+        arguments = ("pull", f"{self._scheme}{NAME}", "--offline", "--json", *self._options)
         ended = machine.run(*arguments, **self._variables)
         if ended.code == 0:
-            yield from whole(Path(ended.json["folder"]), self.sources.new_tree)
+            yield from whole(Path(ended.json["folder"]), self._wanted())
         elif not refused or ended.code not in (3, 5, 6, 7):
             yield f"qreg pull --offline: {ended.said}"
+
+
+class PullPartIntoCache(PullIntoCache):
+    """The same, of some of the files."""
+
+    name = "pull a part"
+    _options = ("--include", "*1-of-*", "--include", "assets/*", "--include", "README.md")
+
+    def _wanted(self) -> Mapping[str, str]:
+        chosen = ("assets/one.txt", "assets/deeper/two.txt", "model-00001-of-00002.safetensors")
+        return {path: self.sources.new_tree[path] for path in chosen}
 
 
 def client_variables(url: str, token: str) -> dict[str, str]:

@@ -26,6 +26,10 @@ _AGAIN = (
 )
 
 
+class Failed(Exception):
+    """Something that must work did not."""
+
+
 class Process:
     """A running command; that it ends with 0 is its answer."""
 
@@ -120,8 +124,8 @@ class Machine:
             if ended.out.endswith("\n"):
                 return ended.out.strip()
             if ended.code is not None:
-                raise RuntimeError(f"the hub does not start: {ended.said}")
-        raise RuntimeError("the hub does not start in time")
+                raise Failed(f"the hub does not start: {ended.said}")
+        raise Failed("the hub does not start in time")
 
     def stop(self) -> None:
         """Stop all processes where they are."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import requests
 
 from tests.faults.checks import Outcome
 from tests.faults.children import Ended
@@ -20,7 +23,7 @@ from tests.faults.power.disk import (
     make_image,
     mounted,
 )
-from tests.faults.power.machine import Machine
+from tests.faults.power.machine import Failed, Machine
 
 _TRIES = 5
 _WITNESS = b"a witness" * 5000
@@ -32,7 +35,7 @@ class Trials:
     Args:
         case: what is done.
         place: of whose outcomes it tells.
-        folder: new; for images.
+        folder: for images; what is in it goes away.
     """
 
     def __init__(self, case: Case, place: str, folder: Path) -> None:
@@ -72,12 +75,16 @@ class Trials:
             try:
                 problems = self._judge(neighbour, killed, moment)
                 break
+            except (Failed, requests.RequestException) as error:
+                problems = (f"{type(error).__name__}: {error}",)
+                break
             except CannotJudge as error:  # something forced all out just then
                 problems = (f"cannot judge: {error}",)
         return Outcome(f"{kind}, {self._case.name}", self._place, what, problems)
 
     def _prepare(self, *, timed: bool = False) -> float:
         """Make the disk that each trial begins with; seconds that the work takes, if asked."""
+        shutil.rmtree(self._folder, ignore_errors=True)  # of the case before
         self._folder.mkdir(parents=True)
         make_image(self._base)
         machine = Machine(self._folder, self._disk)
