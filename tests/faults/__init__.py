@@ -1,4 +1,4 @@
-"""Kill, break and fill: what transfers must survive.
+"""Kill, break, fill, and cut the power: what transfers must survive.
 
 After each fault four things hold: nothing is lost (the source folder is as it was, what was
 published before still verifies), nothing corrupt is accepted (each listed revision's files match

@@ -1,4 +1,4 @@
-"""python -m tests.faults: kill, break and fill, and say what held; 1 if anything did not."""
+"""python -m tests.faults: kill, break, fill, cut the power; 1 if anything did not hold."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.faults.hostile import hostile_listings
 from tests.faults.hostile_stores import hostile_manifests
 from tests.faults.kills import kill_publishers, kill_pullers
 from tests.faults.places import PLACES
+from tests.faults.power.cuts import PLACES as POWERED
+from tests.faults.power.cuts import power_cuts
 from tests.faults.wire import PULLING, broken_publications, broken_pulls
 
 Kind = Callable[[str, Path, argparse.Namespace], Iterator[Outcome]]
@@ -77,6 +79,12 @@ def listings(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Out
             yield from hostile_manifests(place, folder / "manifests")
 
 
+def power(name: str, folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
+    """Power loss, on loop devices."""
+    if name in POWERED:
+        yield from power_cuts(name, folder, asked.cuts, asked.seed)
+
+
 KINDS: dict[str, Kind] = {
     "kills": kills,
     "copies": copies,
@@ -85,12 +93,16 @@ KINDS: dict[str, Kind] = {
     "changes": changes,
     "crowds": crowds,
     "listings": listings,
+    "power": power,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=25, help="for each store and command")
+    parser.add_argument(
+        "--cuts", type=int, default=20, help="of the power, for each answer; as root (loop devices)"
+    )
     parser.add_argument("--rounds", type=int, default=10, help="of many at once, for each store")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=KINDS, help="one kind of fault")
@@ -123,7 +135,7 @@ def report(outcomes: Iterable[Outcome]) -> int:
         sys.stdout.flush()
     for kind, place in tried:
         count, wrong = tried[kind, place], bad[kind, place]
-        print(f"{kind:24} {place:6} {count - wrong:4} of {count} held")
+        print(f"{kind:25} {place:6} {count - wrong:4} of {count} held")
     print(f"  {time.monotonic() - began:.0f} s", flush=True)
     return sum(bad.values())
 
