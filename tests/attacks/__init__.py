@@ -1,0 +1,1 @@
+"""What was tried on qreg, each attack a function: what an attacker did must fail."""
