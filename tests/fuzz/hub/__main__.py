@@ -18,7 +18,9 @@ def show(report: Report, files: dict[str, Path]) -> None:
     """The summary, for people."""
     rate = report.sent / max(report.seconds, 0.001)
     print(f"requests  {report.sent:,} in {report.seconds:.0f} s, {rate:,.0f}/s")
-    statuses = ", ".join(f"{status or 'none'}: {n:,}" for status, n in sorted(report.statuses.items()))
+    statuses = ", ".join(
+        f"{status or 'none'}: {n:,}" for status, n in sorted(report.statuses.items())
+    )
     print(f"answers   {statuses}")
     granted = sum(1 for name in report.operations if report.granted[name])
     print(f"routes    {len(report.operations)} asked, {granted} of them also granted something")
@@ -56,8 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.hub", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000, help="requests to send")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
-    parser.add_argument("--quick", action="store_true", help="do not look for the shortest failures")
-    parser.add_argument("--failures", type=Path, help="a folder that keeps the requests that failed")
+    parser.add_argument(
+        "--quick", action="store_true", help="do not look for the shortest failures"
+    )
+    parser.add_argument(
+        "--failures", type=Path, help="a folder that keeps the requests that failed"
+    )
     parser.add_argument("--replay", type=Path, help="send a request that was kept")
     asked = parser.parse_args(arguments)
     if asked.replay:

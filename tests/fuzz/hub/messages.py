@@ -13,12 +13,19 @@ from tests.fuzz.hub.values import altered, numbers, one_of, texts, values, writt
 from tests.fuzz.hub.wire import Message
 from tests.fuzz.hub.world import ABSENT, filled, sha256
 
-_TOKENS = ("Bearer ~writer~", "Bearer ~reader~", "", "Bearer hf_wrong")
+_TOKENS = (
+    "Bearer ~writer~",
+    "Bearer ~writer~",
+    "Bearer ~writer~",
+    "Bearer ~reader~",
+    "",
+    "Bearer hf_wrong",
+)
 _ODD_TOKENS = (
     "Bearer", "Bearer ", "bearer  ~writer~ ", "Basic ~writer~", "Bearer ~writer~,Bearer x", "é",
     "Bearer \xff\xfe", "Bearer " + "a" * 60_000, "Bearer \t", "Bearer ~reader~\x00",
 )  # fmt: skip
-_SPOTS = ("body", "body", "parameter", "parameter", "text", "header", "framing", "token", "method",
+_SPOTS = ("body", "body", "body", "body", "parameter", "parameter", "parameter", "text", "header", "framing", "token", "method",
           "target", "kind")  # fmt: skip
 _HEADERS = (
     "Range: bytes=0-0", "Range: bytes=-0", "Range: bytes=5-2", "Range: bytes=²-", "Range: bytes=0-²",
@@ -80,7 +87,7 @@ def messages(draw: st.DrawFn) -> Message:
     operation = draw(_OPERATIONS)
     if draw(one_of(*range(31))) == 30:
         return Message("garbage", "GET", draw(one_of(*_GARBAGE)), sound=False, ends=True)
-    spots = [draw(one_of(*_SPOTS)) for _ in range(draw(one_of(1, 2, 3)))]
+    spots = [draw(one_of(*_SPOTS)) for _ in range(draw(one_of(1, 1, 1, 1, 2, 3)))]
     target, headers = _address(draw, operation, spots.count("parameter"))
     kind, body = _body(draw, operation, spots)
     token = draw(one_of(*_TOKENS))
@@ -113,7 +120,9 @@ def plain(operation: Operation, body: Body | None = None, token: str = _TOKENS[0
                 and p.name in values]  # fmt: skip
     if body is not None:
         headers.append(f"Content-Type: {body.media_type}")
-    content = b"" if body is None else encoded(body.media_type, filled(body.example, operation.name))
+    content = (
+        b"" if body is None else encoded(body.media_type, filled(body.example, operation.name))
+    )
     target = _target(operation, {key: quote(value, safe="") for key, value in values.items()}, [])
     return framed(operation.name, operation.method, target, headers, content, "length")
 

@@ -146,7 +146,7 @@ class Run:
         if self._watched.hub.process.poll() is not None:
             return f"the hub ended with {self._watched.hub.process.returncode}"
         if found := faults(log):
-            return f"{answer.status or 'no answer'}, and a traceback: {found[-1]}"
+            return f"a traceback: {found[-1]}"
         allowed = self._allowed.get(message.operation, frozenset())
         if answer.status >= 500 and answer.status not in allowed:
             if answer.status == 501 and len(answer.body.split()) > 3:
@@ -192,7 +192,7 @@ class Run:
     def _note(self, failure: Failure) -> None:
         found = self.report.failures.setdefault(failure.kind, failure)
         found.count += 1
-        if _length(failure.message) < _length(found.message):
+        if _rank(failure) < _rank(found):
             found.message, found.answer, found.log = failure.message, failure.answer, failure.log
 
     def _look(self) -> None:
@@ -241,5 +241,7 @@ def keep(report: Report, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _length(message: Message) -> int:
-    return len(message.head) + len(message.body)
+def _rank(failure: Failure) -> tuple[bool, int]:
+    """What makes an example of a failure better: its own answer tells it, and it is short."""
+    message = failure.message
+    return failure.answer.status < 500, len(message.head) + len(message.body)

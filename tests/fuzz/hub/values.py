@@ -61,9 +61,7 @@ texts = st.one_of(
     st.from_regex(r"\A[A-Za-z0-9./_-]{1,20}\Z"),
 )
 numbers: st.SearchStrategy[Any] = st.one_of(st.sampled_from(NUMBERS), st.integers(-(2**70), 2**70))
-values = st.one_of(
-    st.sampled_from(NUMBERS), st.sampled_from(OTHERS), st.sampled_from(TEXTS), texts
-)
+values = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(OTHERS), st.sampled_from(TEXTS), texts)
 
 
 def written(value: Any, *, ascii_only: bool = True) -> str:
