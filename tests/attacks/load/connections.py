@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 
 from tests.attacks.load.client import Finding, client, part_of, timed, watching
 from tests.attacks.load.memory import settled
@@ -23,7 +24,7 @@ _HALVES = (
     b"GET /api/whoami",
     b"POST /api/v1/login HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000000\r\n\r\n{",
     b"POST /api/repos/create HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
-    b"POST /api/models/load/open/commit/main HTTP/1.1\r\nHost: hub\r\nContent-Length: 900000\r\n\r\n",
+    b"POST /api/models/load/open/commit/main HTTP/1.1\r\nHost: hub\r\nContent-Length: 9000\r\n\r\n",
 )
 
 
@@ -114,10 +115,11 @@ def silent(
     left = watched.settled(descriptors + 5)
     if left > descriptors + 5:
         problems.append(f"{left} descriptors, {descriptors} before")
-    times = "; ".join(
-        f"{name} p95 {part_of(meanwhile[name], 0.95):.1f} ms ({part_of(quiet[name], 0.95):.1f} alone)"
-        for name in quiet
-    )
+    rows = []
+    for name, alone in quiet.items():
+        now = part_of(meanwhile[name], 0.95)
+        rows.append(f"{name} p95 {now:.1f} ms ({part_of(alone, 0.95):.1f} alone)")
+    times = "; ".join(rows)
     return Finding(
         f"{idle} silent connections, {half} half requests",
         f"{held:+.0f} MiB; {over} of {len(peers)} closed after {seconds:.0f} s; {times}",
@@ -180,8 +182,12 @@ def many_paths(watched: WatchedHub, files: int, paths: int, at_once: int) -> Fin
         statuses: list[int] = []
 
         def ask() -> None:
-            with client(watched) as one:
-                statuses.append(one.ask("POST", "/api/models/load/paths/paths-info/main", body)[0])
+            path = "/api/models/load/paths/paths-info/main"
+            try:
+                with client(watched) as one:
+                    statuses.append(one.ask("POST", path, body)[0])
+            except (OSError, HTTPException):  # nothing came in two minutes
+                statuses.append(0)
 
         began = time.monotonic()
         with watching(watched) as peak:
@@ -191,8 +197,7 @@ def many_paths(watched: WatchedHub, files: int, paths: int, at_once: int) -> Fin
             for thread in threads:
                 thread.join()
         seconds = time.monotonic() - began
-    problems = [] if set(statuses) <= {200, 400, 413} and len(statuses) == at_once else [
-        f"they were answered {statuses}"]  # fmt: skip
+    problems = [] if set(statuses) <= {200, 400, 413} else [f"they were answered {statuses}"]
     if peak.wait > 2:
         problems.append(f"/health took {peak.wait:.1f} s meanwhile")
     return Finding(

@@ -119,7 +119,10 @@ def _cut(watched: WatchedHub, address: str, *, chunked: bool, reset: bool, sent:
 def _finding(what: str, watched: WatchedHub, before: float, most: float, began: float) -> Finding:
     seconds = time.monotonic() - began
     after = settled(watched)
-    figures = f"{before:.0f} MiB, then {after - before:+.0f}; {most - before:+.0f} at most; {seconds:.0f} s"
-    grown = (f"memory grew by {after - before:.0f} MiB",) if after - before > GROWTH else ()
-    sick = () if watched.is_healthy() else ("/health is not answered",)
-    return Finding(what, figures, (*grown, *sick))
+    grown = f"{before:.0f} MiB, then {after - before:+.0f}; {most - before:+.0f} at most"
+    problems = []
+    if after - before > GROWTH:
+        problems.append(f"memory grew by {after - before:.0f} MiB")
+    if not watched.is_healthy():
+        problems.append("/health is not answered")
+    return Finding(what, f"{grown}; {seconds:.0f} s", tuple(problems))

@@ -9,6 +9,7 @@ from tests.attacks.load.client import Client, Finding, client, part_of, timed
 from tests.watched_hub import WatchedHub
 
 FEW = 12
+_FLAT = 3  # times as long; more is a cost of files that are not asked for
 
 
 def scale(watched: WatchedHub, files: int, count: int = 100) -> Finding:
@@ -18,11 +19,13 @@ def scale(watched: WatchedHub, files: int, count: int = 100) -> Finding:
             _fill(asked, name, number)
         few = {what: timed(ask, count) for what, ask in _questions(asked, "load/few").items()}
         many = {what: timed(ask, count) for what, ask in _questions(asked, "load/many").items()}
-    rows = []
+    rows, problems = [], []
     for what in few:
         less, more = part_of(few[what], 0.5), part_of(many[what], 0.5)
         rows.append(f"{what} {more / less:.1f}× ({less:.1f} → {more:.1f} ms)")
-    return Finding(f"{files} files beside {FEW}", "; ".join(rows))
+        if more > _FLAT * less:
+            problems.append(f"{what} takes {more / less:.1f} times as long")
+    return Finding(f"{files} files beside {FEW}", "; ".join(rows), tuple(problems))
 
 
 def _fill(asked: Client, name: str, files: int) -> None:

@@ -25,17 +25,23 @@ _ODD_TOKENS = (
     "Bearer", "Bearer ", "bearer  ~writer~ ", "Basic ~writer~", "Bearer ~writer~,Bearer x", "é",
     "Bearer \xff\xfe", "Bearer " + "a" * 60_000, "Bearer \t", "Bearer ~reader~\x00",
 )  # fmt: skip
-_SPOTS = ("body", "body", "body", "body", "parameter", "parameter", "parameter", "text", "header", "framing", "token", "method",
-          "target", "kind")  # fmt: skip
+_SPOTS = (
+    "body", "body", "body", "body", "parameter", "parameter", "parameter", "text", "header",
+    "framing", "token", "method", "target", "kind",
+)  # fmt: skip
 _HEADERS = (
-    "Range: bytes=0-0", "Range: bytes=-0", "Range: bytes=5-2", "Range: bytes=²-", "Range: bytes=0-²",
-    "Range: bytes=" + "9" * 5000 + "-", "Range: bytes=0-" + "9" * 5000, "Range: bytes=-" + "9" * 5000,
-    "Range: bytes=0-1,3-4", "Range: lines=1-2", "Range: bytes=1١-", "Range: bytes= 0 - 1", "Range: ",
+    "Range: bytes=0-0", "Range: bytes=-0", "Range: bytes=5-2", "Range: bytes=²-",
+    "Range: bytes=0-²",
+    "Range: bytes=" + "9" * 5000 + "-", "Range: bytes=0-" + "9" * 5000,
+    "Range: bytes=-" + "9" * 5000,
+    "Range: bytes=0-1,3-4", "Range: lines=1-2", "Range: bytes=1١-", "Range: bytes= 0 - 1",
+    "Range: ",
     'If-Range: "x"', "If-None-Match: *", 'If-None-Match: "\xff', "If-None-Match: " + '"a",' * 9000,
     "Cookie: m_session_id=~writer~", "Cookie: m_session_id=\xff\x01", "Cookie: =;;=; m_session_id",
     "Cookie: m_session_id=" + '"\\' * 2000, "X-Forwarded-For: é", "X-Forwarded-Proto: javascript",
     "X-Forwarded-Host: a b", "Host: ", "Host: [::1", "Host: a:b:c", "Host: é", "Host: x:99999999",
-    "Host: @/?#", "Origin: null", "Accept: \xff", "Accept-Encoding: gzip;q=²", "Expect: 100-continue",
+    "Host: @/?#", "Origin: null", "Accept: \xff", "Accept-Encoding: gzip;q=²",
+    "Expect: 100-continue",
     "Expect: 200-ok", "Upgrade: websocket", "Upgrade: h2c", "Connection: close", "Connection: \xff",
     "Connection: Upgrade", "Content-Encoding: gzip", "Content-Encoding: ²", "X: " + "a" * 40_000,
     "Content-Type: ", "Date: x", "Transfer-Encoding: identity", "Content-Range: bytes */*",
@@ -46,32 +52,43 @@ _KINDS = (
     "APPLICATION/JSON", "application/x-ndjson", "a" * 9000,
 )  # fmt: skip
 _SEGMENTS = (
-    "", "%", "%zz", "%0", "%00", "%ff%fe", "%ED%A0%80", "%C2%B2", "%2e%2e", "..", ".", "%2F", "a%2Fb",
-    "%0d%0aX:y", "%5c", "%20", "+", "~", ";a=b", "%E2%80%AE", "x" * 9000, "%C2%B2" * 64, "%25%30%30",
+    "", "%", "%zz", "%0", "%00", "%ff%fe", "%ED%A0%80", "%C2%B2", "%2e%2e", "..", ".", "%2F",
+    "a%2Fb",
+    "%0d%0aX:y", "%5c", "%20", "+", "~", ";a=b", "%E2%80%AE", "x" * 9000, "%C2%B2" * 64,
+    "%25%30%30",
     "a%00b", "%F0%9F%98%80", "%u0041", "{x}", "-1", "0", "9" * 30, "9" * 5000, "1e3", "١", "[", "|",
 )  # fmt: skip
 _TARGETS = (
-    "*", "/", "//", "///a/b", "/?", "/%", "/%00", "/..", "/../../etc/passwd", "http://[/", "http://x",
+    "*", "/", "//", "///a/b", "/?", "/%", "/%00", "/..", "/../../etc/passwd", "http://[/",
+    "http://x",
     "http://x/api/models", "/api/models/acme", "/api/models/acme/m/", "/api/v1/models/acme/m//",
     "/" + "a/" * 3000, "/api/models?limit=²", "/api/models?limit=%C2%B2", "/upload/", "/upload/x/²",
-    "/upload/x/%C2%B2", "/upload/x/-1", "/upload/x/1.5", "/upload/x/" + "9" * 5000, "/a b", "/é", "a",
-    "/api/models?limit=" + "9" * 5000, "/api/models?" + "&" * 5000, "/api/models?%", "/#", "/api/..",
+    "/upload/x/%C2%B2", "/upload/x/-1", "/upload/x/1.5", "/upload/x/" + "9" * 5000, "/a b", "/é",
+    "a",
+    "/api/models?limit=" + "9" * 5000, "/api/models?" + "&" * 5000, "/api/models?%", "/#",
+    "/api/..",
     "/acme/m/resolve/main/", "/acme/m/resolve//a", "/acme/m/resolve/main/%2e%2e/a", "/\x01", "",
 )  # fmt: skip
 _METHODS = (
-    "HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "GET", "POST", "PUT", "DELETE", "PROPFIND", "get",
+    "HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "GET", "POST", "PUT", "DELETE", "PROPFIND",
+    "get",
     "BREW", "G\x00T", "É", "A" * 3000, "",
 )  # fmt: skip
 _FRAMINGS = (
-    "chunked", "chunked", "short", "none", "long", "both", "two lengths", "http10", "no size", "huge",
+    "chunked", "chunked", "short", "none", "long", "both", "two lengths", "http10", "no size",
+    "huge",
     "negative", "digits", "bad size", "no end", "huge chunk", "trailer", "gzip chunked",
 )  # fmt: skip
 _GARBAGE = (
-    b"\r\n\r\n", b"\n\n", b"GET\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 500,
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 99,
+    b"\r\n\r\n", b"\n\n", b"GET\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+    b"\x00" * 500,
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 99,
     b"GET / HTTP/1.1\r\nHost\r\n\r\n", b"GET / HTTP/1.1\r\n: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", b"GET /" + b"a" * 90_000 + b" HTTP/1.1\r\n\r\n",
-    b"GET / HTTP/1.1\r\nA: " + b"b" * 90_000 + b"\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 900,
+    b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+    b"GET /" + b"a" * 90_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA: " + b"b" * 90_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 900,
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"GET / HTTP/1.1\nHost: a\n\n", b"\xff" * 200,
     b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET http:// HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST /api/v1/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", b"A" * 70_000,

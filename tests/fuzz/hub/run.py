@@ -122,7 +122,7 @@ class Run:
         report.operations[message.operation] += 1
         report.granted[message.operation] += answer.status in (200, 206, 304)
         log = self._log(answer)
-        kind = self._judge(message, answer, log)
+        kind = self.judge(message, answer, log)
         if answer.status == 200 and message.operation in self._last:
             self._world.prepare()
         if report.sent % _HEALTH == 0 and not self._watched.is_healthy():
@@ -141,7 +141,7 @@ class Run:
             log += more
         return log
 
-    def _judge(self, message: Message, answer: Answer, log: str) -> str:
+    def judge(self, message: Message, answer: Answer, log: str) -> str:
         """The kind of failure, or nothing."""
         if self._watched.hub.process.poll() is not None:
             return f"the hub ended with {self._watched.hub.process.returncode}"

@@ -106,6 +106,11 @@ class World:
                 body = b"%x" % (int(size[1], 16) + more) + body[size.end() :]
         return replace(message, head=head, body=body)
 
+    def signed(self, operation: str) -> dict[str, str]:
+        """The query of the address that was offered for an upload."""
+        own = f"{operation}."
+        return {k.removeprefix(own): v for k, v in self._known.items() if k.startswith(own)}
+
     def call(
         self, method: str, path: str, body: Any = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
