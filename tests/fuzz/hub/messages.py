@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.hub.description import Body, Operation, Parameter, operations
 from tests.fuzz.hub.values import altered, numbers, one_of, texts, values, written
 from tests.fuzz.hub.wire import Message
-from tests.fuzz.hub.world import ABSENT, filled, sha256
+from tests.fuzz.hub.world import NEVER, UPLOADS, filled
 
 _TOKENS = (
     "Bearer ~writer~",
@@ -150,17 +150,14 @@ def _address(draw: st.DrawFn, operation: Operation, wrong: int) -> tuple[str, li
     count = len(operation.parameters)
     chosen = {draw(one_of(*range(count))) for _ in range(wrong)} if count else set()
     odd = [operation.parameters[number] for number in chosen]
-    absent = operation.name == "upload" and draw(one_of(False, True))
+    name = operation.name
+    if name in UPLOADS and draw(one_of(False, True)):
+        name += "Never"
     headers, more = [], []
     for parameter in operation.parameters:
-        name = "uploadAbsent" if absent else operation.name
         value: str | None = None
         if parameter.example is not None:
             value = quote(str(filled(parameter.example, name, parameter.name)), safe="")
-        if absent and parameter.name == "sha256":
-            value = sha256(ABSENT)
-        if absent and parameter.name == "size":
-            value = str(len(ABSENT))
         if parameter in odd:
             value, again = _odd(draw, parameter)
             more += [f"{parameter.name}={again}"] if again is not None else []
@@ -273,7 +270,7 @@ def _generated(draw: st.DrawFn, schema: Mapping[str, Any]) -> Any:
     if kind == "boolean":
         return draw(one_of(False, True))
     if "pattern" in schema and "64" in schema["pattern"]:
-        return draw(one_of(sha256(ABSENT), "0" * 64))
+        return draw(one_of(NEVER, "0" * 64))
     return draw(one_of("a", "config.json", "folder", "acme", "m", "v1", "main", "YWJj"))
 
 

@@ -180,7 +180,7 @@ class Run:
             failure = self.send(message)
             if failure is None:
                 return
-            self._note(failure)
+            self.note(failure)
             if failure.kind not in known and not self._quick:
                 raise Failed(failure.kind)
 
@@ -189,7 +189,8 @@ class Run:
         except (Failed, HypothesisException):  # what was found is in the report
             pass
 
-    def _note(self, failure: Failure) -> None:
+    def note(self, failure: Failure) -> None:
+        """Count a failure, and keep its request if it is the best of its kind so far."""
         found = self.report.failures.setdefault(failure.kind, failure)
         found.count += 1
         if _rank(failure) < _rank(found):

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,20 +25,40 @@ NAME = "acme/m"
 PART = 2**20  # bytes; what is larger is uploaded in parts
 SMALL = b"0123456789" * 4
 LARGE = bytes(PART) + b"x" * 100
-ABSENT = b"y" * 5000  # never uploaded whole
-OPTIONS = ("--part-size", str(PART))
-_UPLOADS = {
-    # operation: content, bytes of it that one request has, path of its address
-    "upload": (SMALL, SMALL, "/upload/{}"),
-    "uploadAbsent": (ABSENT, ABSENT, "/upload/{}"),
-    "uploadPart": (LARGE, LARGE[PART:], "/upload/{}/2"),
-    "completeUpload": (LARGE, LARGE, "/upload/{}/complete"),
-}
 
 
 @cache
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One address for an upload.
+
+    Attributes:
+        sha256, size: of the content that it is for.
+        sent: bytes that a request to it has.
+        path: of it.
+    """
+
+    sha256: str
+    size: int
+    sent: bytes
+    path: str
+
+
+NEVER = sha256(b"never")  # of a content that nobody has, so that what comes for it is refused
+OPTIONS = ("--part-size", str(PART))
+UPLOADS = {
+    name + more: Upload(sha256(content) if not more else NEVER, len(content), sent, path)
+    for more in ("", "Never")
+    for name, content, sent, path in (
+        ("upload", SMALL, SMALL, "/upload/{}"),
+        ("uploadPart", LARGE, LARGE[PART:], "/upload/{}/2"),
+        ("completeUpload", LARGE, b"", "/upload/{}/complete"),
+    )
+}
 
 
 def filled(value: Any, operation: str, parameter: str = "") -> Any:
@@ -49,11 +69,12 @@ def filled(value: Any, operation: str, parameter: str = "") -> Any:
         return [filled(item, operation) for item in value]
     if not isinstance(value, str) or not value.startswith("@"):
         return value
-    content, sent, _ = _UPLOADS.get(operation, (SMALL, SMALL, ""))
+    upload = UPLOADS.get(operation, UPLOADS["upload"])
+    part = operation.startswith("uploadPart")
     known = {
-        "@sha256": sha256(content),
-        "@size": len(sent),
-        "@content": sent if operation != "completeUpload" else b"",
+        "@sha256": upload.sha256,
+        "@size": len(upload.sent) if part else upload.size,
+        "@content": upload.sent,
         "@signed": f"~{operation}.{parameter}~",
         "@new": "~new~",
         "@reader": "~reader~",
@@ -131,24 +152,24 @@ class World:
 
     def _offer(self) -> None:
         """Get addresses for uploads, each with its signature."""
-        for operation, (content, _, path) in _UPLOADS.items():
-            href = self._offered(content).get(path.format(sha256(content)))
+        for name, upload in UPLOADS.items():
+            offered = self._offered(upload)
+            href = offered.get(upload.path.format(upload.sha256))
             if href is None:  # it is there already, and the earlier address is good
                 continue
             for key, value in parse_qsl(urlsplit(href).query):
-                self._known[f"{operation}.{key}"] = value
-            if operation == "uploadPart":
-                first = self._offered(content)[f"/upload/{sha256(content)}/1"]
-                self.must("PUT", first, content[:PART], "application/octet-stream")
+                self._known[f"{name}.{key}"] = value
+            if name == "uploadPart":
+                first = offered[f"/upload/{upload.sha256}/1"]
+                self.must("PUT", first, LARGE[:PART], "application/octet-stream")
 
-    def _offered(self, content: bytes) -> dict[str, str]:
+    def _offered(self, upload: Upload) -> dict[str, str]:
         """The addresses for a content, by their paths."""
-        row = {"oid": sha256(content), "size": len(content)}
+        row = {"oid": upload.sha256, "size": upload.size}
         said = self.must("POST", f"/{NAME}.git/info/lfs/objects/batch", {"objects": [row]})
-        upload = said["objects"][0].get("actions", {}).get("upload", {})
-        hrefs = [upload.get("href"), *upload.get("header", {}).values()]
-        hrefs = [href for href in hrefs if href and href.startswith("http")]
-        parts = [urlsplit(href) for href in hrefs]
+        actions = said["objects"][0].get("actions", {}).get("upload", {})
+        hrefs = [actions.get("href"), *actions.get("header", {}).values()]
+        parts = [urlsplit(href) for href in hrefs if href and href.startswith("http")]
         return {part.path: f"{part.path}?{part.query}" for part in parts}
 
     def _fill(self, text: bytes) -> bytes:
