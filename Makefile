@@ -3,17 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS ?= 100000
+SEED ?= 1
+COMMITS ?= 1000
+CUTS ?= 1000
 READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz faults replay check format bench locks pins sbom release-table clean
+.PHONY: help demo test test-fast attacks fuzz fuzz-hub hub-endurance faults replay check format
+.PHONY: bench locks pins sbom release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
 	@echo "make test       all tests, with the real tools"
 	@echo "make test-fast  the tests that need no toolchain"
-	@echo "make fuzz       100,000 malformed artifacts, guided by coverage"
+	@echo "make attacks    what was tried on qreg by attackers"
+	@echo "make fuzz       100,000 malformed artifacts, guided by coverage, and fuzz-hub"
+	@echo "make fuzz-hub   100,000 malformed requests to a hub"
+	@echo "make hub-endurance   what a hub must bear: memory, silent connections, many files"
 	@echo "make faults     kill, break and fill: what transfers must survive"
 	@echo "make replay     plan deployments that others validated: DEPLOYMENTS=FILE"
 	@echo "make check      format, lint, strict types"
@@ -49,8 +56,18 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not e2e"; first=$$?; \
 	wait $$other; second=$$?; cat build/e2e.log; exit $$((first + second))
 
+attacks: $(READY)
+	$(BIN)/python -m pytest tests/attacks
+
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --runs $(RUNS)
+	$(BIN)/python -m tests.fuzz.hub --runs $(RUNS) --seed $(SEED)
+
+fuzz-hub: $(READY)
+	$(BIN)/python -m tests.fuzz.hub --runs $(RUNS) --seed $(SEED)
+
+hub-endurance: $(READY)
+	$(BIN)/python -m tests.attacks.load --commits $(COMMITS) --cuts $(CUTS)
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults

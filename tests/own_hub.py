@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from registry.hub.access import Access
 from tests.servers import S3Server, client_of
@@ -58,7 +59,11 @@ class OwnHub:
 
 @contextmanager
 def own_hub(
-    folder: Path, *options: str, store: str = "", variables: Mapping[str, str] | None = None
+    folder: Path,
+    *options: str,
+    store: str = "",
+    variables: Mapping[str, str] | None = None,
+    log: BinaryIO | None = None,
 ) -> Iterator[OwnHub]:
     """Serve a registry until the block ends.
 
@@ -67,6 +72,7 @@ def own_hub(
         options: of `qreg hub serve`.
         store: the URL of a bucket.
         variables: of the environment, with which the bucket is found.
+        log: takes what the process writes to stderr; the test's own by default.
     """
     state = folder if store else folder / "hub"
     access = Access(state)
@@ -77,6 +83,7 @@ def own_hub(
         [*command, "--store", url, "--state", str(state), *options],
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     assert process.stdout
