@@ -70,7 +70,7 @@ def command() -> None:
     "proxies",
     multiple=True,
     metavar="ADDRESS",
-    help="Believe X-Forwarded-Proto, -Host and -For from this address or network; repeatable.",
+    help="Believe X-Forwarded-Proto and -Host from this address or network; repeatable.",
 )
 @command_options
 def serve_command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -95,7 +95,7 @@ async def read_as(
         budget.give_back(held)
 
 
-async def lines(request: Request) -> AsyncIterator[list[bytes]]:
+async def lines(request: Request) -> AsyncGenerator[list[bytes], None]:
     """The lines of a request's body as they come, without those that are blank.
 
     Close it (`aclosing`): what it holds is given back then.

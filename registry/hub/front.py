@@ -1,7 +1,8 @@
 """What stands before the hub: the address that clients know it by, proxies, pages of other sites.
 
-**Proxies.** A request tells by X-Forwarded-Proto, -Host and -For what its client asked for, and
-anyone can write these headers. They count only if they come from a proxy that was named.
+**Proxies.** A request tells by X-Forwarded-Proto and -Host what its client asked for, and anyone
+can write these headers. They count only if they come from a proxy that was named. (The hub asks
+nothing about a client's own address, so X-Forwarded-For is read from nobody.)
 
 **Browsers.** A page of any site can make its reader's browser send requests to a hub that the site
 itself does not reach. Two things are refused, and only to browsers:

@@ -213,12 +213,16 @@ class ModelScopeRoutes:
 def _gather(gathering: Gathering, action: requests.Action) -> None:
     """Take one operation of a commit."""
     if action.action == "delete":
-        gathering.do(action.path, lambda files, path: files.pop(path, None) and None)
+        gathering.do(action.path, _delete)
     elif action.type == "lfs":
         gathering.place(action.path, Blob(action.size, check_sha256(action.sha256)))
     else:
         content = requests.parse_text(action.content, f"The content of {action.path[:200]}")
         gathering.put(action.path, requests.content_of(action.path, content, action.encoding))
+
+
+def _delete(files: dict[str, Blob], path: str) -> None:
+    files.pop(path, None)
 
 
 def _ok(data: Any) -> JSONResponse:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from functools import cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -290,13 +289,17 @@ def whole_of(name: str, text: str | None) -> int | None:
     return number
 
 
-_LINES = msgspec.json.Decoder[Line](Line)
+_LINES: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 _TEXTS = msgspec.json.Decoder(str)
 
 
-@cache
+_BY_KIND: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(kind)
+    if kind not in _BY_KIND:
+        _BY_KIND[kind] = msgspec.json.Decoder(kind)
+    return _BY_KIND[kind]
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes | bytearray) -> T:

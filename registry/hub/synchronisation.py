@@ -21,6 +21,9 @@ from registry.stores import Snapshot
 from registry.stores.local import LATEST
 
 _AGAIN = 60.0  # seconds until an export that failed is tried again
+_MANY = 50  # revisions; to look for new ones among more takes long enough to be done less often
+_SHARE = 10  # times as long as that took, what was found holds
+_LONGEST = 2.0  # seconds that it holds at most
 
 
 class Synchronisation:
@@ -34,17 +37,36 @@ class Synchronisation:
         self._backend, self._records = backend, backend.records
         self._exports = Exports()
         self._failed: dict[str, float] = {}
+        self._even: dict[str, tuple[tuple[str, ...], float]] = {}
 
     def look(self, name: str) -> Repository | None:
         """A repository, with commits of all revisions; None if there is none."""
         found = self._records.read(name)
-        if self._backend.is_behind(name, found.known if found else ()):
+        if self._is_behind(name, found.known if found else ()):
             found = self._records.change(name, lambda: self.catch_up(name))
         # A hub died before it told the registry of a commit, or could not.
         rested = time.monotonic() - self._failed.get(name, float("-inf")) > _AGAIN
         if found and _has_news(found) and rested and not self._exports.is_busy(name):
             self._exports.submit(name, lambda: self._tell(name))
         return found
+
+    def _is_behind(self, name: str, known: tuple[str, ...]) -> bool:
+        """Whether the registry has revisions that are no commits yet.
+
+        A thousand revisions take 0.2 s to look at, which no request of a download can pay; a few
+        are looked at each time, so that what was just published is there.
+        """
+        began = time.monotonic()
+        if (even := self._even.get(name)) and even[0] == known and began < even[1]:
+            return False
+        if self._backend.is_behind(name, known):
+            return True
+        if len(known) > _MANY:
+            if len(self._even) > 10_000:
+                self._even.clear()
+            now = time.monotonic()
+            self._even[name] = known, now + min(_LONGEST, _SHARE * (now - began))
+        return False
 
     def settle(self, name: str) -> None:
         """Tell the registry of the main branch's newest commit and of tags; wait a little."""
