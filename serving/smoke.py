@@ -60,7 +60,11 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
             answer = reply["choices"][0]["text"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         server.require_alive()
-        said = error.read().decode()[:500] if isinstance(error, urllib.error.HTTPError) else ""
+        said = (
+            error.read().decode(errors="replace")[:500]
+            if isinstance(error, urllib.error.HTTPError)
+            else ""
+        )
         raise ToolError(
             f"The server at {server.url} did not answer the smoke request: {error}",
             remedy=f"Its log is {server.log} .",
