@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast attacks fuzz fuzz-hub hub-endurance faults replay check format
-.PHONY: bench locks pins sbom release-table clean
+.PHONY: bench locks pins sbom image release-table clean
 
 help:
 	@echo "make demo       take a small model through the whole loop"
@@ -29,6 +29,7 @@ help:
 	@echo "make locks      resolve the toolchains' lock files anew"
 	@echo "make pins       bring requirements.txt and requirements-dev.txt in step with pyproject.toml"
 	@echo "make sbom       CycloneDX bills of materials, in build/sbom"
+	@echo "make image      build the Docker image, from a base named by its digest"
 	@echo "make release-table VERSION=0.23.0   read a release of vLLM Ascend into a table"
 	@echo "make clean      remove what was built here"
 
@@ -109,6 +110,17 @@ pins:
 
 sbom: $(READY)
 	$(BIN)/python -m toolchains.locks.sbom build/sbom
+
+# The registry says which digest the tag has today; without its answer nothing is built.
+IMAGE ?= qreg
+BASE ?= python:3.11-slim
+image:
+	@digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' $(BASE)); \
+	printf '%s\n' "$$digest" | grep -qxE 'sha256:[0-9a-f]{64}' || \
+	  { echo "The digest of $(BASE) is not known: docker with buildx must reach its registry." \
+	    "Nothing was built."; exit 1; }; \
+	echo "Building $(IMAGE) from $(BASE)@$$digest"; \
+	docker build --build-arg PYTHON_IMAGE=$(BASE)@$$digest -t $(IMAGE) .
 
 release-table: $(READY)
 	@test -n "$(VERSION)" || { echo "Say which: make release-table VERSION=0.23.0"; exit 1; }
