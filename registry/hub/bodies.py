@@ -14,7 +14,7 @@ from typing import TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from registry.hub.errors import Refusal
-from registry.hub.requests import few, parse, whole
+from registry.hub.parsing import few, parse, whole
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from registry.artifact import in_hidden_folder
 from registry.hub.commits import Blob
 from registry.hub.errors import Refusal
+from registry.hub.parsing import check_depth
 from registry.hub.repositories import Repositories
-from registry.hub.requests import check_depth
 from registry.names import check_path
 
 _AT_ONCE = 8 * 2**20  # bytes of small contents that are held until they are kept together

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from registry.hub.connections import LimitedProtocol
-from registry.hub.requests import whole
+from registry.hub.parsing import whole
 from registry.hub.sinks import Sink
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from registry.hub.content import deliver
 from registry.hub.errors import Refusal
 from registry.hub.front import base_url, repository_name
 from registry.hub.guard import Guard
+from registry.hub.parsing import parse_paths, whole_of
 from registry.hub.repositories import Repositories
 from registry.hub.repository import Repository
-from registry.hub.requests import parse_paths, whole_of
 from registry.hub.trees import Tree
 
 NO_REVISION, NO_ENTRY = "RevisionNotFound", "EntryNotFound"

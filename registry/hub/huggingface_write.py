@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from registry.artifact import in_hidden_folder
 from registry.errors import NotFoundError
-from registry.hub import bodies, requests
+from registry.hub import bodies, parsing, requests
 from registry.hub.commits import MAIN, Blob, is_large
 from registry.hub.committing import Gathering
 from registry.hub.content import check_sha256
@@ -224,12 +224,12 @@ def _gather(gathering: Gathering, lines: list[bytes]) -> requests.Header | None:
     """Take the operations of some lines of a commit; returns its header if that is among them."""
     header = None
     for line in lines:
-        operation = requests.parse_line(line)
+        operation = parsing.parse_line(line)
         if isinstance(operation, requests.HeaderLine):
             header = operation.value
         elif isinstance(operation, requests.FileLine):
             file = operation.value
-            content = requests.content_of(file.path, file.content, file.encoding)
+            content = parsing.content_of(file.path, file.content, file.encoding)
             gathering.put(file.path, content)
         elif isinstance(operation, requests.LfsFileLine):
             large = operation.value

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
-from registry.hub import requests
+from registry.hub import parsing, requests
 from registry.hub.access import ANYONE
 from registry.hub.bodies import MOST, MOST_ACTIONS, SMALL, read
 from registry.hub.commits import MAIN, Blob
@@ -217,8 +217,8 @@ def _gather(gathering: Gathering, action: requests.Action) -> None:
     elif action.type == "lfs":
         gathering.place(action.path, Blob(action.size, check_sha256(action.sha256)))
     else:
-        content = requests.parse_text(action.content, f"The content of {action.path[:200]}")
-        gathering.put(action.path, requests.content_of(action.path, content, action.encoding))
+        content = parsing.parse_text(action.content, f"The content of {action.path[:200]}")
+        gathering.put(action.path, parsing.content_of(action.path, content, action.encoding))
 
 
 def _delete(files: dict[str, Blob], path: str) -> None:

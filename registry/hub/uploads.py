@@ -17,7 +17,8 @@ from registry.hub.backends import Contents
 from registry.hub.bodies import MOST, drain
 from registry.hub.content import check_sha256, finish_parts, receive_part, receive_whole
 from registry.hub.errors import Refusal
-from registry.hub.requests import Object, few, whole
+from registry.hub.parsing import few, whole
+from registry.hub.requests import Object
 from registry.hub.scopes import WRITE
 
 PART = 2**30  # bytes; larger files come in parts, so that a broken connection costs less

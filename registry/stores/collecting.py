@@ -9,7 +9,8 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from registry.stores.blobs import MARKS, Blobs
+from registry.stores.blobs import Blobs
+from registry.stores.receiving import MARKS
 
 
 def collect(

@@ -17,21 +17,21 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
-from registry.errors import NotFoundError, QregError, TransferError, UsageError
-from registry.files import make_folder, remove_tree, sync_folder, sync_tree, write_atomically
-from registry.folder import hash_files
-from registry.names import check_name, check_tags, folders_above, is_name
+from registry.errors import NotFoundError, TransferError, UsageError
+from registry.files import remove_tree, sync_folder, write_atomically
+from registry.names import check_name, check_tags, is_name
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
 from registry.stores.local_snapshot import LocalSnapshot, stands
 from registry.stores.local_tags import LocalTags
+from registry.stores.revisions import Revisions, files_of
 from registry.stores.staging_area import StagingArea
 
 MARKER = "qreg-store.json"
@@ -51,6 +51,7 @@ class LocalStore(Store):
         self.root = root
         self.blobs = Blobs(root, private=private)
         self._area = StagingArea(root, f".{MARKER}.lock")
+        self._revisions = Revisions(self._area, self.blobs)
 
     @property
     def url(self) -> str:
@@ -158,7 +159,7 @@ class LocalStore(Store):
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
             if stands(target, manifest.digest):
-                self._link_again(target, manifest)
+                self._revisions.put(target, self._revisions.strays(target, manifest))
             else:
                 self.take_away(target)  # what is left of one whose manifest was lost
                 self.link(manifest, target)
@@ -167,61 +168,8 @@ class LocalStore(Store):
     def link(
         self, manifest: Manifest, target: Path, files: Iterable[FileEntry] | None = None
     ) -> None:
-        """Build a folder inside the registry of contents that are in `blobs` already.
-
-        Args:
-            manifest: goes into the folder.
-            target: the folder; one that is there already is the same.
-            files: those of the manifest that are wanted; all by default.
-        """
-        wanted = tuple(manifest.files if files is None else files)
-        with self._area.new() as stage, self.blobs.linking(*(e.sha256 for e in wanted)):
-            for entry in wanted:
-                link = stage / entry.path
-                link.parent.mkdir(parents=True, exist_ok=True)
-                self.blobs.link(entry.sha256, link)
-            write_atomically(stage / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
-            sync_tree(stage, contents=False)
-            make_folder(target.parent)
-            try:
-                os.rename(stage, target)
-            except OSError:
-                # Another publisher of the same digest was faster: its revision is ours.
-                if not (target / MANIFEST_FILE).is_file():
-                    raise
-        try:
-            sync_folder(target.parent)
-        except OSError as error:
-            raise TransferError(
-                f"{manifest.name} is visible in {self.url}, but the disk did not confirm that it "
-                f"keeps it: {error}",
-                remedy="Check the disk, then publish again: what is there is checked then.",
-            ) from error
-
-    def _link_again(self, target: Path, manifest: Manifest) -> None:
-        """Link files of a revision anew that are not the contents they should be."""
-        stray = []
-        for entry in manifest.files:
-            try:
-                content = self.blobs.path(entry.sha256).lstat()
-                if os.path.samestat((target / entry.path).lstat(), content):
-                    continue
-            except OSError:  # it is not there at all
-                pass
-            stray.append(entry)
-        self._put_links(target, stray)
-
-    def _put_links(self, target: Path, entries: Sequence[FileEntry]) -> None:
-        """Put contents, which are in `blobs`, in place of files of a revision."""
-        if not entries:
-            return
-        with self._area.new() as stage, self.blobs.linking(*(e.sha256 for e in entries)):
-            for number, entry in enumerate(entries):
-                link, place = stage / str(number), target / entry.path
-                self.blobs.link(entry.sha256, link)
-                _require_folders(target, entry.path)
-                os.replace(link, place)
-        sync_tree(target, contents=False)
+        """Build a folder inside the registry of contents that are in `blobs`; see `Revisions`."""
+        self._revisions.build(manifest, target, manifest.files if files is None else files)
 
     def prepare(self) -> None:
         """Make the folder a registry, so that contents can be received into `blobs`."""
@@ -250,7 +198,7 @@ class LocalStore(Store):
             if folder.is_dir():
                 os.rename(folder, trash)
                 sync_folder(folder.parent)
-        with self.blobs.linking(*(entry.sha256 for entry in _entries(trash))):
+        with self.blobs.linking(*(entry.sha256 for entry in files_of(trash))):
             remove_tree(trash)
 
     @contextmanager
@@ -303,15 +251,11 @@ class LocalStore(Store):
         observe: Observer,
     ) -> None:
         """Put back what has been damaged in a revision that is published once more."""
-        for entry in manifest.files:
-            _require_folders(target, entry.path)
-        stored = [e.path for e in manifest.files if _is_file(target / e.path)]
-        sound = hash_files(target, stored, observe, stage="checking what is stored", stored=True)
-        damaged = sorted(set(manifest.files) - set(sound))
+        damaged = self._revisions.damaged(target, manifest, observe)
         for entry in damaged:
             if not self.blobs.is_sound(entry.sha256):
                 self.blobs.take(file_of(folder, extra, entry.path), entry)
-        self._put_links(target, damaged)
+        self._revisions.put(target, damaged)
         if not stands(target, manifest.digest):
             write_atomically(target / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
 
@@ -350,25 +294,3 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a file is there that is no link."""
-    return path.is_file() and not path.is_symlink()
-
-
-def _require_folders(target: Path, path: str) -> None:
-    """Make the folders of a file below a revision; a link in their place is removed."""
-    for above in folders_above(path):
-        folder = target / above
-        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            folder.unlink()
-        folder.mkdir(exist_ok=True)
-
-
-def _entries(folder: Path) -> tuple[FileEntry, ...]:
-    """The files of a revision's folder; none where its manifest was lost."""
-    try:
-        return Manifest.from_bytes((folder / MANIFEST_FILE).read_bytes()).files
-    except (OSError, QregError):
-        return ()

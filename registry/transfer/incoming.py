@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from registry.artifact import FileEntry
 from registry.errors import TransientError
 from registry.stores import parts
-from registry.stores.blobs import Receiving
+from registry.stores.receiving import Receiving
 from registry.transport import Stream
 
 PIECE = 2**20  # bytes that are written and hashed at once

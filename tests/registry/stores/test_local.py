@@ -129,8 +129,8 @@ def test_what_a_killed_publisher_left_is_invisible_and_goes_away(
     code = (
         "import os, sys\nfrom pathlib import Path\n"
         "from registry.describe import describe_folder\n"
-        "import registry.stores.local as local\n"
-        "local.sync_tree = lambda path, contents: os._exit(9)\n"  # dies just before the commit
+        "import registry.stores.local as local, registry.stores.revisions as revisions\n"
+        "revisions.sync_tree = lambda path, contents: os._exit(9)\n"  # dies just before the commit
         f"store = local.LocalStore(Path({str(store.root)!r}))\n"
         f"folder = Path({str(folder)!r})\n"
         f"store.publish(folder, describe_folder(folder, name={NAME!r}))\n"
