@@ -15,10 +15,11 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY requirements-dev.txt ./
-# What builds the wheel, by hash: hatchling and what it imports, out of the pins for development.
+# What builds the wheel, by hash: hatchling and what it names, out of the pins for development. Wheels
+# alone: what pip fetches to build a source distribution has no hash.
 RUN awk '/^[^ #]/ { on = /^(hatchling|packaging|pathspec|pluggy|tomli|tomlkit|trove-classifiers)==/ } on' \
       requirements-dev.txt > build.txt \
- && pip install --no-cache-dir --no-deps --require-hashes -r build.txt
+ && pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY qreg qreg
 COPY registry registry
@@ -35,7 +36,7 @@ RUN apt-get update \
  && useradd --create-home --uid 1000 qreg \
  && install -d -o qreg /data /work
 COPY requirements.txt /wheels/
-RUN pip install --no-cache-dir --no-deps --require-hashes -r /wheels/requirements.txt
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r /wheels/requirements.txt
 COPY --from=build /wheels /wheels
 RUN pip install --no-cache-dir --no-deps --no-index /wheels/*.whl && pip check && rm -rf /wheels
 COPY container/health.py /usr/local/lib/qreg/health.py
