@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -107,22 +108,25 @@ def force_out(*paths: Path) -> None:
 def late_writeback() -> Iterator[None]:
     """Let the kernel write back nothing on its own, as long as memory is free.
 
-    It counts for all disks of the machine, so it is for seconds only.
+    It counts for all disks of the machine, so it is for seconds only, and for one harness at a
+    time: a second one would take the first one's values for those to go back to.
     Where that may not be set, the witnesses of each trial tell whether it mattered.
     """
     folder, before = Path("/proc/sys/vm"), dict[str, str]()
+    lock = os.open("/dev/loop-control", os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for name, value in _LATE.items():
             try:
-                known = (folder / name).read_text()
+                before[name] = (folder / name).read_text()
                 (folder / name).write_text(value)
-                before[name] = known
             except OSError:
-                continue
+                before.pop(name, None)
         yield
     finally:
         for name, known in before.items():
             (folder / name).write_text(known)
+        os.close(lock)
 
 
 def require_disks(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import time
@@ -26,6 +27,7 @@ from tests.faults.power.disk import (
 from tests.faults.power.machine import Failed, Machine
 
 _TRIES = 5
+_numbers = itertools.count()
 _WITNESS = b"a witness" * 5000
 
 
@@ -40,9 +42,7 @@ class Trials:
 
     def __init__(self, case: Case, place: str, folder: Path) -> None:
         self._case, self._place, self._folder = case, place, folder
-        self._base, self._image, self._cut = (
-            folder / f"{name}.img" for name in ("base", "live", "cut")
-        )
+        self._base = folder / "base.img"
         self._disk = folder / "disk"
 
     def after_answers(self, number: int, seed: int) -> Iterator[Outcome]:
@@ -92,8 +92,9 @@ class Trials:
             self._case.prepare(machine)
         if not timed:
             return 0.0
-        copy_image(self._base, self._image)
-        with self._powered(machine, self._image):
+        live = self._new_image()
+        copy_image(self._base, live)
+        with self._powered(machine, live):
             self._case.begin(machine)
             return self._case.work(machine).wait().seconds
 
@@ -102,10 +103,11 @@ class Trials:
     ) -> tuple[str, ...]:
         """Do the work, cut the power at its answer or at a moment, start again, look."""
         machine = Machine(self._folder, self._disk, apart=not neighbour)
-        ended = self._cut_off(machine, neighbour, killed, moment)
+        cut = self._new_image()
+        ended = self._cut_off(machine, cut, neighbour, killed, moment)
         if ended.code != 0 and (moment is None or ended.code is not None):
             return (f"before the cut: {ended.said}",)
-        with self._powered(machine, self._cut):
+        with self._powered(machine, cut):
             _require_witness(self._disk)
             machine.restart()
             if moment is None:
@@ -120,11 +122,17 @@ class Trials:
             return (*problems, *(f"after doing it again: {problem}" for problem in after))
 
     def _cut_off(
-        self, machine: Machine, neighbour: bool, killed: float | None, moment: float | None
+        self,
+        machine: Machine,
+        cut: Path,
+        neighbour: bool,
+        killed: float | None,
+        moment: float | None,
     ) -> Ended:
         """Do the work, and copy the disk at its answer, or some seconds after its beginning."""
-        copy_image(self._base, self._image)
-        with self._powered(machine, self._image) as disk, late_writeback():
+        live = self._new_image()
+        copy_image(self._base, live)
+        with self._powered(machine, live) as disk, late_writeback():
             _write_witness(disk.folder)
             self._case.begin(machine)
             if killed is not None:
@@ -141,16 +149,29 @@ class Trials:
             machine.stop()
             if neighbour:
                 _be_a_neighbour(disk.folder)
-            disk.copy(self._cut)
+            disk.copy(cut)
         return ended
+
+    def _new_image(self) -> Path:
+        """A file that never was an image.
+
+        Whoever makes a mount namespace meanwhile, also another program, has our mounts in it and
+        keeps them; `mount` would take the loop device of such a file again, and show what it had.
+        """
+        return self._folder / f"{next(_numbers)}.img"
 
     @contextmanager
     def _powered(self, machine: Machine, image: Path) -> Iterator[Disk]:
-        with mounted(image, self._disk) as disk:
-            try:
-                yield disk
-            finally:
-                machine.kill()
+        """A machine that runs on an image until the block ends; all but the base is thrown away."""
+        try:
+            with mounted(image, self._disk) as disk:
+                try:
+                    yield disk
+                finally:
+                    machine.kill()
+        finally:
+            if image != self._base:
+                image.unlink()
 
 
 def _write_witness(disk: Path) -> None:
