@@ -19,7 +19,7 @@ MAX_ANSWER = 64 * 2**20  # bytes, unpacked; a listing of 200,000 files
 MAX_VALUES = 5_000_000  # in one document of JSON; each takes 64 bytes and more
 MAX_ENTRIES = 1_000_000  # files of one listing
 _PIECE = 2**16
-_IGNORED = 2**16  # bytes of an answer that nobody needs, read so that the connection can be kept
+_BEGINNING = 2**16  # bytes of an error that are read
 _CHECK = "Check the endpoint: no server that keeps models answers like this."
 
 
@@ -50,15 +50,21 @@ def read_answer(response: requests.Response, limit: int = MAX_ANSWER) -> bytes:
     return bytes(content)
 
 
-def drain(response: requests.Response) -> None:
-    """Leave an answer that nobody needs; a small one is read, so that its connection is kept."""
+def read_beginning(response: requests.Response) -> bytes:
+    """What an error or a redirect says, up to some KiB; of a short one the connection is kept."""
     import urllib3.exceptions
 
+    content = bytearray()
     try:
-        if len(response.raw.read(_IGNORED, decode_content=False)) == _IGNORED:
-            response.raw.close()
-    except (urllib3.exceptions.HTTPError, OSError):
+        decoder = _decoder(response.headers.get("Content-Encoding", ""))
+        while piece := response.raw.read1(_PIECE, decode_content=False):
+            _add(content, piece, decoder, _BEGINNING)
+            if len(content) >= _BEGINNING:
+                response.raw.close()
+                break
+    except (urllib3.exceptions.HTTPError, OSError, zlib.error, TransferError):
         response.raw.close()
+    return bytes(content[:_BEGINNING])
 
 
 def parse_json(content: bytes) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from registry.errors import TransferError
-from registry.transport.answers import drain, read_answer
+from registry.transport.answers import read_answer, read_beginning
 from registry.transport.credentials import Credentials
 from registry.transport.sending import SendingPools
 from registry.urls import is_loopback
@@ -50,8 +50,7 @@ class GuardedAdapter(SendingPools):
             carried = any(name in request.headers for name in _CARRIERS)
             require_safe_redirect(url, response.headers["Location"], credentials=carried)
         if response.is_redirect or (not stream and response.status_code >= 400):
-            drain(response)
-            _keep(response, b"")
+            _keep(response, read_beginning(response))
         elif not stream:
             _keep(response, read_answer(response))
         return response
