@@ -128,7 +128,7 @@ class Cache:
     def remember(self, text: str, name: str, digest: Digest) -> None:
         """Note what a reference named, for when nobody can be asked."""
         known = {"reference": text, "name": name, "digest": str(digest)}
-        write_atomically(self._note(text), json.dumps(known).encode(), durable=False)
+        write_atomically(self._note(text), json.dumps(known).encode())
 
     def touch(self, folder: Path) -> None:
         """Note that what lies in a folder of the cache was used now."""
