@@ -45,13 +45,12 @@ class Guard:
     def reading(self, request: Request, name: str) -> Repository:
         """The repository, for whoever may read it; for others it does not exist."""
         token = self.who(request)
-        missing = Refusal(404, f"There is no repository {name[:200]}", NO_REPOSITORY)
         try:
             found = self.repositories.get(name)
         except (NotFoundError, UsageError) as error:
-            raise missing from error
+            raise _missing(name) from error
         if found.private and not self.access.may(token, READ, name):
-            raise missing
+            raise _missing(name)
         return found
 
     def writing(self, request: Request, name: str) -> Token:
@@ -85,6 +84,10 @@ class Guard:
             with suppress(NotFoundError, UsageError):  # removed meanwhile, or not yet whole
                 found.append(self.repositories.get(name))
         return [r for r in found if not r.private or self.access.may(token, READ, r.name)]
+
+
+def _missing(name: str) -> Refusal:
+    return Refusal(404, f"There is no repository {name[:200]}", NO_REPOSITORY)
 
 
 def _not_to_write(token: Token, name: str) -> Refusal:
