@@ -39,8 +39,9 @@ def create_app(
         front: where it stands, and by which names.
     """
     access = Access(backend.state, open_to_all=open_to_all)
-    guard = Guard(Repositories(backend), access)
-    uploads = Uploads(backend.contents, access, part)
+    repositories = Repositories(backend)
+    guard = Guard(repositories, access)
+    uploads = Uploads(repositories, access, part)
     return Starlette(
         routes=[
             Route("/health", _health),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.hub.backends import Backend
+from registry.hub.sent import Sent
 
 
 def clean(backend: Backend, *, older_than: float, dry: bool = False) -> int | None:
@@ -26,4 +27,6 @@ def clean(backend: Backend, *, older_than: float, dry: bool = False) -> int | No
         }
         for name in backend.records.names()
     }
+    if not dry:
+        Sent(backend.state / "sent").clean(older_than)
     return backend.contents.collect(named, older_than=older_than, dry=dry)

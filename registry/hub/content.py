@@ -142,10 +142,10 @@ async def receive_whole(
 
 
 async def receive_part(
-    request: Request, contents: Contents, sha256: str, offset: int, length: int
+    request: Request, contents: Contents, name: str, sha256: str, offset: int, length: int
 ) -> str:
     """Receive a part of a content at its place; returns its ETag."""
-    sink = await asyncio.to_thread(contents.part, check_sha256(sha256), offset, length)
+    sink = await asyncio.to_thread(contents.part, name, check_sha256(sha256), offset, length)
     try:
         await _receive(request, sink)
     finally:
@@ -155,14 +155,14 @@ async def receive_part(
     return f'"{sink.sha256}"'
 
 
-def finish_parts(contents: Contents, sha256: str, size: int) -> None:
+def finish_parts(contents: Contents, name: str, sha256: str, size: int) -> None:
     """Check a content whose parts have all arrived, and keep it.
 
     Raises:
         Refusal: it is not what it should be; nothing of it is kept.
     """
     try:
-        found = contents.join(check_sha256(sha256), size)
+        found = contents.join(name, check_sha256(sha256), size)
     except NotFoundError as error:
         raise Refusal(400, error.message) from error
     if found != sha256:

@@ -11,7 +11,7 @@ from registry.hub.access import ANYONE, Access, Token
 from registry.hub.errors import Refusal
 from registry.hub.repositories import Repositories
 from registry.hub.repository import Repository
-from registry.hub.scopes import READ, WRITE
+from registry.hub.scopes import EVERY, READ, WRITE
 
 NO_REPOSITORY = "RepoNotFound"
 
@@ -76,6 +76,10 @@ class Guard:
         if not self.access.may(token, WRITE, name):
             raise _not_to_write(token, name)
         return token
+
+    def reads_all(self, token: Token) -> bool:
+        """Whether a token's bearer may read every repository."""
+        return self.access.may(token, READ, EVERY)
 
     def visible(self, request: Request) -> list[Repository]:
         """All repositories that whoever asks may read."""

@@ -179,7 +179,7 @@ class HuggingFaceWriting:
 
     def _commit(self, request: Request, gathering: Gathering, header: requests.Header) -> Response:
         name = repository_name(request)
-        self._guard.writing(request, name)  # once more: its body may have taken an hour
+        token = self._guard.writing(request, name)  # once more: its body may have taken an hour
         gathering.keep()
         try:
             oid = self._repositories.commit(
@@ -188,6 +188,7 @@ class HuggingFaceWriting:
                 gathering.apply,
                 message=header.summary[:500],
                 parent=header.parent_commit or "",
+                everything=self._guard.reads_all(token),
             )
         except NotFoundError as error:
             raise Refusal(404, error.message, NO_REVISION) from error

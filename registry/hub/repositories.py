@@ -7,7 +7,7 @@ artifacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from registry.clock import utc_now
@@ -15,6 +15,7 @@ from registry.errors import IntegrityError, NotFoundError, QregError, UsageError
 from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, check_tree
 from registry.hub.repository import Repository
+from registry.hub.sent import Sent
 from registry.hub.synchronisation import Synchronisation
 from registry.hub.trees import Tree, Trees
 from registry.names import check_name, check_tag
@@ -47,6 +48,7 @@ class Repositories:
         self._backend = backend
         self.contents, self._records = backend.contents, backend.records
         self._sync = Synchronisation(backend)
+        self._sent = Sent(backend.state / "sent")
         self._trees = Trees(self._records.read_commit)
 
     def names(self) -> list[str]:
@@ -137,6 +139,7 @@ class Repositories:
         *,
         message: str,
         parent: str = "",
+        everything: bool = False,
     ) -> str:
         """Change a branch's tree, atomically.
 
@@ -146,6 +149,7 @@ class Repositories:
             change: is given the files of its newest commit, to change them.
             message: one line.
             parent: the commit that the change was made for; empty for any.
+            everything: whoever commits may read all repositories, as in `missing`.
 
         Returns:
             The new commit; the old one if nothing changed.
@@ -157,7 +161,7 @@ class Repositories:
         self.get(name)
 
         def work() -> tuple[str, bool]:
-            return self._commit(name, branch, change, message, parent)
+            return self._commit(name, branch, change, message, parent, everything)
 
         oid, changed = self._records.change(name, work)
         if changed:
@@ -177,6 +181,7 @@ class Repositories:
         change: Callable[[dict[str, Blob]], None],
         message: str,
         parent: str,
+        everything: bool,
     ) -> tuple[str, bool]:
         """The branch's newest commit now, and whether it is a new one."""
         repository = self._sync.catch_up(name)
@@ -188,7 +193,8 @@ class Repositories:
             return newest, False
         check_tree(files)
         new = {path: blob for path, blob in files.items() if before.files.get(path) != blob}
-        absent = self.contents.missing(name, {blob.sha256: blob.size for blob in new.values()})
+        sizes = {blob.sha256: blob.size for blob in new.values()}
+        absent = self._missing(repository, sizes, everything)
         for path, blob in new.items():
             if blob.sha256 in absent:
                 raise IntegrityError(f"The content of {path} was never uploaded")
@@ -203,6 +209,7 @@ class Repositories:
                 # Before it is a revision, so that nobody takes that for one published otherwise.
                 changed = changed.knowing(manifest.digest)
         self._records.write(changed)
+        self._sent.drop(name, sizes)
         return made.oid, True
 
     def tag(self, name: str, tag: str, revision: str) -> None:
@@ -261,7 +268,38 @@ class Repositories:
     def keep(self, name: str, contents: Sequence[bytes]) -> list[Blob]:
         """Keep small contents; what a commit's tree says of them."""
         self.contents.keep(name, contents)
-        return [Blob.of(content) for content in contents]
+        blobs = [Blob.of(content) for content in contents]
+        self.note_sent(name, (blob.sha256 for blob in blobs))
+        return blobs
+
+    def note_sent(self, name: str, contents: Iterable[str]) -> None:
+        """Note contents whose bytes came for a repository, by their sha256."""
+        if not self.contents.isolated:
+            self._sent.note(name, contents)
+
+    def missing(self, name: str, sizes: Mapping[str, int], *, everything: bool) -> set[str]:
+        """Which contents have to be sent for a repository.
+
+        Args:
+            name: ORG/NAME.
+            sizes: in bytes, by sha256.
+            everything: whoever asks may read all repositories; else what others have does not
+                count, as knowing a sha256 must not be enough to get a file.
+        """
+        return self._missing(self.get(name), sizes, everything)
+
+    def _missing(
+        self, repository: Repository, sizes: Mapping[str, int], everything: bool
+    ) -> set[str]:
+        name = repository.name
+        absent = self.contents.missing(name, sizes)
+        if everything or self.contents.isolated:
+            return absent
+        heads = {*repository.branches.values()}
+        trees = [self._trees.get(name, repository.created, oid) for oid in heads]
+        own = {blob.sha256 for tree in trees for blob in tree.files.values()}
+        others = sizes.keys() - own
+        return absent | {sha256 for sha256 in others if not self._sent.has(name, sha256)}
 
     def _change(self, name: str, change: Callable[[Repository], Repository]) -> None:
         self.get(name)

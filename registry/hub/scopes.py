@@ -17,6 +17,7 @@ from registry.errors import UsageError
 from registry.names import is_name
 
 READ, WRITE, ADMIN = "read", "write", "admin"
+EVERY = "*"  # stands for all names
 _NAMESPACE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/\*\Z")
 
 
@@ -30,7 +31,7 @@ class Scope:
     """
 
     may: str
-    where: str = "*"
+    where: str = EVERY
 
     @classmethod
     def parse(cls, text: str) -> Scope:
@@ -43,7 +44,7 @@ class Scope:
             return cls(WRITE)
         may, colon, where = text.partition(":")
         if may in (READ, WRITE) and (not colon or _NAMESPACE.match(where) or is_name(where)):
-            return cls(may, where or "*")
+            return cls(may, where or EVERY)
         raise UsageError(
             f"{text!r} is no scope",
             remedy="Use read, write or admin; or read:ORG/*, write:ORG/*, read:ORG/NAME, "
@@ -55,10 +56,10 @@ class Scope:
 
         Args:
             what: `read` or `write`.
-            name: ORG/NAME of the repository; empty: any at all.
+            name: ORG/NAME of the repository; empty: any at all; EVERY: all of them.
         """
         if what == WRITE and self.may != WRITE:
             return False
-        if not name or self.where in ("*", name):
+        if not name or self.where in (EVERY, name):
             return True
         return self.where.endswith("/*") and name.startswith(self.where[:-1])

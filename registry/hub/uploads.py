@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from registry.errors import TransferError
 from registry.hub.access import Access, Token
-from registry.hub.backends import Contents
 from registry.hub.bodies import MOST, drain
 from registry.hub.content import check_sha256, finish_parts, receive_part, receive_whole
 from registry.hub.errors import Refusal
 from registry.hub.parsing import few, whole
+from registry.hub.repositories import Repositories
 from registry.hub.requests import Object
-from registry.hub.scopes import WRITE
+from registry.hub.scopes import EVERY, READ, WRITE
 
 PART = 2**30  # bytes; larger files come in parts, so that a broken connection costs less
 
@@ -32,13 +32,14 @@ class Uploads:
     """Takes contents whose sha256 was announced.
 
     Args:
-        contents: keeps them.
+        repositories: keep them.
         access: signs the addresses, to which clients send no token.
         part: files larger than so many bytes come in parts of that size.
     """
 
-    def __init__(self, contents: Contents, access: Access, part: int = PART) -> None:
-        self._contents, self._access, self._part = contents, access, part
+    def __init__(self, repositories: Repositories, access: Access, part: int = PART) -> None:
+        self._repositories, self._contents = repositories, repositories.contents
+        self._access, self._part = access, part
 
     def routes(self) -> list[Route]:
         """The addresses that are offered."""
@@ -61,7 +62,8 @@ class Uploads:
             parts: whether the client knows how to send parts.
         """
         sizes = {check_sha256(row.oid): row.size for row in objects}
-        absent = self._contents.missing(name, sizes)
+        everything = self._access.may(token, READ, EVERY)
+        absent = self._repositories.missing(name, sizes, everything=everything)
         if parts and self._contents.takes_parts:
             few(sum(sizes[sha256] // self._part for sha256 in absent), "The list of parts")
         address = self._addresses(base, name, token)
@@ -93,27 +95,34 @@ class Uploads:
         return row
 
     async def whole(self, request: Request) -> Response:
-        name, sha256, size = self._checked(request, "size")
-        if not await run_in_threadpool(self._contents.has, name, sha256, size):
+        name, sha256, size, token = self._checked(request, "size")
+        if await run_in_threadpool(self._lacks, name, sha256, size, token):
             await receive_whole(request, self._contents, name, sha256, size)
+            await run_in_threadpool(self._repositories.note_sent, name, [sha256])
         else:
             await drain(request, size)  # somebody else was faster
         return JSONResponse({"Code": 200, "Success": True}, headers={"ETag": f'"{sha256}"'})
 
     async def one_part(self, request: Request) -> Response:
-        _, sha256, length = self._checked(request, "length")
+        name, sha256, length, _ = self._checked(request, "length")
         number = whole(request.path_params["number"])
         if not number:
             raise Refusal(404, "Parts have numbers, from 1 on")
         offset = (number - 1) * self._part
-        etag = await receive_part(request, self._contents, sha256, offset, length)
+        etag = await receive_part(request, self._contents, name, sha256, offset, length)
         return JSONResponse({}, headers={"ETag": etag})
 
     async def complete(self, request: Request) -> Response:
-        _, sha256, size = self._checked(request, "size")
+        name, sha256, size, token = self._checked(request, "size")
         await drain(request, MOST)
-        await run_in_threadpool(finish_parts, self._contents, sha256, size)
+        if await run_in_threadpool(self._lacks, name, sha256, size, token):
+            await run_in_threadpool(finish_parts, self._contents, name, sha256, size)
+            await run_in_threadpool(self._repositories.note_sent, name, [sha256])
         return JSONResponse({})
+
+    def _lacks(self, name: str, sha256: str, size: int, token: Token) -> bool:
+        everything = self._access.may(token, READ, EVERY)
+        return bool(self._repositories.missing(name, {sha256: size}, everything=everything))
 
     def _addresses(self, base: str, name: str, token: Token) -> _Address:
         sign = self._access.signer(token)
@@ -123,11 +132,11 @@ class Uploads:
 
         return address
 
-    def _checked(self, request: Request, number: str) -> tuple[str, str, int]:
-        """The repository, the sha256 and the number that a signed address names."""
+    def _checked(self, request: Request, number: str) -> tuple[str, str, int, Token]:
+        """The repository, the sha256 and the number that a signed address names, and for whom."""
         text = request.url.path + "?" + request.url.query
         value = whole(request.query_params.get(number, ""))
         name, token = request.query_params.get("name", ""), self._access.signed_for(text)
         if value is None or token is None or not self._access.may(token, WRITE, name):
             raise Refusal(403, "This address was not offered here, or is no longer valid")
-        return name, check_sha256(request.path_params["sha256"]), value
+        return name, check_sha256(request.path_params["sha256"]), value, token

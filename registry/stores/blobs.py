@@ -89,15 +89,18 @@ class Blobs:
     def put(self, sha256: str, finished: Path) -> None:
         """Move a whole, checked file into place; it is on the disk when this returns.
 
-        Where it replaces what was damaged, it does so in all revisions.
+        Where it replaces what was damaged, it does so in all revisions; what is there and sound
+        stays, and the file is removed.
         """
         path = self.path(sha256)
         make_folder(path.parent)
         finished.chmod(0o444 & self._readable())
         sync_file(finished)
-        replaced = _lstat(path)
+        replaced = self._status(sha256)
         if replaced is not None and self.hashed.knows(sha256, replaced):
-            replaced = None  # the same: another process was faster
+            finished.unlink()
+            self.renew(sha256)
+            return
         os.replace(finished, path)
         sync_folder(path.parent)
         self.hashed.note(sha256, path.lstat())

@@ -274,7 +274,7 @@ def test_cleaning_does_not_remove_an_upload_under_way(tmp_path: Path) -> None:
     backend = open_backend(store, tmp_path / "states")
     backend.prepare()
     sink = backend.contents.sink(NAME, "0" * 64, 4096)
-    part = backend.contents.part("1" * 64, 0, 4096)
+    part = backend.contents.part(NAME, "1" * 64, 0, 4096)
     left = tmp_path / "registry" / "partial" / "take-dead"
     left.write_bytes(bytes(4096))
     os.utime(left, (1, 1))

@@ -36,6 +36,8 @@ class BucketContents(Contents):
         store: whose bucket holds them.
     """
 
+    isolated = True
+
     def __init__(self, store: S3Store) -> None:
         self._store, self._bucket = store, store.bucket
         self._files: dict[str, dict[Digest, Mapping[str, str]]] = {}

@@ -24,6 +24,8 @@ class Contents(ABC):
 
     # Whether large contents can be received in parts, in any order.
     takes_parts = False
+    # Whether repositories have their own contents each, and share none.
+    isolated = False
 
     @abstractmethod
     def has(self, name: str, sha256: str, size: int) -> bool:
@@ -72,11 +74,11 @@ class Contents(ABC):
     def require_space(self, size: int) -> None:  # noqa: B027 - most places have no limit to tell
         """Raise TransferError if so many bytes have no place."""
 
-    def part(self, sha256: str, offset: int, length: int) -> Sink:
+    def part(self, name: str, sha256: str, offset: int, length: int) -> Sink:
         """What receives a part of a content, where `takes_parts` says so."""
         raise IncompatibleError("This hub takes no parts", remedy="Send the file as one.")
 
-    def join(self, sha256: str, size: int) -> str:
+    def join(self, name: str, sha256: str, size: int) -> str:
         """Check a content whose parts have all arrived, and keep it.
 
         Returns:

@@ -24,7 +24,7 @@ class OnHub(Case):
     first = ""  # the commit that was there
 
     def prepare(self, machine: Machine) -> None:
-        self.token = _issue(machine, "writer", "write")
+        self.token, self.first = _issue(machine, "writer", "write"), ""
         self.begin(machine)
         self.first = succeed(self._call(machine, "commit", self.sources.old))
 

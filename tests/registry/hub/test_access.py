@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,38 @@ def test_files_of_a_hub_are_as_private_as_its_folder(tmp_path: Path) -> None:
     assert (registry / "hub").stat().st_mode & 0o777 == 0o700
     for path in (*registry.glob("blobs/*/*"), registry / "hub" / "tokens.json"):
         assert path.stat().st_mode & 0o007 == 0, path
+
+
+def test_knowing_a_sha256_is_not_enough_to_get_a_file_of_others(tmp_path: Path) -> None:
+    secret = b"weights that nobody else has" * 1000
+    with own_hub(tmp_path / "registry", "--part-size", "10000") as hub:
+        all_ = HfApi(hub.url, hub.writer)
+        all_.create_repo("other/m")
+        all_.upload_file(path_or_fileobj=secret, path_in_repo="a.bin", repo_id="other/m")
+        thief = HfApi(hub.url, Access(hub.folder / "hub").issue("thief", "write:acme/*"))
+        thief.create_repo("acme/m")
+        oid, size = hashlib.sha256(secret).hexdigest(), len(secret)
+        asked = {"operation": "upload", "objects": [{"oid": oid, "size": size}]}
+        headers = {"Authorization": f"Bearer {thief.token}"}
+        batch = requests.post(
+            f"{hub.url}/acme/m.git/info/lfs/objects/batch",
+            json=asked,
+            headers=headers,
+            timeout=30,
+        )
+        upload = batch.json()["objects"][0]["actions"]["upload"]
+        assert requests.post(upload["href"], json={}, timeout=30).status_code == 400
+        value = {"path": "a.bin", "oid": oid, "size": size, "algo": "sha256"}
+        lines = [{"key": "header", "value": {"summary": "x"}}, {"key": "lfsFile", "value": value}]
+        commit = requests.post(
+            f"{hub.url}/api/models/acme/m/commit/main",
+            data="\n".join(map(json.dumps, lines)),
+            headers={**headers, "Content-Type": "application/x-ndjson"},
+            timeout=30,
+        )
+        assert commit.status_code == 400 and "never uploaded" in commit.text
+        # Whoever has the bytes may commit them, and they are kept once.
+        thief.upload_file(path_or_fileobj=secret, path_in_repo="a.bin", repo_id="acme/m")
+        assert "a.bin" in thief.list_repo_files("acme/m")
+        assert not list((hub.folder / "hub" / "sent").glob("*/*/*"))
+    assert len(list(tmp_path.glob(f"registry/blobs/*/{oid}"))) == 1

@@ -242,20 +242,20 @@ def test_a_part_that_comes_late_does_not_change_the_whole(tmp_path: Path) -> Non
 
     blobs, content = Blobs(tmp_path), os.urandom(8192)
     contents, sha256 = FolderContents(blobs), hashlib.sha256(content).hexdigest()
-    first = contents.part(sha256, 0, 8192)
-    late = contents.part(sha256, 0, 8192)  # the same client's earlier try
+    first = contents.part("org/m", sha256, 0, 8192)
+    late = contents.part("org/m", sha256, 0, 8192)  # the same client's earlier try
     first.buffer[:] = content
     first.take(8192)
     first.close()
     with ThreadPoolExecutor() as pool:
-        joining = pool.submit(contents.join, sha256, 8192)
+        joining = pool.submit(contents.join, "org/m", sha256, 8192)
         time.sleep(0.2)
         assert not joining.done()
         late.buffer[:] = content
         late.take(8192)
         late.close()
         assert joining.result(timeout=30) == sha256
-    again = contents.part(sha256, 0, 8192)
+    again = contents.part("org/m", sha256, 0, 8192)
     again.buffer[:] = bytes(8192)
     again.take(8192)
     again.close()
