@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from registry.errors import NotAllowedError, NotFoundError, TransferError, TransientError
+from registry.errors import (
+    NotAllowedError,
+    NotFoundError,
+    TransferError,
+    TransientError,
+    UncertainError,
+)
 from registry.transport.signs import note_answer
 
 if TYPE_CHECKING:
@@ -46,7 +52,10 @@ def raise_for_status(what: str, response: requests.Response) -> None:
             f"Not allowed to access {detail}", remedy="Check the token and its permissions."
         )
     if status in (404, 410):
-        raise NotFoundError(f"There is no {detail}", remedy="Check the name and the revision.")
+        # Hubs and S3 answer in JSON and XML; a page is a proxy's, or another server's.
+        page = response.headers.get("Content-Type", "").startswith("text/")
+        kind = UncertainError if page else NotFoundError
+        raise kind(f"There is no {detail}", remedy="Check the name and the revision.")
     if status == 409:
         raise ConflictError(f"There is already {detail}")
     if status in (400, 422):

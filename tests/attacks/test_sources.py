@@ -93,7 +93,7 @@ def test_a_disk_that_is_not_mounted_is_no_sign_that_the_name_is_free(
     assert found.code == 7 and "Mount its disk" in found.err, found.err
 
 
-@pytest.mark.parametrize("kind", ["silent", "refusing", "unknown", "erring", "not allowed"])
+@pytest.mark.parametrize("kind", ["silent", "refusing", "unknown", "erring", "page", "not allowed"])
 def test_a_hub_that_does_not_say_so_is_no_sign_that_the_name_is_free(
     kind: str, qreg: Run, attacker: Hostile
 ) -> None:
@@ -116,6 +116,9 @@ def _hub(kind: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     elif kind == "unknown":
         yield "http://hub.invalid"
+    elif kind == "page":  # a proxy's, or that of a hub that moved to another path
+        with serving(lambda asked: asked.answer(b"<p>", 404, Content_Type="text/html")) as server:
+            yield server.url
     else:
         status = 503 if kind == "erring" else 403
         with serving(lambda asked: asked.answer(status=status, Retry_After="60")) as server:

@@ -303,6 +303,9 @@ def _translated(what: str, error: Any) -> Exception:
         return Damaged(f"Damaged on its way: {detail}", remedy="Check the network; publish again.")
     if code == "NoSuchBucket":
         return UncertainError(f"There is no bucket for {what}", remedy="Create the bucket first.")
+    if status == 404 and code != "NoSuchKey" and error.operation_name != "HeadObject":
+        # S3 names its reason; what does not is a proxy, or another server.
+        return UncertainError(f"{what} was answered with 404, and not as S3 does")
     if status == 404 or code in ("NoSuchKey", "404", "NotFound"):
         return NotFoundError(f"There is no {what}")
     if status in (401, 403):
