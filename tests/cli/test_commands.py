@@ -139,4 +139,5 @@ def test_toolchain_list(qreg: Run) -> None:
 
 
 def test_sync_with_nothing_to_send(qreg: Run) -> None:
-    assert qreg("sync", "--json").json == {"sent": 0, "waiting": 0, "elsewhere": {}}
+    nothing = {"sent": 0, "waiting": 0, "elsewhere": {}, "foreign": 0}
+    assert qreg("sync", "--json").json == nothing
