@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -34,6 +34,11 @@ _NOT_PAYLOAD_FILES = _COMPANIONS | frozenset(
     }
 )
 _GENERATED_FOLDERS = frozenset({"__pycache__"})
+# Git takes a file of this name for a pointer to a repository's settings, which name commands. The
+# second form is the first one's name on old Windows file systems, with any number.
+_GIT = re.compile(r"\.git|git~[0-9]+", re.IGNORECASE)
+# Beside a file HEAD, these make git take a folder for a repository, whatever that is called.
+_REPOSITORY = ("objects", "refs")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _MOST_TABLES = 1_000_000
 
@@ -105,12 +110,35 @@ def in_hidden_folder(path: str) -> bool:
     """Whether a file lies in a hidden or generated folder, at any depth: `.git`, `__pycache__`, ….
 
     Programs act on what such folders hold (git runs commands that `.git/config` names), and no
-    loader reads them. So they are no part of an artifact, wherever they come from.
+    loader reads them. So they are no part of an artifact, wherever they come from; nor is a file
+    `.git`, which stands for such a folder.
     """
-    return any(
-        folder.startswith(".") or folder.lower() in _GENERATED_FOLDERS
-        for folder in path.split("/")[:-1]
+    *folders, name = path.split("/")
+    return _GIT.fullmatch(name) is not None or any(
+        folder.startswith(".") or folder.lower() in _GENERATED_FOLDERS or _GIT.fullmatch(folder)
+        for folder in folders
     )
+
+
+def require_no_repository(paths: Collection[str]) -> None:
+    """Refuse files of which git would take a folder for a repository, and run what it names.
+
+    Raises:
+        IntegrityError: one does.
+    """
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if name.lower() == "head":
+            below = f"{folder}/" if folder else ""
+            lower = below.lower()
+            if all(
+                any(p.lower().startswith(f"{lower}{part}/") for p in paths) for part in _REPOSITORY
+            ):
+                raise IntegrityError(
+                    f"{folder or 'The folder itself'} is a repository of git, whose settings can "
+                    "name commands",
+                    remedy="Leave HEAD, objects and refs out; they are no part of a model.",
+                )
 
 
 def is_payload(path: str) -> bool:
@@ -119,12 +147,11 @@ def is_payload(path: str) -> bool:
 
 
 def is_kept(path: str) -> bool:
-    """Whether a file moves with an artifact: its payload, its cards and its signature.
+    """Whether a file moves with an artifact: its payload, its card and its signature.
 
     What the digest does not cover and is neither of these never lands in a folder.
     """
-    companion = path.rpartition("/")[2] in _COMPANIONS and not in_hidden_folder(path)
-    return companion or is_payload(path)
+    return path in _COMPANIONS or is_payload(path)
 
 
 def payload_digest(files: Iterable[FileEntry]) -> Digest:
@@ -277,6 +304,7 @@ class Manifest:
 
 def _require_a_tree(paths: Sequence[str]) -> None:
     """Refuse paths that no folder can hold beside each other and beside the manifest."""
+    require_no_repository(paths)
     taken = {*paths, MANIFEST_FILE}
     if len(taken) != len(paths) + 1:
         raise IntegrityError(f"{MANIFEST_FILE} lists a file twice, or itself")

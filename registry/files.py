@@ -49,7 +49,7 @@ def write_atomically(
         sync_folder(path.parent)
 
 
-def make_folder(path: Path, mode: int = 0o777) -> None:
+def make_folder(path: Path, mode: int = 0o775) -> None:
     """Make a folder and those above it, so that a power cut does not undo it.
 
     Args:
@@ -144,6 +144,26 @@ def _not_a_file(folder: Path, path: str) -> IntegrityError:
         f"{folder / path} is not a file of its own: it is a link, or reached through one",
         remedy="qreg stores no links; find out who put it there, then publish the origin again.",
     )
+
+
+def require_no_links(root: Path, path: Path) -> None:
+    """Refuse to change what lies below a folder if a link leads to it, out of the folder perhaps.
+
+    Args:
+        root: the folder, which may itself be reached through links.
+        path: below it, or `root`; need not be there yet.
+
+    Raises:
+        IntegrityError: one of the folders on the way, or `path` itself, is a link.
+    """
+    for part in (path, *path.parents):
+        if part == root:
+            return
+        if part.is_symlink():
+            raise IntegrityError(
+                f"{part} is a link, in a registry, which holds none",
+                remedy="Find out who put it there, and remove it; nothing was changed.",
+            )
 
 
 def read_own(path: Path) -> bytes | None:

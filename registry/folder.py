@@ -12,7 +12,14 @@ from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
 
-from registry.artifact import MANIFEST_FILE, FileEntry, in_hidden_folder, is_kept
+from registry.artifact import (
+    MANIFEST_FILE,
+    FileEntry,
+    in_hidden_folder,
+    is_kept,
+    is_sha256,
+    require_no_repository,
+)
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.files import open_below
 from registry.names import check_path
@@ -60,6 +67,25 @@ class Entry:
     problem: str = ""
     sha256: str | None = None
     git_sha1: str | None = None
+
+    @classmethod
+    def listed(cls, path: str, size: object, sha256: object, git_sha1: object = None) -> Entry:
+        """An entry of a hub's listing, whatever that says.
+
+        A sha256 becomes a file's name, so what is none is a problem.
+        """
+        try:
+            check_path(path)
+        except IntegrityError as error:
+            return cls(path, 0, problem=error.message)
+        if type(size) is not int or size < 0:
+            return cls(path, 0, problem=f"The hub does not tell the size of {path}")
+        if not sha256:
+            told = git_sha1 if isinstance(git_sha1, str) else None
+            return cls(path, size, git_sha1=told)
+        if not isinstance(sha256, str) or not is_sha256(sha256):
+            return cls(path, size, problem=f"What the hub tells of {path} is no sha256")
+        return cls(path, size, sha256=sha256)
 
 
 def scan_folder(folder: Path) -> Iterator[Entry]:
@@ -139,6 +165,7 @@ def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
                 remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
             )
         sizes[entry.path] = entry.size
+    require_no_repository(sizes)
     return sizes
 
 

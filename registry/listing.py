@@ -10,6 +10,7 @@ from registry.artifact import (
     Manifest,
     is_kept,
     is_payload,
+    require_no_repository,
 )
 from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import Entry, git_sha1
@@ -65,6 +66,7 @@ def check_listing(source: Source) -> None:
                 f"{source.label} lists {entry.path!r} twice", remedy="Do not use this artifact."
             )
         seen.add(entry.path)
+    require_no_repository(seen)
     for path in seen:
         for above in folders_above(path):
             if above in seen or above == MANIFEST_FILE:  # which is written beside the files

@@ -15,6 +15,7 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TAKEN = re.compile(r"sha256-.*|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|HEAD|main|master|.*\.lock|.*\.")
 _UNPRINTABLE = ("Cc", "Cs", "Cf")  # control, surrogates, and what turns the direction of writing
 _FORBIDDEN = ("..", "--")
+_DEEPEST = 64  # folders and the file; real artifacts have one or two
 # Categories Cc, Cs, Cf, Zl and Zp of Unicode 15, but for what `printable` says that it keeps.
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
@@ -185,6 +186,7 @@ def check_path(path: str) -> str:
     bad = (
         not path
         or len(path) > 1024
+        or len(parts) > _DEEPEST
         or any(part in ("", ".", "..") for part in parts)
         or any(len(part.encode(errors="replace")) > 255 for part in parts)
         or "\\" in path

@@ -13,7 +13,10 @@ at. What counts as a secret:
   nine digits, it is a count or a limit;
 - a name with the words API, ACCESS, PRIVATE, SECRET, SIGNING, ENCRYPTION or MASTER before KEY:
   `AWS_ACCESS_KEY_ID`, `OPENAI_API_KEY`;
+- a name with the word KEY, PAT, CREDS, SAS, OTP or BEARER by itself, CONNECTION_STRING or WEBHOOK;
 - `MLFLOW_TRACKING_USERNAME`;
+- a value that begins as known tokens do (`hf_…`, `ghp_…`, `sk-…`), is a private key, or holds a
+  signature of an address;
 - any value with an address that holds a user or a password, `https://user:password@host`, except
   in variables that name a proxy.
 
@@ -33,14 +36,20 @@ PIP_SECRETS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
 HUB_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH")
 
 _WORD = re.compile(
-    r"(?:.*(?:TOKEN|SECRET|PASSWORD|PASSWD|PWD|PASSPHRASE|CREDENTIAL|APIKEY|AUTH|JWT|COOKIE)|PASS)"
-    r"S?\Z"
+    r"(?:.*(?:TOKEN|SECRET|PASSWORD|PASSWD|PWD|PASSPHRASE|CREDENTIAL|APIKEY|AUTH|JWT|COOKIE)|PASS"
+    r"|(?:SSH|DB|FTP|MAIL|SMTP|SUDO)PASS|KEY|PAT|CRED|SAS|OTP|BEARER)S?[0-9]*\Z"
 )
 _KEY = re.compile(r"(?:.*_)?(?:API|ACCESS|PRIVATE|SECRET|SIGNING|ENCRYPTION|MASTER)_?KEYS?(?:_|\Z)")
 _TOKEN = re.compile(r".*TOKENS?\Z")
 _COUNT = re.compile(r"-?[0-9]{1,9}\Z")
 _NAMES = frozenset({"MLFLOW_TRACKING_USERNAME"})
 _HARMLESS = frozenset({"PWD", "OLDPWD"})
+_PHRASES = ("CONNECTION_STRING", "WEBHOOK")
+_VALUE = re.compile(
+    r"(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abpr]-|AKIA|ms-)[A-Za-z0-9_-]{16,}\Z"
+    r"|.*-----BEGIN [A-Z ]*PRIVATE KEY|Authorization:|.*[?&](?:X-Amz-Signature|sig|api_key)=",
+    re.DOTALL,
+)
 _USER_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+@")
 
 
@@ -65,6 +74,8 @@ def is_secret(name: str, value: str) -> bool:
     telling = [word for word in upper.split("_") if _WORD.match(word)]
     if _COUNT.match(value):
         telling = [word for word in telling if not _TOKEN.match(word)]
-    if telling or upper in _NAMES or _KEY.match(upper):
+    if telling or upper in _NAMES or _KEY.match(upper) or _VALUE.match(value):
+        return True
+    if any(phrase in upper for phrase in _PHRASES):
         return True
     return not upper.endswith("_PROXY") and _USER_IN_URL.search(value) is not None

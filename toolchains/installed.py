@@ -15,7 +15,7 @@ from pathlib import Path
 
 from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
-from registry.files import remove_tree, write_atomically
+from registry.files import remove_tree, require_own, write_atomically
 from toolchains.catalogue import Spec, spec_of
 from toolchains.process import run_tool
 
@@ -70,7 +70,10 @@ def find_toolchain(name: str, settings: Settings) -> Toolchain:
         ToolError: its interpreter is gone.
     """
     spec = spec_of(name)
+    # What is written there is run: nobody else's counts.
+    require_own(settings.toolchains, "The toolchains' folder")
     chosen = own_record(name, settings)
+    require_own(chosen, "What names a toolchain,")
     marker = chosen if chosen.is_file() else home_of(spec, settings) / MARKER
     try:
         record = json.loads(marker.read_text())

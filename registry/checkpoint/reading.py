@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from registry.artifact import is_payload
 from registry.checkpoint.checkpoint import Checkpoint, Fault
 from registry.checkpoint.documents import MAX_CONFIG, MAX_JSON, parse_document
 from registry.checkpoint.safetensors import PREFIX, BrokenShard, Header, Tensor, read_header
@@ -171,6 +172,14 @@ class _Reader:
                     remedy="Copy or download this file again.",
                 )
                 self._fault("index", path, error)
+            elif stray := next((shard for shard in found.values() if not _is_shard(shard)), None):
+                # A loader reads it, whatever it is called; the digest covers only the payload.
+                error = IntegrityError(
+                    f"{path} of {self.source.label} names a shard that is none: {stray[:200]!r}",
+                    remedy="Shards end in .safetensors and lie in no hidden folder. Do not use "
+                    "this artifact.",
+                )
+                self._fault("index", path, error)
             else:
                 weight_map.update(found)
                 named.update(found.values())
@@ -290,3 +299,8 @@ class _Reader:
 
 def _and_more(items: list[str]) -> str:
     return f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+
+
+def _is_shard(name: str) -> bool:
+    """Whether a name in an index can be that of a shard whose bytes the digest covers."""
+    return name.endswith(".safetensors") and is_payload(name)

@@ -8,6 +8,7 @@ fetches from another repository is not in the artifact, so that no digest covers
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from registry.errors import NotAllowedError
 from registry.folder import hash_files, list_files
 from registry.progress import Note, Observer
 
+_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LARGEST = 2**26  # bytes of a JSON file that is looked into
 _DEEPEST = 16  # tables in each other
 _SHOWN = 6  # files in a message
@@ -30,7 +32,8 @@ class RemoteCode:
     Attributes:
         files: every `*.py` of the folder, also those that nothing names: code imports code.
         names: what `auto_map` names, `module.Class`.
-        foreign: what it names in other repositories, `org/name--module.Class`.
+        foreign: what it names that is none of these files: `org/name--module.Class` of another
+            repository, a path, a module in a hidden folder.
     """
 
     files: tuple[FileEntry, ...]
@@ -58,18 +61,29 @@ def code_of(folder: Path) -> RemoteCode:
 
     Raises:
         IntegrityError: the folder holds an unsafe name, or a link to nothing.
+        NotAllowedError: a configuration is too large to be looked into.
     """
     sizes = list_files(folder, follow_outside=True)
     files = hash_files(folder, [path for path in sizes if path.endswith(".py")])
     named: set[str] = set()
     for path, size in sizes.items():
-        if "/" not in path and path.endswith(".json") and "config" in path and size <= _LARGEST:
+        if "/" not in path and path.endswith(".json") and "config" in path:
+            if size > _LARGEST:
+                raise NotAllowedError(
+                    f"{folder / path} has {size} bytes, too many to see which code it names",
+                    remedy="Do not trust code of this model.",
+                )
             named.update(_named(folder / path))
-    return RemoteCode(
-        files,
-        tuple(sorted(name for name in named if "--" not in name)),
-        tuple(sorted(name for name in named if "--" in name)),
-    )
+    here = {entry.path for entry in files}
+    known = {name for name in named if _file_of(name) in here}
+    return RemoteCode(files, tuple(sorted(known)), tuple(sorted(named - known)))
+
+
+def _file_of(name: str) -> str | None:
+    """The file that `module.Class` names, as transformers 5 finds it; None for anything else."""
+    module, dot, _ = name.rpartition(".")
+    plain = dot and all(_PART.fullmatch(part) for part in re.split(r"[./]", module))
+    return f"{module.replace('.', '/')}.py" if plain else None
 
 
 def trusted_code(folder: Path, label: str, observe: Observer) -> RemoteCode:
@@ -86,9 +100,9 @@ def trusted_code(folder: Path, label: str, observe: Observer) -> RemoteCode:
     code = code_of(folder)
     if code.foreign:
         raise NotAllowedError(
-            f"{label} takes code from another repository: {', '.join(code.foreign[:_SHOWN])!r}",
-            remedy="That code is not in this folder, and its digest covers none of it. Copy the "
-            "files here, and name them in auto_map without the repository.",
+            f"{label} names code that is no file of its own: {', '.join(code.foreign[:_SHOWN])!r}",
+            remedy="Another repository's, or a path: its digest covers none of it. Copy the files "
+            "here, and name them in auto_map as module.Class.",
         )
     if code.files:
         text = f"Python code of {label} may run, as --trust-remote-code says: {code}"

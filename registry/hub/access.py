@@ -13,14 +13,17 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock
 
 from registry.clock import utc_now
 from registry.errors import NotFoundError, UsageError
-from registry.files import make_folder, write_atomically
+from registry.files import make_folder, read_own, write_atomically
+from registry.hub.commits import DamagedRecord
 from registry.hub.scopes import READ, WRITE, Scope
 
 _VALID_FOR = 24 * 3600  # seconds that a signed address lives; terabytes take hours
@@ -45,8 +48,11 @@ class Token:
 
     def may(self, what: str, name: str = "") -> bool:
         """Whether its bearer may read, or write, a repository; without a name: any at all."""
-        scopes = [Scope.parse(text) for text in self.scope.split(",") if text]
-        return any(scope.allows(what, name) for scope in scopes)
+        for text in self.scope.split(","):
+            with suppress(UsageError):  # one of a newer qreg grants nothing here
+                if Scope.parse(text).allows(what, name):
+                    return True
+        return False
 
     @property
     def role(self) -> str:
@@ -160,9 +166,11 @@ class Access:
         if not self._key:
             path = self._folder / "secret"
             with self._lock():
-                if not path.is_file() or path.stat().st_size != _KEY_SIZE:
-                    write_atomically(path, secrets.token_bytes(_KEY_SIZE), mode=0o600)
-                self._key = path.read_bytes()
+                key = read_own(path) or b""
+                if len(key) != _KEY_SIZE or path.stat().st_mode & 0o077:
+                    key = secrets.token_bytes(_KEY_SIZE)
+                    write_atomically(path, key, mode=0o600)
+                self._key = key
         return hmac.new(self._key, text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> Mapping[str, Token]:
@@ -171,8 +179,7 @@ class Access:
         try:
             stat = path.stat()
             if (stat.st_mtime_ns, stat.st_ino) != self._stamp:
-                rows = json.loads(path.read_bytes())
-                self._known = {key: Token(**row) for key, row in rows.items()}
+                self._known = _tokens(path)
                 self._stamp = (stat.st_mtime_ns, stat.st_ino)
         except FileNotFoundError:
             return {}
@@ -186,6 +193,17 @@ class Access:
     def _lock(self) -> FileLock:
         make_folder(self._folder, 0o700)
         return FileLock(self._folder / "access.lock")
+
+
+def _tokens(path: Path) -> dict[str, Token]:
+    """The tokens that a file holds; raises DamagedRecord."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Token])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
+        raise DamagedRecord(
+            f"{path.name} of the hub is damaged, so that no token counts",
+            remedy="Restore it from a backup, or remove it and make the tokens anew.",
+        ) from error
 
 
 def _hash(secret: str) -> str:

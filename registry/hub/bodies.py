@@ -27,8 +27,8 @@ MOST_ACTIONS = (
 MOST_LINES = 512 * 2**20  # bytes of a commit that comes in lines; it is not held in memory
 MOST_LINE = 16 * 2**20  # bytes of a line; files of more than 10 MiB come by themselves
 
-_SILENCE = 60.0  # seconds without a byte after which a body is given up
-_SLOWEST = 16 * 2**10  # bytes a second, after a first minute
+SILENCE = 60.0  # seconds without a byte after which a body is given up
+SLOWEST = 16 * 2**10  # bytes a second, after a first minute
 _AWAY = 2**20  # bytes; longer JSON is read beside the event loop
 _JSON = ("application/json", "application/x-ndjson", "application/vnd.git-lfs+json")
 _FORM = "application/x-www-form-urlencoded"
@@ -104,22 +104,26 @@ async def lines(request: Request) -> AsyncGenerator[list[bytes], None]:
         Refusal: as `read`; also for too many lines.
     """
     check_type(request)
-    begun, count = bytearray(), 0
+    begun, count, held = bytearray(), 0, 0
     try:
         async for chunk in chunks(request, MOST_LINES):
             *ended, rest = chunk.split(b"\n")
             if ended:
-                BEARERS.give_back(len(begun))
+                BEARERS.give_back(held)
+                held = 0
                 ended[0], begun = bytes(begun + ended[0]), bytearray()
                 found = [line for line in ended if line.strip()]
                 few(count := count + len(found), "The commit")
                 yield found
             if len(begun) + len(rest) > MOST_LINE:
                 raise Refusal(413, f"A line of the commit has more than {MOST_LINE} bytes")
-            BEARERS.take(len(rest))
+            # What is small has its place always, as in `read_as`.
+            if len(begun) + len(rest) > SMALL:
+                BEARERS.take(len(rest))
+                held += len(rest)
             begun += rest
     finally:
-        BEARERS.give_back(len(begun))
+        BEARERS.give_back(held)
     if begun.strip():
         few(count + 1, "The commit")
         yield [bytes(begun)]
@@ -138,9 +142,9 @@ async def chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
         raise Refusal(413, f"The request's body has {told} bytes, and may have {limit}")
     began, received, more = time.monotonic(), 0, True
     while more:
-        left = began + _SILENCE + received / _SLOWEST - time.monotonic()
+        left = began + SILENCE + received / SLOWEST - time.monotonic()
         try:
-            message = await asyncio.wait_for(request.receive(), min(_SILENCE, left))
+            message = await asyncio.wait_for(request.receive(), min(SILENCE, left))
         except asyncio.TimeoutError:
             raise Refusal(408, "The request's body came too slowly") from None
         if message["type"] == "http.disconnect":

@@ -19,14 +19,12 @@ def clean(backend: Backend, *, older_than: float, dry: bool = False) -> int | No
     Returns:
         Bytes that were freed; None if others are writing to the registry right now.
     """
-    named = {
-        name: {
-            blob.sha256
-            for commit in backend.records.commits(name)
-            for blob in commit.files.values()
-        }
-        for name in backend.records.names()
-    }
+
+    def named(name: str) -> set[str]:
+        commits = backend.records.commits(name)
+        return {blob.sha256 for commit in commits for blob in commit.files.values()}
+
     if not dry:
         Sent(backend.state / "sent").clean(older_than)
-    return backend.contents.collect(named, older_than=older_than, dry=dry)
+    names = backend.records.names()
+    return backend.contents.collect(names, named, older_than=older_than, dry=dry)

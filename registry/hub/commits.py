@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from registry.artifact import in_hidden_folder
+from registry.artifact import in_hidden_folder, require_no_repository
 from registry.errors import IntegrityError, NotFoundError
 from registry.folder import git_sha1
 from registry.names import below_a_file, check_path
@@ -24,6 +24,10 @@ _LARGE_NAMES = (
 def is_large(path: str, size: int) -> bool:
     """Whether a file is kept as a large one (LFS), known by its sha256."""
     return size > _LARGE or (size > 0 and path.lower().endswith(_LARGE_NAMES))
+
+
+class DamagedRecord(IntegrityError):
+    """What a hub keeps for itself is damaged where it is kept."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +105,24 @@ class Commit:
         }
 
     @classmethod
-    def from_json(cls, value: Any) -> Commit:
-        """Read it back; raises IntegrityError."""
+    def from_bytes(cls, content: bytes, oid: str) -> Commit:
+        """Read it back as it was kept under its name.
+
+        Raises:
+            DamagedRecord: it is damaged, or another one.
+        """
         try:
+            value = json.loads(content)
             files = {
-                str(p): Blob(int(b[0]), str(b[1]), str(b[2]))
-                for p, b in value["files"].items()
-                if not in_hidden_folder(p)  # taken by an older qreg
+                str(p): Blob(int(b[0]), str(b[1]), str(b[2])) for p, b in value["files"].items()
             }
             found = cls(files, str(value["parent"]), str(value["message"]), str(value["date"]))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise IntegrityError("A commit of the hub is damaged") from error
-        return found
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as e:
+            raise DamagedRecord("A commit of the hub is damaged") from e
+        if not found.oid.startswith(oid):
+            raise DamagedRecord("A commit of the hub was altered: it is not what its name says")
+        kept = {path: blob for path, blob in files.items() if not in_hidden_folder(path)}
+        return replace(found, files=kept)  # an older qreg took the others
 
 
 def check_oid(name: str, oid: str) -> str:
@@ -130,6 +140,7 @@ def check_tree(files: Mapping[str, Blob]) -> None:
     """
     for path in files:
         check_path(path)
+    require_no_repository(files)
     below = below_a_file(files, files)
     if below is not None:
         raise IntegrityError(f"{below!r} lies below a file")

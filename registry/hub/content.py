@@ -148,10 +148,11 @@ async def receive_part(
     sink = await asyncio.to_thread(contents.part, name, check_sha256(sha256), offset, length)
     try:
         await _receive(request, sink)
+        if sink.received != length:
+            raise Refusal(400, f"The part was cut: {sink.received} of {length} bytes")
+        await asyncio.to_thread(sink.keep)
     finally:
         await asyncio.shield(asyncio.to_thread(sink.close))
-    if sink.received != length:
-        raise Refusal(400, f"The part was cut: {sink.received} of {length} bytes")
     return f'"{sink.sha256}"'
 
 

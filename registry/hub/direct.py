@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from registry.hub.bodies import SILENCE, SLOWEST
 from registry.hub.connections import LimitedProtocol
 from registry.hub.parsing import whole
 from registry.hub.sinks import Sink
@@ -28,7 +30,6 @@ T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 _EXTENSION = "qreg.direct"
 _AT_ONCE = 64  # bodies each way; further uploads wait, with their senders held back by TCP
-_SILENCE = 60.0  # seconds without a byte after which a body is given up
 
 
 async def receive_body(request: Request, sink: Sink) -> None:
@@ -54,7 +55,7 @@ async def _receive_stream(request: Request, sink: Sink) -> None:
     more = True
     while more:
         try:
-            message = await asyncio.wait_for(request.receive(), _SILENCE)
+            message = await asyncio.wait_for(request.receive(), SILENCE)
         except asyncio.TimeoutError as error:
             raise ClientDisconnect from error
         if message["type"] == "http.disconnect":
@@ -132,7 +133,7 @@ class _Direct:
         self._pool.sending += 1
         try:
             with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
-                peer.settimeout(_SILENCE)
+                peer.settimeout(SILENCE)
                 sent = await _shut_down_with(
                     self._pool.senders.submit(peer.sendfile, file, file.tell(), length), peer
                 )
@@ -178,10 +179,10 @@ async def _shut_down_with(work: Future[T], peer: socket.socket) -> T:
 
 def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> None:
     """Receive a body that has begun already."""
-    buffer, left, filled = sink.buffer, length, 0
+    buffer, left, filled, began = sink.buffer, length, 0, time.monotonic()
     try:
         if peer is not None:
-            peer.settimeout(_SILENCE)
+            peer.settimeout(SILENCE)
         while left:
             wanted = min(len(buffer) - filled, left)
             if begun:
@@ -190,7 +191,7 @@ def _take(peer: socket.socket | None, sink: Sink, begun: bytes, length: int) -> 
                 begun = begun[count:]
             else:
                 count = peer.recv_into(buffer[filled:], wanted) if peer is not None else 0
-            if not count:
+            if not count or time.monotonic() - began > SILENCE + (length - left) / SLOWEST:
                 raise ClientDisconnect
             filled, left = filled + count, left - count
             if filled == len(buffer):

@@ -10,8 +10,10 @@ from registry.errors import (
     NotAllowedError,
     NotFoundError,
     QregError,
+    TransientError,
     UsageError,
 )
+from registry.hub.commits import DamagedRecord
 from registry.hub.repositories import AlreadyThere, StaleParent
 from registry.names import one_line
 
@@ -35,6 +37,7 @@ class Refusal(Exception):
 def refusal_of(error: QregError) -> Refusal:
     """What one of our errors means to a client."""
     statuses: tuple[tuple[type[QregError], int], ...] = (
+        (DamagedRecord, 500),
         (StaleParent, 412),
         (AlreadyThere, 409),
         (NotFoundError, 404),
@@ -42,6 +45,7 @@ def refusal_of(error: QregError) -> Refusal:
         (UsageError, 400),
         (IntegrityError, 400),
         (IncompatibleError, 400),
+        (TransientError, 503),
     )
     status = next((status for kind, status in statuses if isinstance(error, kind)), 500)
     return Refusal(status, error.message)

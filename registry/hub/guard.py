@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from starlette.requests import Request
 
-from registry.errors import NotFoundError, UsageError
+from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.hub.access import ANYONE, Access, Token
 from registry.hub.errors import Refusal
 from registry.hub.repositories import Repositories
@@ -85,7 +85,8 @@ class Guard:
         """All repositories that whoever asks may read."""
         token, found = self.who(request), []
         for name in self.repositories.names():
-            with suppress(NotFoundError, UsageError):  # removed meanwhile, or not yet whole
+            # Removed meanwhile, not yet whole, or damaged: that must not hide all others.
+            with suppress(NotFoundError, UsageError, IntegrityError):
                 found.append(self.repositories.get(name))
         return [r for r in found if not r.private or self.access.may(token, READ, r.name)]
 

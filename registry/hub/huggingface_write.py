@@ -18,7 +18,7 @@ from registry.hub.committing import Gathering
 from registry.hub.content import check_sha256
 from registry.hub.errors import Refusal
 from registry.hub.front import base_url, repository_name
-from registry.hub.guard import Guard
+from registry.hub.guard import NO_REPOSITORY, Guard
 from registry.hub.huggingface import NO_ENTRY, NO_REVISION, find_tree, revision_of
 from registry.hub.repositories import AlreadyThere
 from registry.hub.uploads import Uploads
@@ -65,7 +65,7 @@ class HuggingFaceWriting:
         self._guard.creating(request, name)
         if asked.type not in ("model", "", None):
             raise Refusal(400, "This hub keeps models only")
-        private = asked.visibility != "public" if asked.private is None else asked.private
+        private = requests.is_private(asked)
         url = f"{base_url(request)}/{name}"
         try:
             self._repositories.create(name, private=private)
@@ -76,6 +76,8 @@ class HuggingFaceWriting:
     async def delete(self, request: Request) -> Response:
         await run_in_threadpool(self._guard.creating, request)
         asked = await bodies.read(request, requests.Delete)
+        if asked.type not in ("model", "", None):
+            raise Refusal(404, f"This hub keeps models only, no {asked.type[:40]}", NO_REPOSITORY)
         name = f"{asked.organization or ''}/{asked.name}"
         return await run_in_threadpool(self._delete, request, name)
 
@@ -168,14 +170,19 @@ class HuggingFaceWriting:
         _refuse_pull_request(request)
         name = repository_name(request)
         await run_in_threadpool(self._guard.writing, request, name)
-        gathering, header = Gathering(self._repositories, name), requests.Header()
+        gathering = Gathering(self._repositories, name)
+        header: requests.Header | None = None
         async with aclosing(bodies.lines(request)) as batches:
             async for batch in batches:
                 found = await run_in_threadpool(_gather, gathering, batch)
                 if found is not None:  # it comes first: nothing is kept for what will be refused
+                    if header is not None:
+                        raise Refusal(400, "The commit has two headers")
                     header = found
                     await run_in_threadpool(self._require_newest, request, header)
-        return await run_in_threadpool(self._commit, request, gathering, header)
+        return await run_in_threadpool(
+            self._commit, request, gathering, header or requests.Header()
+        )
 
     def _commit(self, request: Request, gathering: Gathering, header: requests.Header) -> Response:
         name = repository_name(request)
@@ -208,7 +215,10 @@ class HuggingFaceWriting:
     async def _asked(self, request: Request, kind: type[T], limit: int = bodies.SMALL) -> T:
         """What a request to a repository says, after it is known that its bearer may write."""
         await run_in_threadpool(self._guard.writing, request, repository_name(request))
-        return await bodies.read(request, kind, limit)
+        asked = await bodies.read(request, kind, limit)
+        # Once more: the token may have been revoked while the body came.
+        await run_in_threadpool(self._guard.writing, request, repository_name(request))
+        return asked
 
 
 def _refuse_pull_request(request: Request) -> None:
@@ -227,6 +237,8 @@ def _gather(gathering: Gathering, lines: list[bytes]) -> requests.Header | None:
     for line in lines:
         operation = parsing.parse_line(line)
         if isinstance(operation, requests.HeaderLine):
+            if header is not None:
+                raise Refusal(400, "The commit has two headers")
             header = operation.value
         elif isinstance(operation, requests.FileLine):
             file = operation.value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from zlib import crc32
 
+from msgspec import UNSET
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -218,8 +220,19 @@ def _gather(gathering: Gathering, action: requests.Action) -> None:
     elif action.type == "lfs":
         gathering.place(action.path, Blob(action.size, check_sha256(action.sha256)))
     else:
-        content = parsing.parse_text(action.content, f"The content of {action.path[:200]}")
-        gathering.put(action.path, parsing.content_of(action.path, content, action.encoding))
+        shown = f"The content of {action.path[:200]}"
+        if action.content is UNSET:
+            raise Refusal(400, f"{shown} is missing")
+        text = parsing.parse_text(action.content, shown)
+        content = parsing.content_of(action.path, text, action.encoding)
+        announced = (action.size or len(content), action.sha256 or "")
+        if announced[0] != len(content) or announced[1] not in ("", _sha256(content)):
+            raise Refusal(400, f"{shown} is not what its size and sha256 say")
+        gathering.put(action.path, content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _delete(files: dict[str, Blob], path: str) -> None:

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from registry.clock import utc_now
-from registry.errors import IntegrityError, NotFoundError, QregError, UsageError
+from registry.errors import IntegrityError, NotFoundError, QregError
 from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, check_tree
 from registry.hub.repository import Repository
 from registry.hub.sent import Sent
 from registry.hub.synchronisation import Synchronisation
 from registry.hub.trees import Tree, Trees
-from registry.names import check_name, check_tag
+from registry.names import check_name, check_new_tags
 
 _ALSO_MAIN = ("master",)  # ModelScope's name of it
+_DIGEST_TAG = "sha256-"  # begins the tags by which digests are found
+_SHORTEST = 7  # digits by which a commit is known
 
 
 class StaleParent(QregError):
@@ -78,6 +80,7 @@ class Repositories:
         def work() -> Repository:
             if self._records.read(name) is not None or self._backend.is_behind(name, ()):
                 raise AlreadyThere(f"The repository {name} exists already")
+            self._records.remove(name)  # what is left of one whose removal was cut short
             first = Commit({}, message="initial commit", date=utc_now())
             self._records.write_commit(name, first)
             branches = {MAIN: first.oid}
@@ -218,11 +221,8 @@ class Repositories:
         Raises:
             AlreadyThere: the tag exists.
         """
-        try:
-            check_tag(tag)
-        except UsageError as error:
-            raise IntegrityError(error.message) from error
-        oid, _ = self.find(name, revision)
+        oid, commit = self.find(name, revision)
+        self._check_tag(name, tag, commit)
 
         def add(repository: Repository) -> Repository:
             if tag in repository.tags:
@@ -235,6 +235,15 @@ class Repositories:
         self._change(name, add)
         self._sync.settle(name)
 
+    def _check_tag(self, name: str, tag: str, commit: Commit) -> None:
+        """Refuse a tag that names something else: a commit, a branch, or another digest."""
+        if tag.startswith(_DIGEST_TAG):
+            manifest = self._sync.artifact(name, commit)
+            if manifest is None or tag != f"{_DIGEST_TAG}{manifest.digest.hex}":
+                raise IntegrityError(f"{tag[:80]} is not the digest of what it is given to")
+        else:
+            check_new_tags([tag])
+
     def remove_tag(self, name: str, tag: str) -> None:
         """Take a name from a commit, here and in the registry."""
         if tag not in self.get(name).tags:
@@ -244,11 +253,12 @@ class Repositories:
     def branch(self, name: str, branch: str, revision: str = MAIN) -> None:
         """Begin a branch at a commit; raises AlreadyThere."""
         oid, _ = self.find(name, revision)
+        check_new_tags([branch])
 
         def add(repository: Repository) -> Repository:
             if branch in repository.branches:
                 raise AlreadyThere(f"{name} has a branch {branch} already")
-            return replace(repository, branches={**repository.branches, check_tag(branch): oid})
+            return replace(repository, branches={**repository.branches, branch: oid})
 
         self._change(name, add)
 
@@ -313,7 +323,7 @@ def _newest(repository: Repository, branch: str, parent: str) -> tuple[str, str]
     if branch not in repository.branches:
         raise NotFoundError(f"{repository.name} has no branch {branch}")
     newest = repository.branches[branch]
-    if parent and not newest.startswith(parent):
+    if parent and not (newest.startswith(parent) and len(parent) >= _SHORTEST):
         raise StaleParent(
             f"{branch} of {repository.name} is at {newest}, not at {parent}",
             remedy="Look at what was committed meanwhile, and commit again.",

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from registry.artifact import Digest
+from registry.hub.commits import DamagedRecord
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,29 @@ class Repository:
             value.get("untold", {}),
             version,
         )
+
+
+def read_repository(name: str, content: bytes, version: int = 0) -> Repository:
+    """Read a repository's record as it was kept.
+
+    Raises:
+        DamagedRecord: it is.
+    """
+    try:
+        kept = msgspec.json.decode(content, type=_Kept)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedRecord(
+            f"What the hub keeps of {name} is damaged",
+            remedy="Restore it from a backup, or delete the repository and upload it again.",
+        ) from error
+    return Repository.from_json(name, msgspec.structs.asdict(kept), version)
+
+
+class _Kept(msgspec.Struct):
+    private: bool
+    created: str
+    branches: dict[str, str]
+    tags: dict[str, str]
+    known: list[str]
+    exported: str = ""
+    untold: dict[str, str] = {}

@@ -21,7 +21,7 @@ class Create(Struct):
     organization: str | None = None
     type: str | None = None
     private: bool | None = None
-    visibility: str | None = None
+    visibility: Literal["private", "public"] | None = None
 
 
 class Delete(Struct):
@@ -29,6 +29,7 @@ class Delete(Struct):
 
     name: str
     organization: str | None = None
+    type: str | None = None
 
 
 class Settings(Struct, forbid_unknown_fields=True):
@@ -97,8 +98,8 @@ class File(Struct):
     """A small file inside of a commit."""
 
     path: str
-    content: str = ""
-    encoding: str = "utf-8"
+    content: str
+    encoding: Literal["base64", "utf-8"] = "utf-8"
 
 
 class LfsFile(Struct):
@@ -107,6 +108,7 @@ class LfsFile(Struct):
     path: str
     oid: str
     size: Size
+    algo: Literal["sha256"] = "sha256"
 
 
 class Named(Struct):
@@ -164,12 +166,12 @@ class Action(Struct):
     """An operation of a commit; its content is read when its turn comes, and then let go."""
 
     path: str
-    action: str = ""
-    type: str = ""
+    action: Literal["create", "update", "delete"]
+    type: Literal["lfs", "normal", ""] = ""
     sha256: str = ""
     size: Size = 0
-    content: Raw = Raw(b'""')
-    encoding: str = ""
+    content: Raw | UnsetType = UNSET
+    encoding: Literal["base64", "utf-8", ""] = ""
 
 
 class Actions(Struct):
@@ -177,6 +179,19 @@ class Actions(Struct):
 
     actions: list[Action]
     commit_message: str = ""
+
+
+def is_private(asked: Create) -> bool:
+    """Whether a new repository shall be private; it is, unless that is said otherwise.
+
+    Raises:
+        Refusal: it shall be both private and public.
+    """
+    if asked.private is None:
+        return asked.visibility != "public"
+    if asked.visibility is not None and asked.private is not (asked.visibility == "private"):
+        raise Refusal(400, "private and visibility contradict each other")
+    return asked.private
 
 
 def private_of(asked: Settings) -> bool | None:

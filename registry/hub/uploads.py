@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from registry.errors import TransferError
+from registry.errors import TransferError, TransientError
 from registry.hub.access import Access, Token
 from registry.hub.bodies import MOST, drain
 from registry.hub.content import check_sha256, finish_parts, receive_part, receive_whole
@@ -21,6 +22,8 @@ from registry.hub.repositories import Repositories
 from registry.hub.requests import Object
 from registry.hub.scopes import EVERY, READ, WRITE
 
+_AT_ONCE = 24  # bodies of one token; others wait, with their senders held back by TCP
+_TRIES, _PAUSE = 60, 0.5  # of putting parts together while one still comes; seconds between them
 PART = 2**30  # bytes; larger files come in parts, so that a broken connection costs less
 
 
@@ -40,6 +43,7 @@ class Uploads:
     def __init__(self, repositories: Repositories, access: Access, part: int = PART) -> None:
         self._repositories, self._contents = repositories, repositories.contents
         self._access, self._part = access, part
+        self._turns: dict[str, asyncio.Semaphore] = {}
 
     def routes(self) -> list[Route]:
         """The addresses that are offered."""
@@ -97,28 +101,45 @@ class Uploads:
     async def whole(self, request: Request) -> Response:
         name, sha256, size, token = self._checked(request, "size")
         if await run_in_threadpool(self._lacks, name, sha256, size, token):
-            await receive_whole(request, self._contents, name, sha256, size)
+            async with self._turn(token):
+                await receive_whole(request, self._contents, name, sha256, size)
             await run_in_threadpool(self._repositories.note_sent, name, [sha256])
         else:
             await drain(request, size)  # somebody else was faster
         return JSONResponse({"Code": 200, "Success": True}, headers={"ETag": f'"{sha256}"'})
 
     async def one_part(self, request: Request) -> Response:
-        name, sha256, length, _ = self._checked(request, "length")
+        name, sha256, length, token = self._checked(request, "length")
         number = whole(request.path_params["number"])
         if not number:
             raise Refusal(404, "Parts have numbers, from 1 on")
         offset = (number - 1) * self._part
-        etag = await receive_part(request, self._contents, name, sha256, offset, length)
+        async with self._turn(token):
+            etag = await receive_part(request, self._contents, name, sha256, offset, length)
         return JSONResponse({}, headers={"ETag": etag})
 
     async def complete(self, request: Request) -> Response:
         name, sha256, size, token = self._checked(request, "size")
         await drain(request, MOST)
         if await run_in_threadpool(self._lacks, name, sha256, size, token):
-            await run_in_threadpool(finish_parts, self._contents, name, sha256, size)
+            await self._finish(name, sha256, size)
             await run_in_threadpool(self._repositories.note_sent, name, [sha256])
         return JSONResponse({})
+
+    async def _finish(self, name: str, sha256: str, size: int) -> None:
+        """Put parts together; an earlier try of one may still be about to end."""
+        for tries_left in range(_TRIES, -1, -1):
+            try:
+                await run_in_threadpool(finish_parts, self._contents, name, sha256, size)
+                return
+            except TransientError:
+                if not tries_left:
+                    raise
+            await asyncio.sleep(_PAUSE)  # no thread waits for others' connections
+
+    def _turn(self, token: Token) -> asyncio.Semaphore:
+        """Held while a body comes, so that no token has all threads that receive bodies."""
+        return self._turns.setdefault(token.name, asyncio.Semaphore(_AT_ONCE))
 
     def _lacks(self, name: str, sha256: str, size: int, token: Token) -> bool:
         everything = self._access.may(token, READ, EVERY)
@@ -134,7 +155,8 @@ class Uploads:
 
     def _checked(self, request: Request, number: str) -> tuple[str, str, int, Token]:
         """The repository, the sha256 and the number that a signed address names, and for whom."""
-        text = request.url.path + "?" + request.url.query
+        # Not request.url: older versions of starlette read it together with the Host header.
+        text = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
         value = whole(request.query_params.get(number, ""))
         name, token = request.query_params.get("name", ""), self._access.signed_for(text)
         if value is None or token is None or not self._access.may(token, WRITE, name):

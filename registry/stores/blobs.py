@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from registry.artifact import FileEntry
+from registry.artifact import FileEntry, is_sha256
 from registry.errors import IntegrityError, TransferError
 from registry.files import make_folder, open_below, sync_file, sync_folder
 from registry.folder import sha256_file, sha256_of
@@ -188,7 +188,7 @@ class Blobs:
     def incoming(self) -> Path:
         """A new file for a content whose sha256 is not known yet, or not checked; see `put`."""
         part = self.root / "partial" / f"take-{uuid.uuid4().hex}"
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(part.parent)
         return part
 
     def receive(self, sha256: str, size: int) -> Receiving | None:
@@ -230,6 +230,8 @@ class Blobs:
 
 
 def _place(sha256: str) -> str:
+    if not is_sha256(sha256):  # it becomes a path
+        raise IntegrityError(f"{sha256[:80]!r} is no sha256", remedy="Do not use this artifact.")
     return f"blobs/{sha256[:2]}/{sha256}"
 
 

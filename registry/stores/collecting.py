@@ -20,6 +20,7 @@ def collect(
     going: Mapping[int, int] | None = None,
     named: Container[str] = (),
     unnamed_for: float = 0.0,
+    began: float | None = None,
 ) -> int | None:
     """Remove contents that no folder links to, and what nobody has gone on to receive.
 
@@ -29,6 +30,7 @@ def collect(
         going: only say what would be freed, without so many links to each inode.
         named: contents by their sha256 that stay though no folder links to them.
         unnamed_for: seconds since a content came, or was last renewed or linked to.
+        began: when `named` was looked at, in seconds since 1970; now, if none were.
 
     Returns:
         Bytes that were freed; None if others are receiving right now.
@@ -37,7 +39,8 @@ def collect(
     try:
         with blobs.alone():
             for path, stat in _loose(blobs, going or {}):
-                if path.name not in named and time.time() - stat.st_ctime >= unnamed_for:
+                age = (began or time.time()) - stat.st_ctime
+                if path.name not in named and age >= unnamed_for:
                     freed += _remove(path, stat.st_size, dry)
             for path in sorted((blobs.root / "partial").glob("*")):
                 with suppress(FileNotFoundError):  # it went with the content that it belongs to

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from registry.artifact import is_sha256
+from registry.errors import IntegrityError
 from registry.files import read_own, write_atomically
 
 
@@ -50,9 +52,10 @@ class Hashed:
 
     def forget(self, sha256: str) -> None:
         """Let a content be hashed again: it is gone, or is not what it should be."""
-        for path in self._path(sha256).parent.glob(f"{sha256}.*"):
-            with suppress(OSError):  # another user's
-                path.unlink()
+        with suppress(OSError):  # another user's, or never noted
+            for path in self._path(sha256).parent.iterdir():
+                if path.name.partition(".")[0] == sha256:
+                    path.unlink()
 
     @contextmanager
     def keeping(self, files: Mapping[str, Path]) -> Iterator[None]:
@@ -70,6 +73,8 @@ class Hashed:
                 self.note(sha256, new)
 
     def _path(self, sha256: str) -> Path:
+        if not is_sha256(sha256):  # it becomes a path
+            raise IntegrityError(f"{sha256[:80]!r} is no sha256")
         return self._folder / sha256[:2] / f"{sha256}.{os.geteuid()}"
 
 

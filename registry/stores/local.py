@@ -23,8 +23,8 @@ from pathlib import Path
 
 from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
-from registry.errors import NotFoundError, TransferError, UsageError
-from registry.files import remove_tree, sync_folder, write_atomically
+from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
+from registry.files import open_below, remove_tree, require_no_links, sync_folder, write_atomically
 from registry.names import check_name, check_tags, is_name
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
@@ -36,7 +36,9 @@ from registry.stores.staging_area import StagingArea
 
 MARKER = "qreg-store.json"
 LATEST = "latest"
+LOST = "Publish the intact origin to this registry again, which mends it."
 _LAYOUT = 1
+_MARKER_SIZE = 4096  # bytes
 
 
 class LocalStore(Store):
@@ -91,6 +93,8 @@ class LocalStore(Store):
     ) -> LocalSnapshot:
         home, pinned = self._home(name), digest
         if not home.is_dir():
+            if os.path.lexists(home):
+                raise IntegrityError(f"{home} is no folder", remedy=LOST)
             raise NotFoundError(
                 f"{name} is not in the registry {self.url}",
                 remedy="`qreg list` shows what is there.",
@@ -103,6 +107,10 @@ class LocalStore(Store):
         found = self.find(name, digest) if digest else None
         if found is not None:
             return found
+        kept = any(is_sha256(folder.name) for folder in _folders(home))
+        if pinned is None and (digest is not None or (revision is None and kept)):
+            # It has the name: whoever asks must not take that for a free one.
+            raise IntegrityError(f"{name} has lost a manifest in {self.url}", remedy=LOST)
         there = self.revisions(name)
         if pinned is not None and there:
             raise not_the_pinned(self.url, name, pinned, there)
@@ -114,7 +122,7 @@ class LocalStore(Store):
     def find(self, name: str, digest: Digest) -> LocalSnapshot | None:
         """A revision by its digest; None if it is not there."""
         folder = self._home(name) / digest.hex
-        whole = (folder / MANIFEST_FILE).is_file()
+        whole = (folder / MANIFEST_FILE).is_file() and not folder.is_symlink()
         return LocalSnapshot(self.url, name, folder) if whole else None
 
     def publish(
@@ -131,6 +139,7 @@ class LocalStore(Store):
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
+            self._require_plain(target)
             if target.is_dir():
                 self._mend(target, folder, manifest, extra, observe)
             else:
@@ -158,6 +167,7 @@ class LocalStore(Store):
         check_tags(tags)
         target = self._home(check_name(manifest.name)) / manifest.digest.hex
         with self._changing(manifest.name), self.blobs.in_use():
+            self._require_plain(target)
             if stands(target, manifest.digest):
                 self._revisions.put(target, self._revisions.strays(target, manifest))
             else:
@@ -178,12 +188,14 @@ class LocalStore(Store):
 
     def untag(self, name: str, tag: str) -> None:
         """Remove a tag; one that is not there is no error."""
+        require_no_links(self.root, self._home(name) / ".tags")
         LocalTags(self._home(name)).remove(tag)
 
     def remove(self, name: str, digest: Digest) -> None:
         """Remove a revision; its contents go with `blobs.collect`, if no other has them."""
         target = self._home(name) / digest.hex
         with self._changing(name), self._area.guard():
+            self._require_plain(target)
             tags = LocalTags(target.parent)
             for tag, hex_ in tags.all().items():
                 if hex_ == digest.hex:
@@ -194,6 +206,7 @@ class LocalStore(Store):
         """Remove a folder inside the registry; nobody sees a part of it."""
         trash = self.root / "staging" / uuid.uuid4().hex
         with self._changing(folder.name), self._area.guard():
+            require_no_links(self.root, folder.parent)
             trash.parent.mkdir(exist_ok=True)
             if folder.is_dir():
                 os.rename(folder, trash)
@@ -259,12 +272,17 @@ class LocalStore(Store):
         if not stands(target, manifest.digest):
             write_atomically(target / MANIFEST_FILE, manifest.to_bytes(), mode=0o444)
 
+    def _require_plain(self, target: Path) -> None:
+        """Refuse to change an artifact whose folder, or whose tags', is reached through a link."""
+        require_no_links(self.root, target)
+        require_no_links(self.root, target.parent / ".tags")
+
     def _home(self, name: str) -> Path:
         return self.root / "artifacts" / check_name(name)
 
     def _initialise(self) -> None:
         if self.exists:
-            layout = json.loads((self.root / MARKER).read_text()).get("layout")
+            layout = _layout_of(self.root)
             if layout != _LAYOUT:
                 raise UsageError(
                     f"{self.root} has registry layout {layout}, this qreg knows {_LAYOUT}",
@@ -281,6 +299,18 @@ class LocalStore(Store):
                         remedy="Name a new folder, or one that qreg publishes to already.",
                     )
                 write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
+
+
+def _layout_of(root: Path) -> object:
+    """The version of a registry's layout; raises IntegrityError if its marker is damaged."""
+    try:
+        with open_below(root, MARKER) as file:
+            return json.loads(file.read(_MARKER_SIZE))["layout"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise IntegrityError(
+            f"{root / MARKER} is damaged",
+            remedy=f'Write {{"layout": {_LAYOUT}}} into it, if the folder is a registry.',
+        ) from error
 
 
 def registry_of(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from registry.artifact import MANIFEST_FILE, Digest, Manifest
 from registry.errors import IntegrityError, NotFoundError, QregError, TransferError
 from registry.files import open_below
 from registry.folder import Entry, scan_folder
+from registry.listing import MAX_MANIFEST
 from registry.names import check_path
 from registry.stores.interface import Snapshot
 from registry.transport import Stream
@@ -34,8 +36,7 @@ class LocalSnapshot(Snapshot):
         if self._manifest is None:
             path = self._folder / MANIFEST_FILE
             try:
-                with open_below(self._folder, MANIFEST_FILE) as file:
-                    manifest = Manifest.from_bytes(file.readall())
+                manifest = stored_manifest(self._folder)
             except IntegrityError as error:
                 raise IntegrityError(f"{path} is damaged: {error.message}", remedy=_MEND) from error
             if manifest.digest.hex != self._folder.name:
@@ -73,9 +74,23 @@ def _stored(entry: Entry) -> Entry:
     return replace(entry, problem=f"{entry.path} is a link to {entry.link}, in a registry")
 
 
+def stored_manifest(folder: Path) -> Manifest:
+    """The manifest in a revision's folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        IntegrityError: it is damaged, too large, or no file of its own.
+    """
+    with open_below(folder, MANIFEST_FILE) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_MANIFEST:
+            raise IntegrityError(f"{MANIFEST_FILE} has {size} bytes: too large")
+        return Manifest.from_bytes(file.readall())
+
+
 def stands(folder: Path, digest: Digest) -> bool:
     """Whether a revision's manifest is there and its own."""
     try:
-        return Manifest.from_bytes((folder / MANIFEST_FILE).read_bytes()).digest == digest
+        return stored_manifest(folder).digest == digest
     except (OSError, QregError):
         return False

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from registry.artifact import Digest
 from registry.errors import IntegrityError, UsageError
-from registry.files import remove_file, write_atomically
+from registry.files import open_below, remove_file, write_atomically
 from registry.names import check_tag, is_tag
+
+_LONGEST = 1024  # bytes of a tag's file; a digest has 64
 
 
 class LocalTags:
@@ -31,16 +33,16 @@ class LocalTags:
         """
         found = {}
         for path in sorted(self._folder.glob("*")):
-            with suppress(FileNotFoundError):  # removed meanwhile
+            with suppress(FileNotFoundError, IntegrityError):  # removed meanwhile, or no file
                 if is_tag(path.name):
-                    found[path.name] = path.read_text(errors="replace").strip()
+                    found[path.name] = self._read(path.name)
         return found
 
     def get(self, tag: str) -> Digest | None:
         """What one tag names; raises IntegrityError if that cannot be read."""
         path = self._folder / check_tag(tag)
         try:
-            return Digest.parse(path.read_text(errors="replace").strip())
+            return Digest.parse(self._read(tag))
         except FileNotFoundError:
             return None
         except UsageError as error:
@@ -48,6 +50,10 @@ class LocalTags:
                 f"{path} is damaged",
                 remedy=f"Publish with --tag {tag} again, or use another tag or a digest.",
             ) from error
+
+    def _read(self, tag: str) -> str:
+        with open_below(self._folder, tag) as file:
+            return file.read(_LONGEST).decode(errors="replace").strip()
 
     def set(self, tag: str, digest: Digest) -> None:
         """Let a tag name a digest."""

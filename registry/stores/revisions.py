@@ -17,6 +17,7 @@ from registry.folder import hash_files
 from registry.names import folders_above
 from registry.progress import Observer
 from registry.stores.blobs import Blobs
+from registry.stores.local_snapshot import stored_manifest
 from registry.stores.staging_area import StagingArea
 
 
@@ -108,7 +109,7 @@ class Revisions:
 def files_of(folder: Path) -> tuple[FileEntry, ...]:
     """The files that a revision's manifest lists; none where it was lost."""
     try:
-        return Manifest.from_bytes((folder / MANIFEST_FILE).read_bytes()).files
+        return stored_manifest(folder).files
     except (OSError, QregError):
         return ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from registry.files import remove_tree
+from registry.files import remove_tree, require_no_links
 
 _YOUNG = 5.0  # seconds between a file's making and its locking, generously
 _RESUMED = 7 * 24 * 3600  # seconds in which a client goes on with an upload in parts
@@ -33,6 +33,7 @@ class StagingArea:
     def new(self) -> Iterator[Path]:
         """A new, empty folder, removed after the block if it is still there."""
         stage = self.root / "staging" / uuid.uuid4().hex
+        require_no_links(self.root, stage.parent)
         stage.parent.mkdir(exist_ok=True)
         lock = FileLock(f"{stage}.lock")
         with self.guard():  # or a cleaner could take the lock between its making and its locking
@@ -46,6 +47,8 @@ class StagingArea:
 
     def clean(self) -> None:
         """Remove what publishers left that died; the lock of a living one is held."""
+        for folder in ("staging", "partial", "blobs"):
+            require_no_links(self.root, self.root / folder)
         with self.guard():
             for lock_file in (self.root / "staging").glob("*.lock"):
                 try:
@@ -67,7 +70,7 @@ class StagingArea:
 def _remove_abandoned(path: Path, age: float) -> None:
     """Remove a file of so many seconds unless its writer lives: that one holds its lock."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # gone, or not ours to read
         return
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from registry.errors import (
@@ -66,9 +67,10 @@ def raise_for_status(what: str, response: requests.Response) -> None:
 def _seconds(value: str | None) -> float | None:
     """Retry-After in seconds; the other form, a date, is left to the own pauses."""
     try:
-        return float(value) if value else None
+        seconds = float(value) if value else None
     except ValueError:
         return None
+    return seconds if seconds is not None and isfinite(seconds) else None
 
 
 @contextmanager
@@ -120,6 +122,11 @@ def network_errors(what: str, endpoint: str = "the endpoint") -> Iterator[None]:
         raise TransientError(
             f"The connection for {what} failed: {_short(error)}",
             remedy=f"Check the network and {endpoint}, then try again.",
+        ) from error
+    except ValueError as error:  # what requests and urllib.parse make of headers that are none
+        raise TransferError(
+            f"The server of {what} answered with something that is no HTTP",
+            remedy=f"Check {endpoint}, and any proxy.",
         ) from error
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import requests
 
 _CONNECT = 10.0  # seconds
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)\Z")
 
 
 class Transport:
@@ -224,19 +225,22 @@ class _Body:
     """The body of an answer; an end that comes early is an error."""
 
     def __init__(self, what: str, response: requests.Response, length: int) -> None:
+        from http.client import HTTPException
+
+        self._failures = (OSError, HTTPException)
         self._what, self._raw = what, response.raw
         # urllib3 would read into bytes of its own and copy them.
         self._source = getattr(response.raw, "_fp", response.raw)
         expected = response.headers.get("Content-Length", "")
-        self._left = min(length, int(expected)) if expected.isdigit() else length
-        self._exact = expected.isdigit()
+        self._exact = _NUMBER.fullmatch(expected) is not None
+        self._left = min(length, int(expected)) if self._exact else length
 
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._left:
             return 0
         try:
             count: int = self._source.readinto(buffer[: self._left])
-        except OSError as error:  # of TLS, too
+        except self._failures as error:  # of TLS, or a chunk that is none
             raise TransientError(
                 f"The connection for {self._what} failed: {type(error).__name__}",
                 remedy="Check the network and the endpoint, then try again.",

@@ -23,6 +23,7 @@ from registry.stores.uploading import Tally
 from registry.transport import Patience, Transport
 from registry.transport.guard import require_safe_redirect
 from tests.attacks.servers import Asked, serving
+from tests.conftest import Run
 
 TOKEN = "hf_canary_0123456789"
 _ONCE = Patience(attempts=1, stall=5.0)
@@ -274,3 +275,18 @@ def test_a_listing_of_more_files_than_there_can_be_is_refused(
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
         with pytest.raises(TransferError, match="more than 2 entries"):
             ModelScopeSnapshot("org/name")
+
+
+@pytest.mark.parametrize("told", ["../" * 20 + "{victim}", "ABC", {"a": 1}, ["x"], "0" * 65])
+def test_a_sha256_of_a_listing_is_no_path(told: Any, qreg: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("12345")
+    (tmp_path / "notes.bak").write_text("precious")
+    if isinstance(told, str):
+        told = told.replace("{victim}", f"{tmp_path}/notes".lstrip("/"))
+    rows = [{"rfilename": "config.json", "size": 2, "blobId": "0" * 40}]
+    rows.append({"rfilename": "notes", "size": 5, "lfs": {"sha256": told, "size": 5}})
+    document = {"sha": "0" * 40, "siblings": rows}
+    with serving(lambda asked: asked.answer(document)) as hub:
+        pulled = qreg("pull", "hf://acme/model", env={"HF_ENDPOINT": hub.url})
+    assert pulled.code in (5, 7), pulled.err
+    assert {path.name for path in tmp_path.glob("notes*")} == {"notes.txt", "notes.bak"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import BadRequestError
 
 from registry.artifact import MANIFEST_FILE, payload_digest
 from registry.config import Settings
@@ -23,7 +24,7 @@ from registry.stores import open_store
 from registry.stores.blobs import Blobs
 from registry.transfer.publishing import publish
 from registry.transfer.pulling import pull
-from tests.checkpoints import write_quantized
+from tests.checkpoints import write_quantized, write_sharded
 from tests.conftest import Run
 from tests.hub import hub
 from tests.own_hub import OwnHub, own_hub
@@ -32,7 +33,11 @@ from tests.registry.hub.test_cleaning import place, without_xet  # noqa: F401 - 
 NAME = "acme/model"
 STRANGER = 12345  # a user id that this machine has not
 CONFIG_OF_GIT = b"[core]\n\tfsmonitor = touch canary\n"
-HIDDEN = (".git/config", "sub/.GIT/hooks/pre-commit", ".vscode/tasks.json", "a/__pycache__/m.pyc")
+HIDDEN = (
+    *(".git/config", "sub/.GIT/hooks/pre-commit", ".vscode/tasks.json", "a/__pycache__/m.pyc"),
+    *("b/.git", "GIT~1/config"),  # a file that stands for such a folder, and a short name of it
+)
+REPOSITORY = ("HEAD", "config", "objects/k", "refs/k")  # what git takes any folder by
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
@@ -99,6 +104,27 @@ def test_a_manifest_that_lists_hidden_files_does_not_make_them_land(
 
 
 @pytest.mark.usefixtures("without_xet")
+@pytest.mark.parametrize("below", ["", "g/"])
+def test_a_folder_that_git_takes_for_a_repository_is_refused(
+    qreg: Run, tmp_path: Path, below: str
+) -> None:
+    folder = write_quantized(tmp_path / "hubs" / NAME)
+    for path in REPOSITORY:
+        (folder / below / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / below / path).write_bytes(CONFIG_OF_GIT)
+    assert qreg("publish", folder, "--name", NAME).code == 5
+    with hub(tmp_path / "hubs") as server:
+        env = {"HF_ENDPOINT": server.url}
+        pulled = qreg("pull", f"hf://{NAME}", "--output", tmp_path / "copy", env=env)
+    assert pulled.code == 5 and "repository of git" in pulled.err
+    with own_hub(tmp_path / "registry") as own:
+        api = HfApi(own.url, own.writer)
+        api.create_repo(NAME)
+        with pytest.raises(BadRequestError, match="repository of git"):
+            _publish(api, folder)
+
+
+@pytest.mark.usefixtures("without_xet")
 def test_a_commit_cannot_bring_settings_of_git(tmp_path: Path) -> None:
     with own_hub(tmp_path / "registry") as server:
         api = HfApi(server.url, server.writer)
@@ -114,6 +140,21 @@ def test_a_commit_cannot_bring_settings_of_git(tmp_path: Path) -> None:
 
 def _hidden(api: HfApi) -> list[str]:
     return [path for path in api.list_repo_files(NAME) if path in HIDDEN]
+
+
+@pytest.mark.parametrize("shard", ["model.sig", "w/README.md", "weights.bin", "a/.git"])
+def test_weights_that_no_digest_covers_are_refused(qreg: Run, tmp_path: Path, shard: str) -> None:
+    folder = write_sharded(tmp_path / "m")
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    first = sorted(set(index["weight_map"].values()))[0]
+    (folder / shard).parent.mkdir(exist_ok=True)
+    os.rename(folder / first, folder / shard)
+    index["weight_map"] = {
+        tensor: shard if name == first else name for tensor, name in index["weight_map"].items()
+    }
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    done = qreg("publish", folder, "--name", NAME, "--accept", "all")
+    assert done.code == 5 and "names a shard that is none" in done.err, done.err
 
 
 @pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors"])

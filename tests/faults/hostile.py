@@ -62,7 +62,7 @@ LISTINGS = (
     Listing("names that differ in case", ("x", "X"), _EITHER),
     Listing("names that differ in normal form", ("\u00e9", "e\u0301"), _EITHER),
     Listing("a manifest in a folder's place", ("qreg.json/x",), _EITHER),
-    Listing("qreg's own hidden names", (".output.qreg-partial/x", "blobs/x"), _EITHER),
+    Listing("qreg's own names", (".qreg-store.json", "blobs/x"), _EITHER),
     Listing("10,000 files", tuple(f"files/{number}" for number in range(10_000)), _EITHER),
 )
 

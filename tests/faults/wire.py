@@ -105,7 +105,7 @@ def broken_pulls(
         for target, fault in _chosen(PULLING[place.name], only):
             for times, sources in ((1, ()), (None, ()), (None, (second,))):
                 # Only a pin says that what another source has is what was meant.
-                name = f"{NAME}@{digest}" if sources and fault in _BAD_BYTES else NAME
+                name = f"{NAME}@{digest}" if sources else NAME
                 reference = name if sources else place.reference(NAME)
                 rule = Rule(fault, target.method, target.path, target.least, times)
                 urls = (place.url, *sources)

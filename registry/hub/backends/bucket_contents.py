@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -50,13 +50,23 @@ class BucketContents(Contents):
     def missing(self, name: str, sizes: Mapping[str, int]) -> set[str]:
         # One look for a thousand of them, where a question for each would take as many.
         there = self.uploaded(name)
-        absent = {sha256 for sha256, size in sizes.items() if there.get(sha256) != size}
+        absent = {
+            sha256
+            for sha256, size in sizes.items()
+            if there.get(sha256) != size or not self._came_as(name, sha256)
+        }
         if not absent:
             return absent
         revisions, unaltered = self.exported(name), dict[str, int]()
         for digest in self._files.get(name, {}):
             unaltered.update(self._store.unaltered(name, digest))
         return {s for s in absent if unaltered.get(revisions.get(s, "")) != sizes[s]}
+
+    def _came_as(self, name: str, sha256: str) -> bool:
+        """Whether an upload is what was sent: whoever replaces it does not know our metadata."""
+        head = self._bucket.head(self.key(name, sha256)) or {}
+        told = {key.lower(): value for key, value in head.get("Metadata", {}).items()}
+        return told.get("sha256") == sha256
 
     def keep(self, name: str, contents: Sequence[bytes]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -95,12 +105,21 @@ class BucketContents(Contents):
         kept = partial(self._note, name, sha256)
         return BucketSink(self._store, self.key(name, sha256), sha256, size, kept)
 
-    def collect(self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool) -> int:
+    def collect(
+        self,
+        names: Iterable[str],
+        named: Callable[[str], Collection[str]],
+        *,
+        older_than: float,
+        dry: bool,
+    ) -> int:
         freed = 0
-        for name, contents in named.items():
-            prefix = self.key(name, "")
-            for row in list(self._bucket.list(prefix)):
-                age = time.time() - row["LastModified"].timestamp()
+        for name in names:
+            prefix, now = self.key(name, ""), time.time()
+            rows = list(self._bucket.list(prefix))
+            contents = named(name)  # after the look at what is there: commits come meanwhile
+            for row in rows:
+                age = now - row["LastModified"].timestamp()
                 if row["Key"][len(prefix) :] not in contents and age >= older_than:
                     freed += int(row["Size"])
                     if not dry:

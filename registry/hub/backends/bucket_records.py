@@ -19,7 +19,7 @@ from registry.errors import NotFoundError, TransferError
 from registry.hub.backends.interface import Records
 from registry.hub.backends.recent import Recent
 from registry.hub.commits import Commit, check_oid
-from registry.hub.repository import Repository
+from registry.hub.repository import Repository, read_repository
 from registry.names import check_name
 from registry.stores.s3.bucket import Conflict
 from registry.stores.s3.log import Log
@@ -83,13 +83,15 @@ class BucketRecords(Records):
             for row in list(self._bucket.list(prefix)):
                 self._bucket.delete(row["Key"])
         self._recent.forget(name)
+        self._commit.cache_clear()  # another repository may get the name
 
     def read_commit(self, name: str, oid: str) -> Commit:
         return self._commit(name, check_oid(name, oid))
 
     def commits(self, name: str) -> Iterator[Commit]:
         for row in self._bucket.list(f"{self._home(name)}commits/"):
-            yield Commit.from_json(json.loads(self._bucket.get(row["Key"])))
+            oid = row["Key"].rpartition("/")[2].removesuffix(".json")
+            yield Commit.from_bytes(self._bucket.get(row["Key"]), oid)
 
     def write_commit(self, name: str, commit: Commit) -> None:
         key = f"{self._home(name)}commits/{commit.oid}.json"
@@ -100,9 +102,7 @@ class BucketRecords(Records):
 
     def _read_commit(self, name: str, oid: str) -> Commit:
         try:
-            return Commit.from_json(
-                json.loads(self._bucket.get(f"{self._home(name)}commits/{oid}.json"))
-            )
+            return Commit.from_bytes(self._bucket.get(f"{self._home(name)}commits/{oid}.json"), oid)
         except NotFoundError as error:
             raise NotFoundError(f"{name} has no revision {oid!r}") from error
 
@@ -111,7 +111,7 @@ class BucketRecords(Records):
         numbers = log.numbers()
         if not numbers:
             return None
-        return Repository.from_json(name, json.loads(log.read(numbers[-1])), numbers[-1])
+        return read_repository(name, log.read(numbers[-1]), numbers[-1])
 
     def _log(self, name: str) -> Log:
         return Log(self._bucket, f"{self._home(name)}repository/")

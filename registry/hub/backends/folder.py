@@ -5,21 +5,26 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from registry.artifact import Manifest
-from registry.errors import NotFoundError
+from registry.errors import IntegrityError, NotFoundError, TransientError
 from registry.files import make_folder
-from registry.folder import sha256_file
+from registry.folder import sha256_of
 from registry.hub.backends.folder_records import FolderRecords
 from registry.hub.backends.interface import Backend, Contents
 from registry.hub.sinks import FileSink
 from registry.stores.blobs import Blobs, require_space
 from registry.stores.collecting import collect
 from registry.stores.local import LocalStore
+from registry.stores.receiving import MARKS
 from registry.transport import Stream
+
+_COARSE = 0.02  # seconds; a file's times come from a clock that may be a tick behind
 
 
 class FolderContents(Contents):
@@ -37,14 +42,14 @@ class FolderContents(Contents):
         return True
 
     def keep(self, name: str, contents: Sequence[bytes]) -> None:
-        for content in contents:
+        for content in dict.fromkeys(contents):  # equal ones once
             self._blobs.keep(content)
 
     @contextmanager
     def stream(self, name: str, sha256: str, offset: int, length: int) -> Iterator[Stream]:
         try:
             file = self._blobs.open(sha256)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IntegrityError) as error:
             raise NotFoundError(f"The content {sha256} is missing in the registry") from error
         with file:
             os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_SEQUENTIAL)
@@ -64,14 +69,22 @@ class FolderContents(Contents):
         )
 
     def collect(
-        self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool
+        self,
+        names: Iterable[str],
+        named: Callable[[str], Collection[str]],
+        *,
+        older_than: float,
+        dry: bool,
     ) -> int | None:
+        # Whoever commits renews what is named: that is younger than the look at the names.
+        began = time.time() - _COARSE
         return collect(
             self._blobs,
             older_than=older_than,
             going={} if dry else None,
-            named=set().union(*named.values()),
+            named={sha256 for name in names for sha256 in named(name)},
             unnamed_for=older_than,
+            began=began,
         )
 
     def require_space(self, size: int) -> None:
@@ -82,26 +95,38 @@ class FolderContents(Contents):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_SH)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), path.stat()):
-                    return FileSink(handle, offset, length)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(handle), path.stat()):
+                        note = partial(_note_arrived, _arrived(path), offset, length)
+                        return FileSink(handle, offset, length, keep=note)
+            except BlockingIOError as error:
+                os.close(handle)
+                raise _busy("This upload is just being put together") from error
             # The parts were joined meanwhile: this would be written into the whole.
             os.close(handle)
 
     def join(self, name: str, sha256: str, size: int) -> str:
         path = self._parts_of(name, sha256)
         try:
-            file = path.open("rb")
+            file = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise NotFoundError("No part of this upload has arrived") from error
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # whoever still writes a part ends first
-            found = sha256_file(path)
-            if path.stat().st_size == size and found == sha256:
+            try:
+                # Whoever still sends a part of it is not waited for: that may be a stranger to it.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _busy("Parts of this upload are still arriving") from error
+            if not _covers(_arrived(path), size) or os.fstat(file.fileno()).st_size != size:
+                raise NotFoundError("Not all parts of this upload have arrived")
+            found = sha256_of(file)
+            if found == sha256:
                 self._blobs.put(sha256, path)
             else:
                 path.unlink(missing_ok=True)
+            _arrived(path).unlink(missing_ok=True)
         return found
 
     def _parts_of(self, name: str, sha256: str) -> Path:
@@ -146,3 +171,32 @@ class FolderBackend(Backend):
         for revision in self.store.revisions(name):
             self.store.remove(name, revision.digest)
         self.records.remove(name)
+
+
+def _busy(problem: str) -> TransientError:
+    return TransientError(problem, remedy="Try again in a moment.")
+
+
+def _arrived(path: Path) -> Path:
+    """Where it is noted which parts of an upload have arrived: a line `OFFSET LENGTH` each."""
+    return path.with_name(path.name + MARKS)
+
+
+def _note_arrived(notes: Path, offset: int, length: int) -> None:
+    with notes.open("a", encoding="ascii") as file:
+        file.write(f"{offset} {length}\n")
+
+
+def _covers(notes: Path, size: int) -> bool:
+    """Whether the parts that have arrived are a whole of so many bytes."""
+    try:
+        lines = [line.split() for line in notes.read_text(encoding="ascii").splitlines()]
+        spans = sorted((int(offset), int(length)) for offset, length in lines)
+    except (OSError, ValueError):
+        return False
+    reached = 0
+    for offset, length in spans:
+        if offset > reached:
+            return False
+        reached = max(reached, offset + length)
+    return reached == size

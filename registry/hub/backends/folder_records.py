@@ -18,7 +18,7 @@ from registry.errors import NotFoundError
 from registry.files import remove_file, remove_tree, write_atomically
 from registry.hub.backends.interface import Records
 from registry.hub.commits import Commit, check_oid
-from registry.hub.repository import Repository
+from registry.hub.repository import Repository, read_repository
 from registry.names import check_name
 
 T = TypeVar("T")
@@ -40,10 +40,10 @@ class FolderRecords(Records):
 
     def read(self, name: str) -> Repository | None:
         try:
-            value = json.loads((self._home(name) / "repository.json").read_bytes())
+            content = (self._home(name) / "repository.json").read_bytes()
         except FileNotFoundError:
             return None
-        return Repository.from_json(name, value)
+        return read_repository(name, content)
 
     def change(self, name: str, work: Callable[[], T]) -> T:
         lock = self._root / "locks" / f"{check_name(name).replace('/', '--')}.lock"
@@ -63,14 +63,14 @@ class FolderRecords(Records):
     def read_commit(self, name: str, oid: str) -> Commit:
         path = self._home(name) / "commits" / f"{check_oid(name, oid)}.json"
         try:
-            return Commit.from_json(json.loads(path.read_bytes()))
+            return Commit.from_bytes(path.read_bytes(), oid)
         except FileNotFoundError as error:
             raise NotFoundError(f"{name} has no revision {oid!r}") from error
 
     def commits(self, name: str) -> Iterator[Commit]:
         for path in sorted((self._home(name) / "commits").glob("*.json")):
             if not path.name.startswith("."):
-                yield Commit.from_json(json.loads(path.read_bytes()))
+                yield Commit.from_bytes(path.read_bytes(), path.stem)
 
     def write_commit(self, name: str, commit: Commit) -> None:
         content = json.dumps(commit.to_json()).encode()

@@ -57,12 +57,20 @@ class Contents(ABC):
 
     @abstractmethod
     def collect(
-        self, named: Mapping[str, Collection[str]], *, older_than: float, dry: bool
+        self,
+        names: Iterable[str],
+        named: Callable[[str], Collection[str]],
+        *,
+        older_than: float,
+        dry: bool,
     ) -> int | None:
         """Remove contents that no commit and no revision names.
 
+        Commits that come meanwhile lose nothing.
+
         Args:
-            named: the contents that commits name, by repository.
+            names: of all repositories.
+            named: tells the contents that the commits of a repository name.
             older_than: seconds since a content was uploaded or asked for; one that is younger may
                 be about to be named.
             dry: only say what would go.

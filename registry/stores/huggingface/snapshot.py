@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
-from registry.errors import QregError, TransferError
+from registry.errors import TransferError
 from registry.folder import Entry
-from registry.names import check_path
+from registry.names import is_tag
 from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.huggingface.control import ENDPOINT, SIGNING_IN, endpoint, headers
 from registry.stores.tokens import without_token
@@ -66,7 +66,10 @@ def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
         document = parse_json(content)
         require_few(what, len(document["siblings"]))
         files = part_of_artifact(_entry(row) for row in document["siblings"])
-        return str(document["sha"]), files
+        commit = str(document["sha"])
+        if commit and not is_tag(commit):
+            raise ValueError(f"commit {commit[:80]!r}")
+        return commit, files
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TransferError(
             f"The hub's listing of {what} is malformed: {type(error).__name__} {error}",
@@ -75,12 +78,6 @@ def _listing(content: bytes, what: str) -> tuple[str, tuple[Entry, ...]]:
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
-    path, size, lfs = str(row["rfilename"]), row.get("size"), row.get("lfs") or {}
-    try:
-        check_path(path)
-    except QregError as error:
-        return Entry(path, 0, problem=error.message)
-    if type(size) is not int or size < 0:
-        return Entry(path, 0, problem=f"The hub does not tell the size of {path}")
+    lfs = row.get("lfs") or {}
     sha256 = lfs.get("sha256") or lfs.get("oid")
-    return Entry(path, size, sha256=sha256, git_sha1=None if sha256 else row.get("blobId"))
+    return Entry.listed(str(row["rfilename"]), row.get("size"), sha256, row.get("blobId"))

@@ -61,7 +61,7 @@ def _guard(api: HubApi) -> None:
     from registry.transport.guard import guard  # imports requests
 
     session: Any = api.legacy._session
-    retries = session.get_adapter(api.legacy.endpoint).max_retries
+    retries = session.get_adapter("https://").max_retries
     guard(session, credentials_of(api), max_retries=retries)
 
 

@@ -8,9 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from registry.errors import QregError
 from registry.folder import Entry
-from registry.names import check_path
 from registry.stores.hub_snapshot import HubSnapshot, part_of_artifact
 from registry.stores.modelscope.client import (
     MODEL,
@@ -78,11 +76,4 @@ class ModelScopeSnapshot(HubSnapshot):
 
 def _entry(row: Mapping[str, Any]) -> Entry:
     path = str(row.get("Path") or row.get("Name") or "")
-    size, sha256 = row.get("Size"), row.get("Sha256") or None
-    try:
-        check_path(path)
-    except QregError as error:
-        return Entry(path, 0, problem=error.message)
-    if type(size) is not int or size < 0:
-        return Entry(path, 0, problem=f"ModelScope does not tell the size of {path}")
-    return Entry(path, size, sha256=str(sha256) if sha256 else None)
+    return Entry.listed(path, row.get("Size"), row.get("Sha256"))

@@ -67,8 +67,11 @@ class Bucket:
         def one() -> bytes:
             # boto3 tries requests again, and not the reading of their bodies.
             with self.errors(key):
-                body = self.client.get_object(Bucket=self.name, Key=key)["Body"]
-                content: bytes = body.read(MAX_MANIFEST + 1)
+                answer = self.client.get_object(Bucket=self.name, Key=key)
+                content: bytes = answer["Body"].read(MAX_MANIFEST + 1)
+            told = answer.get("ContentLength", len(content))
+            if len(content) < min(told, MAX_MANIFEST):  # botocore tells of whole reads alone
+                raise TransientError(f"s3://{self.name}/{key} ended early")
             if len(content) > MAX_MANIFEST:
                 raise TransferError(
                     f"s3://{self.name}/{key} is larger than {MAX_MANIFEST // 2**20} MiB",
