@@ -22,7 +22,7 @@ from registry.hub.repositories import Repositories
 from registry.hub.requests import Object
 from registry.hub.scopes import EVERY, READ, WRITE
 
-_AT_ONCE = 24  # bodies of one token; others wait, with their senders held back by TCP
+_AT_ONCE = 48  # bodies of one token; others wait, with their senders held back by TCP
 _TRIES, _PAUSE = 60, 0.5  # of putting parts together while one still comes; seconds between them
 PART = 2**30  # bytes; larger files come in parts, so that a broken connection costs less
 

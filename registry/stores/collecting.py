@@ -40,7 +40,7 @@ def collect(
         with blobs.alone():
             for path, stat in _loose(blobs, going or {}):
                 age = (began or time.time()) - stat.st_ctime
-                if path.name not in named and age >= unnamed_for:
+                if path.name not in named and age > unnamed_for:
                     freed += _remove(path, stat.st_size, dry)
             for path in sorted((blobs.root / "partial").glob("*")):
                 with suppress(FileNotFoundError):  # it went with the content that it belongs to

@@ -24,7 +24,7 @@ from registry.stores.local import LocalStore
 from registry.stores.receiving import MARKS
 from registry.transport import Stream
 
-_COARSE = 0.02  # seconds; a file's times come from a clock that may be a tick behind
+_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux, which times of files are read from
 
 
 class FolderContents(Contents):
@@ -77,7 +77,7 @@ class FolderContents(Contents):
         dry: bool,
     ) -> int | None:
         # Whoever commits renews what is named: that is younger than the look at the names.
-        began = time.time() - _COARSE
+        began = time.clock_gettime(_CLOCK)
         return collect(
             self._blobs,
             older_than=older_than,
