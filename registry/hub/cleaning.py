@@ -26,5 +26,4 @@ def clean(backend: Backend, *, older_than: float, dry: bool = False) -> int | No
 
     if not dry:
         Sent(backend.state / "sent").clean(older_than)
-    names = backend.records.names()
-    return backend.contents.collect(names, named, older_than=older_than, dry=dry)
+    return backend.contents.collect(backend.records.names, named, older_than=older_than, dry=dry)

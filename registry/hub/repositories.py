@@ -197,12 +197,13 @@ class Repositories:
         check_tree(files)
         new = {path: blob for path, blob in files.items() if before.files.get(path) != blob}
         sizes = {blob.sha256: blob.size for blob in new.values()}
-        absent = self._missing(repository, sizes, everything)
-        for path, blob in new.items():
-            if blob.sha256 in absent:
-                raise IntegrityError(f"The content of {path} was never uploaded")
         made = Commit(files, newest, message, utc_now())
-        self._records.write_commit(name, made)
+        with self.contents.committing():  # or a cleaner could come between the two
+            absent = self._missing(repository, sizes, everything)
+            for path, blob in new.items():
+                if blob.sha256 in absent:
+                    raise IntegrityError(f"The content of {path} was never uploaded")
+            self._records.write_commit(name, made)
         changed = replace(repository, branches={**repository.branches, branch: made.oid})
         if branch == MAIN:
             manifest = self._sync.artifact(name, made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,9 +18,8 @@ def collect(
     *,
     older_than: float = 0.0,
     going: Mapping[int, int] | None = None,
-    named: Container[str] = (),
+    named: Callable[[], Container[str]] = tuple,
     unnamed_for: float = 0.0,
-    began: float | None = None,
 ) -> int | None:
     """Remove contents that no folder links to, and what nobody has gone on to receive.
 
@@ -28,9 +27,9 @@ def collect(
         blobs: the contents.
         older_than: seconds that an unfinished content must not have grown.
         going: only say what would be freed, without so many links to each inode.
-        named: contents by their sha256 that stay though no folder links to them.
+        named: tells the contents, by their sha256, that stay though no folder links to them; it is
+            asked while nobody receives, links or commits.
         unnamed_for: seconds since a content came, or was last renewed or linked to.
-        began: when `named` was looked at, in seconds since 1970; now, if none were.
 
     Returns:
         Bytes that were freed; None if others are receiving right now.
@@ -38,9 +37,9 @@ def collect(
     freed, dry = 0, going is not None
     try:
         with blobs.alone():
+            kept = named()
             for path, stat in _loose(blobs, going or {}):
-                age = (began or time.time()) - stat.st_ctime
-                if path.name not in named and age > unnamed_for:
+                if path.name not in kept and time.time() - stat.st_ctime >= unnamed_for:
                     freed += _remove(path, stat.st_size, dry)
             for path in sorted((blobs.root / "partial").glob("*")):
                 with suppress(FileNotFoundError):  # it went with the content that it belongs to

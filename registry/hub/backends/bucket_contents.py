@@ -107,14 +107,14 @@ class BucketContents(Contents):
 
     def collect(
         self,
-        names: Iterable[str],
+        names: Callable[[], Iterable[str]],
         named: Callable[[str], Collection[str]],
         *,
         older_than: float,
         dry: bool,
     ) -> int:
         freed = 0
-        for name in names:
+        for name in names():
             prefix, now = self.key(name, ""), time.time()
             rows = list(self._bucket.list(prefix))
             contents = named(name)  # after the look at what is there: commits come meanwhile

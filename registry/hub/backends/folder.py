@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from registry.stores.collecting import collect
 from registry.stores.local import LocalStore
 from registry.stores.receiving import MARKS
 from registry.transport import Stream
-
-_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux, which times of files are read from
 
 
 class FolderContents(Contents):
@@ -70,22 +67,22 @@ class FolderContents(Contents):
 
     def collect(
         self,
-        names: Iterable[str],
+        names: Callable[[], Iterable[str]],
         named: Callable[[str], Collection[str]],
         *,
         older_than: float,
         dry: bool,
     ) -> int | None:
-        # Whoever commits renews what is named: that is younger than the look at the names.
-        began = time.clock_gettime(_CLOCK)
         return collect(
             self._blobs,
             older_than=older_than,
             going={} if dry else None,
-            named={sha256 for name in names for sha256 in named(name)},
+            named=lambda: {sha256 for name in names() for sha256 in named(name)},
             unnamed_for=older_than,
-            began=began,
         )
+
+    def committing(self) -> AbstractContextManager[None]:
+        return self._blobs.in_use()
 
     def require_space(self, size: int) -> None:
         require_space(self._blobs.root, size, "This upload")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +58,7 @@ class Contents(ABC):
     @abstractmethod
     def collect(
         self,
-        names: Iterable[str],
+        names: Callable[[], Iterable[str]],
         named: Callable[[str], Collection[str]],
         *,
         older_than: float,
@@ -69,7 +69,7 @@ class Contents(ABC):
         Commits that come meanwhile lose nothing.
 
         Args:
-            names: of all repositories.
+            names: tells all repositories.
             named: tells the contents that the commits of a repository name.
             older_than: seconds since a content was uploaded or asked for; one that is younger may
                 be about to be named.
@@ -78,6 +78,10 @@ class Contents(ABC):
         Returns:
             Bytes that were freed; None if others are writing right now.
         """
+
+    def committing(self) -> AbstractContextManager[None]:
+        """The time between a look at what is there and the commit that names it."""
+        return nullcontext()
 
     def require_space(self, size: int) -> None:  # noqa: B027 - most places have no limit to tell
         """Raise TransferError if so many bytes have no place."""
