@@ -184,6 +184,9 @@ def read_own(path: Path) -> bytes | None:
 def require_own(folder: Path, what: str) -> None:
     """Refuse a folder that another user owns: that one could change what was checked in it.
 
+    Who runs as root, in a container for example, may work in folders of a user; these belong to
+    whom the folder above them belongs to.
+
     Args:
         folder: need not be there yet.
         what: it is, for the message.
@@ -195,7 +198,10 @@ def require_own(folder: Path, what: str) -> None:
         status = folder.lstat()
     except FileNotFoundError:
         return
-    if stat.S_ISLNK(status.st_mode) or status.st_uid not in (os.geteuid(), 0):
+    own = {os.geteuid(), 0}
+    if os.geteuid() == 0:
+        own.add(folder.absolute().parent.stat().st_uid)
+    if stat.S_ISLNK(status.st_mode) or status.st_uid not in own:
         raise NotAllowedError(
             f"{what} {folder} belongs to user {status.st_uid}, or is a link: who owns it could "
             "change files after they were verified",

@@ -43,7 +43,7 @@ class Receiving:
     def open(self) -> bool:
         """Open and lock its files; False if another process has it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        flags, mine = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, False
         while True:
             self._file = os.open(self._path, flags, 0o600)
             try:
@@ -51,9 +51,11 @@ class Receiving:
                 # Whoever had it before may have finished it: then the name is another file's.
                 status = os.fstat(self._file)
                 if os.path.samestat(status, self._path.stat()):
-                    if status.st_uid == os.geteuid():
+                    # A file server may give new files another owner than who makes them.
+                    if status.st_uid == os.geteuid() or mine:
                         break
                     self._path.unlink()  # who owns it could write to it after it was hashed
+                    mine = True
             except BlockingIOError:
                 self.close()
                 return False
