@@ -27,6 +27,7 @@ from registry.errors import IncompatibleError
 _WORDS = frozenset({"title", "description", "metadata"})
 _NAMES = frozenset({"observer", "dataset", "calib_dataset", "anti_dataset", "type"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+_CODE = re.compile(r"\.py[cw]?\b", re.IGNORECASE)
 _FILES = re.compile(r"(?:.*_)?(?:path|dir|directory|folder|file)\Z|safetensors_name\Z|json_name\Z")
 _MOST = 200  # characters of a value in a message
 
@@ -72,11 +73,18 @@ def _problems(value: Any, trail: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield where, f"holds a path, {_shown(value)}"
         elif value.lstrip().startswith("calc("):
             yield where, f"holds code, {_shown(value)}"
-        elif key in _NAMES and value != key and not _NAME.match(value):
+        elif _CODE.search(value):
+            yield where, f"names a file of Python, {_shown(value)}"
+        elif _is_name(key) and value != key and not _NAME.match(value):
             yield where, f"is no plain name, but {_shown(value)}"
     elif not isinstance(value, int | float | None):
         # Bytes (`!!binary`) become texts again where a tool reads them.
         yield where, f"is no text, number, list or table, but {type(value).__name__}"
+
+
+def _is_name(key: str) -> bool:
+    """Whether the tools look a value up by its name; `weight_observer` is one of several."""
+    return key.lower() in _NAMES or key.lower().endswith("observer")
 
 
 def _shown(value: Any) -> str:

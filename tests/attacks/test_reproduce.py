@@ -209,7 +209,8 @@ def test_a_recorded_value_is_an_option_or_a_path(
     ("value", "said"),
     [
         ("W8A8, observer: /tmp/code.py:Observer", "observer"),
-        ("W8A8, observer: code.py:Observer", "observer"),
+        ("W8A8, observer: code.py:Observer", "Python"),
+        ("W8A8, weight_observer: code:Observer", "weight_observer"),
         ("W8A8, observer: !!binary L3RtcC94LnB5OkM=", "bytes"),
         ("W8A8, report_path: report", "report_path"),
         ("W8A8, schedule: 'calc(start)'", "code"),
