@@ -21,12 +21,13 @@ def write(folder: Path, **configs: object) -> Path:
 def test_files_names_and_one_digest(tmp_path: Path) -> None:
     assert not code_of(write(tmp_path, config={"model_type": "qwen3"})).wanted
     (tmp_path / "modeling.py").write_text("import helper")
+    (tmp_path / "t.py").write_text("")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "helper.py").write_text("")
     nested = {"text_config": {"auto_map": {"AutoModel": "modeling.Model"}}}
     write(tmp_path, config=nested, tokenizer_config={"auto_map": {"AutoTokenizer": ["t.T", None]}})
     found = code_of(tmp_path)
-    assert [entry.path for entry in found.files] == ["modeling.py", "parts/helper.py"]
+    assert [entry.path for entry in found.files] == ["modeling.py", "parts/helper.py", "t.py"]
     assert found.names == ("modeling.Model", "t.T") and found.foreign == ()
     assert "modeling.py" in str(found) and str(found.digest) in str(found)
     # Code that nothing names counts, too: what is named imports it.
@@ -51,4 +52,6 @@ def test_what_is_no_configuration_names_nothing(tmp_path: Path) -> None:
     write(tmp_path, generation_config={"auto_map": [None, {}]}, other={"auto_map": {"a": "b.C"}})
     assert not code_of(tmp_path).wanted
     write(tmp_path, tokenizer_config={"auto_map": ["b.Slow", None]})  # as tokenizers of old
+    assert code_of(tmp_path).foreign == ("b.Slow",)  # there is no such file
+    (tmp_path / "b.py").write_text("")
     assert code_of(tmp_path).names == ("b.Slow",)
