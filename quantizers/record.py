@@ -15,10 +15,11 @@ from quantizers.placeholders import published_reference, without_paths
 from quantizers.places import Places
 from quantizers.quality.tracked import OF_WEIGHTS
 from quantizers.request import Prepared, QuantizationRequest
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
+from registry.artifact import FileEntry, Manifest, payload_digest
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.remote_code import RemoteCode
 from registry.clock import utc_now
+from registry.payload import MANIFEST_FILE, is_payload
 from registry.tracking.run import TrackedRun
 
 # Where CANN is installed by default: PREFIX/MACHINE-linux/ascend_toolkit_install.info .

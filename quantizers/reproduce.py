@@ -18,12 +18,13 @@ from quantizers.recorded import Record, read_record
 from quantizers.recorded_sets import find_recorded_set
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
-from registry.artifact import Manifest, is_payload, payload_digest
+from registry.artifact import Manifest, payload_digest
 from registry.checkpoint import open_checkpoint
 from registry.config import Settings
 from registry.errors import IncompatibleError, IntegrityError, NotFoundError, UsageError
 from registry.folder import hash_files, list_files
 from registry.lint.target import Target
+from registry.payload import is_payload
 from registry.progress import Note, Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.tracking.run import TrackedRun

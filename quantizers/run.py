@@ -31,7 +31,7 @@ from quantizers.record import (
 )
 from quantizers.request import Prepared, QuantizationRequest, QuantizationResult
 from quantizers.side_files import complete_side_files
-from registry.artifact import MANIFEST_FILE, Manifest
+from registry.artifact import Manifest
 from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
@@ -43,6 +43,7 @@ from registry.errors import (
     ToolError,
 )
 from registry.folder import hash_files, list_files
+from registry.payload import MANIFEST_FILE
 from registry.progress import Note, Observer, ignore
 from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name

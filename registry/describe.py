@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, payload_digest
+from registry.artifact import FileEntry, Manifest, payload_digest
 from registry.clock import utc_now
 from registry.errors import IntegrityError
 from registry.folder import hash_files, list_files, require_folder
 from registry.listing import carried_manifest, check_listing, require_files
 from registry.names import one_line
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer, ignore
 from registry.source import Source
 

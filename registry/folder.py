@@ -12,17 +12,11 @@ from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
 
-from registry.artifact import (
-    MANIFEST_FILE,
-    FileEntry,
-    in_hidden_folder,
-    is_kept,
-    is_sha256,
-    require_no_repository,
-)
+from registry.artifact import FileEntry, is_sha256
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.files import open_below
 from registry.names import check_path
+from registry.payload import MANIFEST_FILE, in_hidden_folder, is_kept, require_no_repository
 from registry.progress import Observer, Progress, ignore
 
 _DEEPEST = 64  # folders; real artifacts have one or two

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-from registry.artifact import (
-    MANIFEST_FILE,
-    FileEntry,
-    Manifest,
-    is_kept,
-    is_payload,
-    require_no_repository,
-)
+from registry.artifact import FileEntry, Manifest
 from registry.errors import IncompatibleError, IntegrityError, UsageError
 from registry.folder import Entry, git_sha1
 from registry.names import folders_above
+from registry.payload import MANIFEST_FILE, is_kept, is_payload, require_no_repository
 from registry.source import Source
 
 # Hubs know the sha256 of large files; small ones are read, as there is no other way.

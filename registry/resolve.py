@@ -227,7 +227,8 @@ def _resolve_path(reference: Reference) -> Resolved:
 
 def _registry_around(path: Path) -> tuple[LocalStore, str] | None:
     """Split `ROOT/ORG/NAME` into the registry that it lies in and the name; None outside one."""
-    from registry.stores.local import MARKER, LocalStore
+    from registry.stores.local import LocalStore
+    from registry.stores.local_marker import MARKER
 
     for root in (path, *path.parents):
         if (root / MARKER).is_file():

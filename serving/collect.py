@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from registry.artifact import Manifest, is_payload, payload_digest
+from registry.artifact import Manifest, payload_digest
 from registry.checkpoint.documents import MAX_CONFIG, parse_document
 from registry.checkpoint.reading import CONFIG
 from registry.checkpoint.sampling import read_outline
 from registry.config import Settings
 from registry.describe import read_manifest
 from registry.listing import listed_files, read_carried_manifest
+from registry.payload import is_payload
 from registry.progress import Observer, ignore
 from registry.resolve import Resolved, resolve
 from registry.transfer.cache import Cache

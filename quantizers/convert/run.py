@@ -14,7 +14,7 @@ from quantizers.convert.compressed_tensors_to_modelslim import plan as plan_mode
 from quantizers.convert.modelslim_to_compressed_tensors import plan as plan_compressed_tensors
 from quantizers.convert.plan import Conversion
 from quantizers.soundness import unsound_tensors
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload, payload_digest
+from registry.artifact import FileEntry, Manifest, payload_digest
 from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.data import data_offsets
 from registry.checkpoint.facts import Facts, read_facts
@@ -30,6 +30,7 @@ from registry.finding import ERROR
 from registry.folder import hash_files, list_files
 from registry.lint.run import lint_facts
 from registry.names import check_name
+from registry.payload import MANIFEST_FILE, is_payload
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved
 from registry.source import LocalSource

@@ -9,12 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from registry.artifact import is_payload
 from registry.checkpoint.checkpoint import Checkpoint, Fault
 from registry.checkpoint.documents import MAX_CONFIG, MAX_JSON, parse_document
 from registry.checkpoint.safetensors import PREFIX, BrokenShard, Header, Tensor, read_header
 from registry.errors import IntegrityError, NotFoundError, QregError
 from registry.names import check_path
+from registry.payload import is_payload
 from registry.source import LocalSource, Source
 
 CONFIG = "config.json"
@@ -302,5 +302,12 @@ def _and_more(items: list[str]) -> str:
 
 
 def _is_shard(name: str) -> bool:
-    """Whether a name in an index can be that of a shard whose bytes the digest covers."""
+    """Whether a name in an index can be that of a shard whose bytes the digest covers.
+
+    One that is not even safe has an error of its own.
+    """
+    try:
+        check_path(name)
+    except IntegrityError:
+        return True
     return name.endswith(".safetensors") and is_payload(name)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from registry.artifact import in_hidden_folder, require_no_repository
 from registry.errors import IntegrityError, NotFoundError
 from registry.folder import git_sha1
 from registry.names import below_a_file, check_path
+from registry.payload import in_hidden_folder, require_no_repository
 
 MAIN = "main"  # the branch whose commits are the registry's revisions
 _LARGE = 10 * 2**20  # bytes; Hugging Face keeps larger files in LFS

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from registry.artifact import in_hidden_folder
 from registry.hub.commits import Blob
 from registry.hub.errors import Refusal
 from registry.hub.parsing import check_depth
 from registry.hub.repositories import Repositories
 from registry.names import check_path
+from registry.payload import in_hidden_folder
 
 _AT_ONCE = 8 * 2**20  # bytes of small contents that are held until they are kept together
 _MANY = 1000  # of them

@@ -14,7 +14,7 @@ from registry.errors import (
     UsageError,
 )
 from registry.hub.commits import DamagedRecord
-from registry.hub.repositories import AlreadyThere, StaleParent
+from registry.hub.conflicts import AlreadyThere, StaleParent
 from registry.names import one_line
 
 _LONGEST = 1000  # characters of a sentence in a header; clients take lines of 64 KiB

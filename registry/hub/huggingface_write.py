@@ -10,18 +10,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from registry.artifact import in_hidden_folder
 from registry.errors import NotFoundError
 from registry.hub import bodies, parsing, requests
 from registry.hub.commits import MAIN, Blob, is_large
 from registry.hub.committing import Gathering
+from registry.hub.conflicts import AlreadyThere
 from registry.hub.content import check_sha256
 from registry.hub.errors import Refusal
 from registry.hub.front import base_url, repository_name
 from registry.hub.guard import NO_REPOSITORY, Guard
 from registry.hub.huggingface import NO_ENTRY, NO_REVISION, find_tree, revision_of
-from registry.hub.repositories import AlreadyThere
 from registry.hub.uploads import Uploads
+from registry.payload import in_hidden_folder
 
 T = TypeVar("T")
 

@@ -20,11 +20,11 @@ from registry.hub.access import ANYONE
 from registry.hub.bodies import MOST, MOST_ACTIONS, SMALL, read
 from registry.hub.commits import MAIN, Blob
 from registry.hub.committing import Gathering
+from registry.hub.conflicts import AlreadyThere
 from registry.hub.content import check_sha256, deliver
 from registry.hub.errors import Refusal
 from registry.hub.front import base_url, repository_name
 from registry.hub.guard import Guard
-from registry.hub.repositories import AlreadyThere
 from registry.hub.repository import Repository
 from registry.hub.trees import Tree
 from registry.hub.uploads import Uploads

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from registry.clock import utc_now
-from registry.errors import IntegrityError, NotFoundError, QregError
+from registry.errors import IntegrityError, NotFoundError
 from registry.hub.backends import Backend
 from registry.hub.commits import MAIN, Blob, Commit, check_tree
+from registry.hub.conflicts import AlreadyThere, StaleParent
 from registry.hub.repository import Repository
 from registry.hub.sent import Sent
 from registry.hub.synchronisation import Synchronisation
@@ -23,20 +24,6 @@ from registry.names import check_name, check_new_tags
 _ALSO_MAIN = ("master",)  # ModelScope's name of it
 _DIGEST_TAG = "sha256-"  # begins the tags by which digests are found
 _SHORTEST = 7  # digits by which a commit is known
-
-
-class StaleParent(QregError):
-    """A commit was made for a parent that is not the newest any more."""
-
-    kind = "conflict"
-    exit_code = 7
-
-
-class AlreadyThere(QregError):
-    """A repository, branch or tag of that name exists."""
-
-    kind = "conflict"
-    exit_code = 2
 
 
 class Repositories:

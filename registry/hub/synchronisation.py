@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from registry.artifact import MANIFEST_FILE, Manifest
+from registry.artifact import Manifest
 from registry.clock import utc_now
 from registry.describe import describe_source
 from registry.errors import NotAllowedError, NotFoundError, QregError, TransferError
@@ -17,6 +17,7 @@ from registry.hub.commits import MAIN, Blob, Commit, is_large
 from registry.hub.exports import Exports
 from registry.hub.repository import Repository
 from registry.hub.tree_source import TreeSource
+from registry.payload import MANIFEST_FILE
 from registry.stores import Snapshot
 from registry.stores.local import LATEST
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, FileEntry, payload_digest
+from registry.artifact import FileEntry, payload_digest
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.facts import read_facts
@@ -24,6 +24,7 @@ from registry.files import copy_file, require_room
 from registry.folder import list_files
 from registry.lint.checks.config import TOKENIZERS
 from registry.lint.run import lint_facts
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer, Progress, ignore
 from registry.resolve import Resolved, resolve
 from registry.source import Source

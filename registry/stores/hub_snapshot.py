@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from registry.artifact import (
-    MANIFEST_FILE,
-    Digest,
-    Manifest,
-    in_hidden_folder,
-    is_payload,
-    payload_digest,
-)
+from registry.artifact import Digest, Manifest, payload_digest
 from registry.describe import describe_source
 from registry.errors import NotFoundError, QregError
 from registry.folder import Entry
 from registry.listing import read_carried_manifest, require_files
+from registry.payload import MANIFEST_FILE, in_hidden_folder, is_payload
 from registry.stores.interface import Snapshot
 
 

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import Digest, FileEntry, Manifest
 from registry.errors import IntegrityError
 from registry.folder import Entry
 from registry.listing import carried_manifest
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer, ignore
 from registry.source import Source
 from registry.stores.ahead import Send

@@ -21,24 +21,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
+from registry.artifact import Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
-from registry.files import open_below, remove_tree, require_no_links, sync_folder, write_atomically
+from registry.files import remove_tree, require_no_links, sync_folder, write_atomically
 from registry.names import check_name, check_tags, is_name
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
+from registry.stores.local_marker import LAYOUT, MARKER, layout_of
 from registry.stores.local_snapshot import LocalSnapshot, stands
 from registry.stores.local_tags import LocalTags
 from registry.stores.revisions import Revisions, files_of
 from registry.stores.staging_area import StagingArea
 
-MARKER = "qreg-store.json"
 LATEST = "latest"
 LOST = "Publish the intact origin to this registry again, which mends it."
-_LAYOUT = 1
-_MARKER_SIZE = 4096  # bytes
 
 
 class LocalStore(Store):
@@ -282,10 +281,10 @@ class LocalStore(Store):
 
     def _initialise(self) -> None:
         if self.exists:
-            layout = _layout_of(self.root)
-            if layout != _LAYOUT:
+            layout = layout_of(self.root)
+            if layout != LAYOUT:
                 raise UsageError(
-                    f"{self.root} has registry layout {layout}, this qreg knows {_LAYOUT}",
+                    f"{self.root} has registry layout {layout}, this qreg knows {LAYOUT}",
                     remedy="Upgrade qreg.",
                 )
             return
@@ -298,26 +297,7 @@ class LocalStore(Store):
                         f"{self.root} is neither empty nor a registry",
                         remedy="Name a new folder, or one that qreg publishes to already.",
                     )
-                write_atomically(self.root / MARKER, json.dumps({"layout": _LAYOUT}).encode())
-
-
-def _layout_of(root: Path) -> object:
-    """The version of a registry's layout; raises IntegrityError if its marker is damaged."""
-    try:
-        with open_below(root, MARKER) as file:
-            return json.loads(file.read(_MARKER_SIZE))["layout"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise IntegrityError(
-            f"{root / MARKER} is damaged",
-            remedy=f'Write {{"layout": {_LAYOUT}}} into it, if the folder is a registry.',
-        ) from error
-
-
-def registry_of(folder: Path) -> Path | None:
-    """The root of the registry that a revision's folder lies in; None for any other folder."""
-    parents = folder.absolute().parents
-    root = parents[3] if len(parents) > 3 else None
-    return root if root is not None and (root / MARKER).is_file() else None
+                write_atomically(self.root / MARKER, json.dumps({"layout": LAYOUT}).encode())
 
 
 def _folders(path: Path) -> list[Path]:

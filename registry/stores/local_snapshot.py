@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest
+from registry.artifact import Digest, Manifest
 from registry.errors import IntegrityError, NotFoundError, QregError, TransferError
 from registry.files import open_below
 from registry.folder import Entry, scan_folder
 from registry.listing import MAX_MANIFEST
 from registry.names import check_path
+from registry.payload import MANIFEST_FILE
 from registry.stores.interface import Snapshot
 from registry.transport import Stream
 

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
+from registry.artifact import FileEntry, Manifest
 from registry.errors import QregError, TransferError
 from registry.files import make_folder, sync_folder, sync_tree, write_atomically
 from registry.folder import hash_files
 from registry.names import folders_above
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer
 from registry.stores.blobs import Blobs
 from registry.stores.local_snapshot import stored_manifest

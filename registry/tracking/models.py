@@ -112,7 +112,7 @@ def _checked(entry: Reference, target: str, digest: str, settings: Settings) -> 
 
 
 def _in_registry(path: Path) -> bool:
-    from registry.stores.local import MARKER
+    from registry.stores.local_marker import MARKER
 
     return any((above / MARKER).is_file() for above in path.parents)
 

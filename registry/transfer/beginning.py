@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.artifact import FileEntry, Manifest, is_payload
+from registry.artifact import FileEntry, Manifest
 from registry.errors import QregError, TransferError
+from registry.payload import is_payload
 from registry.progress import Observer
 from registry.stores import Store
 from registry.stores.ahead import Ahead

@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
+from registry.artifact import Digest, FileEntry, Manifest, is_sha256
 from registry.config import Settings
 from registry.errors import NotFoundError, QregError
 from registry.files import require_own, write_atomically
+from registry.payload import MANIFEST_FILE
 from registry.reference import Reference
 from registry.stores.collecting import collect
 from registry.stores.local import LocalStore

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
+from registry.artifact import FileEntry, Manifest
 from registry.card import CARD_FILE, check_license, model_card
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
@@ -21,11 +21,12 @@ from registry.finding import ERROR
 from registry.folder import list_files, require_folder
 from registry.lint import lint_facts
 from registry.names import check_alias, check_name, check_new_tags
+from registry.payload import MANIFEST_FILE
 from registry.progress import Note, Observer, ignore
 from registry.resolve import resolve
 from registry.source import LocalSource
 from registry.stores import Published, Store
-from registry.stores.local import registry_of
+from registry.stores.local_marker import registry_of
 from registry.tracking.client import warm_up
 from registry.tracking.release import DEFAULT_ALIAS, announce
 from registry.transfer.beginning import Begun, as_failure, begin, offering

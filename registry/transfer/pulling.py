@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest
+from registry.artifact import FileEntry, Manifest
 from registry.config import Settings
 from registry.describe import read_manifest
 from registry.errors import IncompatibleError, IntegrityError, QregError, TransferError
 from registry.files import open_below, remove_tree, require_own, write_atomically
 from registry.folder import require_folder, sha256_file
+from registry.payload import MANIFEST_FILE
 from registry.progress import Note, Observer, Progress, ignore
 from registry.resolve import Resolved, alternatives, resolve
 from registry.staging import require_fresh, require_unused, staged_folder
 from registry.stores import Snapshot
 from registry.stores.blobs import Blobs, require_space
 from registry.stores.hashed import Hashed
-from registry.stores.local import registry_of
+from registry.stores.local_marker import registry_of
 from registry.transfer.cache import Cache
 from registry.transfer.download import download
 from registry.transfer.into_cache import into_cache, verified_in_cache

@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest
+from registry.artifact import Digest, FileEntry, Manifest
 from registry.errors import IntegrityError
 from registry.names import check_name
+from registry.payload import MANIFEST_FILE
 from registry.stores.local import LocalStore
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, FileEntry, Manifest, is_payload
+from registry.artifact import FileEntry, Manifest
 from registry.config import Settings
 from registry.errors import IntegrityError
 from registry.files import read_own, write_atomically
 from registry.folder import hash_files, list_files, scan_folder
+from registry.payload import MANIFEST_FILE, is_payload
 from registry.progress import Observer, ignore
 from registry.stores.hashed import Hashed, stamp
-from registry.stores.local import registry_of
+from registry.stores.local_marker import registry_of
 
 
 @dataclass(frozen=True)

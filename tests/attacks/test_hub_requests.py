@@ -436,7 +436,7 @@ def _large_tree(hub: OwnHub, count: int) -> str:
     commit = json.loads((home / "commits" / f"{state['branches']['main']}.json").read_bytes())
     row = commit["files"]["first.txt"]
     commit["files"] = {f"folder-{n % 100}/file-{n:06d}.txt": row for n in range(count)}
-    made = Commit.from_json(commit)
+    made = Commit.from_bytes(json.dumps(commit).encode(), "")
     (home / "commits" / f"{made.oid}.json").write_text(json.dumps(made.to_json()))
     state["branches"]["main"] = state["exported"] = made.oid
     (home / "repository.json").write_text(json.dumps(state))

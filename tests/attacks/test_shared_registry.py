@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.artifact import MANIFEST_FILE
 from registry.config import Settings
 from registry.errors import IntegrityError
+from registry.payload import MANIFEST_FILE
 from registry.transfer.publishing import publish
 from tests.checkpoints import write_quantized
 from tests.conftest import Run

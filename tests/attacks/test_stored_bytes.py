@@ -13,13 +13,14 @@ import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import BadRequestError
 
-from registry.artifact import MANIFEST_FILE, payload_digest
+from registry.artifact import payload_digest
 from registry.config import Settings
 from registry.errors import IntegrityError
 from registry.files import write_atomically
 from registry.hub.backends import Backend, open_backend
 from registry.hub.backends.bucket import BucketBackend
 from registry.hub.cleaning import clean
+from registry.payload import MANIFEST_FILE
 from registry.stores import open_store
 from registry.stores.blobs import Blobs
 from registry.transfer.publishing import publish

@@ -11,11 +11,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from registry.artifact import FileEntry, Manifest, is_payload, payload_digest
+from registry.artifact import FileEntry, Manifest, payload_digest
 from registry.config import load
 from registry.describe import describe_folder
 from registry.errors import IncompatibleError, IntegrityError
 from registry.inspection import inspect
+from registry.payload import is_payload
 from registry.resolve import resolve
 from tests.checkpoints import write_quantized
 

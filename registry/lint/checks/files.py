@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from registry.artifact import MANIFEST_FILE
 from registry.errors import IncompatibleError
 from registry.finding import ERROR, INFO, WARNING
 from registry.lint.check import Found, check, some
 from registry.lint.subject import Subject
+from registry.payload import MANIFEST_FILE
 
 _CACHED = re.compile(r"(\.\./)+blobs/")
 # Where programs keep passwords, tokens and keys.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from registry.artifact import Manifest, is_kept
+from registry.artifact import Manifest
 from registry.clock import utc_now
 from registry.errors import (
     IntegrityError,
@@ -19,6 +19,7 @@ from registry.errors import (
 )
 from registry.folder import Entry, git_sha1
 from registry.names import check_name, check_tags, is_tag
+from registry.payload import is_kept
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore, stays_private

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_kept
+from registry.artifact import Digest, FileEntry, Manifest
 from registry.clock import utc_now
 from registry.errors import (
     IntegrityError,
@@ -24,6 +24,7 @@ from registry.errors import (
 )
 from registry.folder import Entry
 from registry.names import check_name, check_tags, is_tag
+from registry.payload import MANIFEST_FILE, is_kept
 from registry.progress import Observer, ignore
 from registry.stores.ahead import Send
 from registry.stores.hub_store import HubStore, stays_private

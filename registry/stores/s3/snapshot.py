@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from registry.artifact import MANIFEST_FILE, Digest, Manifest
+from registry.artifact import Digest, Manifest
 from registry.errors import IntegrityError
 from registry.folder import Entry
 from registry.names import check_path
+from registry.payload import MANIFEST_FILE
 from registry.stores.interface import Snapshot
 from registry.transport import Stream
 

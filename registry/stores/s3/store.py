@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from registry.artifact import MANIFEST_FILE, Digest, FileEntry, Manifest, is_sha256
+from registry.artifact import Digest, FileEntry, Manifest, is_sha256
 from registry.clock import iso
 from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.names import check_location, check_name, check_tag, check_tags, is_name
+from registry.payload import MANIFEST_FILE
 from registry.progress import Observer, ignore
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
 from registry.stores.local import LATEST

@@ -14,7 +14,8 @@ from registry.artifact import Manifest
 from registry.describe import describe_folder
 from registry.errors import IncompatibleError, IntegrityError, NotFoundError, UsageError
 from registry.stores import open_store
-from registry.stores.local import MARKER, LocalStore
+from registry.stores.local import LocalStore
+from registry.stores.local_marker import MARKER
 from tests.checkpoints import write_quantized
 
 NAME = "org/model"

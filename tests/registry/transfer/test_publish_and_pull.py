@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.artifact import MANIFEST_FILE
 from registry.config import Settings
 from registry.errors import IntegrityError, NotFoundError, TransferError, UsageError
+from registry.payload import MANIFEST_FILE
 from registry.resolve import resolve
 from registry.transfer.publishing import publish
 from registry.transfer.pulling import pull
