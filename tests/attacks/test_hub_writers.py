@@ -218,7 +218,7 @@ def test_cleaning_loses_no_commit_that_comes_meanwhile(hub: OwnHub) -> None:
     stop = threading.Event()
 
     def cleaning() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.05):  # else hardly a commit would find what it has just sent
             clean(backend, older_than=0.0)
 
     cleaner = threading.Thread(target=cleaning)
