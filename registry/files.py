@@ -67,16 +67,16 @@ def make_folder(path: Path, mode: int = 0o775) -> None:
 
 def sync_file(path: Path) -> None:
     """Wait until a file's content is on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _sync(path, os.O_NOFOLLOW)
 
 
 def sync_folder(path: Path) -> None:
     """Wait until the names in a folder are on the disk: what was made, renamed and removed."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flag: int) -> None:
+    handle = os.open(path, os.O_RDONLY | flag)
     try:
         os.fsync(handle)
     finally:

@@ -148,16 +148,26 @@ def list_files(folder: Path, *, follow_outside: bool = False) -> dict[str, int]:
     Raises:
         IntegrityError: an unsafe file name, a link that leaves the folder, or what is no file.
     """
+
+    def allowed() -> Iterator[Entry]:
+        for entry in scan_folder(folder):
+            if entry.outside and not entry.problem and not follow_outside:
+                raise IntegrityError(
+                    f"{folder / entry.path} is a symbolic link to {entry.link}, which is outside "
+                    "the folder",
+                    remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
+                )
+            yield entry
+
+    return sizes_of(allowed())
+
+
+def sizes_of(entries: Iterable[Entry]) -> dict[str, int]:
+    """Sizes in bytes of a folder's files, by POSIX path; raises IntegrityError for a bad entry."""
     sizes = {}
-    for entry in scan_folder(folder):
+    for entry in entries:
         if entry.problem:
             raise IntegrityError(entry.problem, remedy="Remove it from the artifact.")
-        if entry.outside and not follow_outside:
-            raise IntegrityError(
-                f"{folder / entry.path} is a symbolic link to {entry.link}, which is outside the "
-                "folder",
-                remedy="Replace links by their files: cp -rL SOURCE NEW_FOLDER .",
-            )
         sizes[entry.path] = entry.size
     require_no_repository(sizes)
     return sizes

@@ -31,13 +31,12 @@ from registry.progress import Observer, Progress, ignore
 from registry.stores.blobs import Blobs
 from registry.stores.interface import Published, Store, file_of, not_the_pinned
 from registry.stores.local_marker import LAYOUT, MARKER, layout_of
-from registry.stores.local_snapshot import LocalSnapshot, stands
+from registry.stores.local_snapshot import MEND, LocalSnapshot, stands
 from registry.stores.local_tags import LocalTags
 from registry.stores.revisions import Revisions, files_of
 from registry.stores.staging_area import StagingArea
 
 LATEST = "latest"
-LOST = "Publish the intact origin to this registry again, which mends it."
 
 
 class LocalStore(Store):
@@ -93,7 +92,7 @@ class LocalStore(Store):
         home, pinned = self._home(name), digest
         if not home.is_dir():
             if os.path.lexists(home):
-                raise IntegrityError(f"{home} is no folder", remedy=LOST)
+                raise IntegrityError(f"{home} is no folder", remedy=MEND)
             raise NotFoundError(
                 f"{name} is not in the registry {self.url}",
                 remedy="`qreg list` shows what is there.",
@@ -109,7 +108,7 @@ class LocalStore(Store):
         kept = any(is_sha256(folder.name) for folder in _folders(home))
         if pinned is None and (digest is not None or (revision is None and kept)):
             # It has the name: whoever asks must not take that for a free one.
-            raise IntegrityError(f"{name} has lost a manifest in {self.url}", remedy=LOST)
+            raise IntegrityError(f"{name} has lost a manifest in {self.url}", remedy=MEND)
         there = self.revisions(name)
         if pinned is not None and there:
             raise not_the_pinned(self.url, name, pinned, there)

@@ -18,7 +18,7 @@ from registry.payload import MANIFEST_FILE
 from registry.stores.interface import Snapshot
 from registry.transport import Stream
 
-_MEND = "Publish the intact origin to this registry again, which mends it."
+MEND = "Publish the intact origin to this registry again, which mends it."
 
 
 class LocalSnapshot(Snapshot):
@@ -39,11 +39,11 @@ class LocalSnapshot(Snapshot):
             try:
                 manifest = stored_manifest(self._folder)
             except IntegrityError as error:
-                raise IntegrityError(f"{path} is damaged: {error.message}", remedy=_MEND) from error
+                raise IntegrityError(f"{path} is damaged: {error.message}", remedy=MEND) from error
             if manifest.digest.hex != self._folder.name:
                 raise IntegrityError(
                     f"{self._folder} holds the manifest of {manifest.digest}",
-                    remedy=_MEND,
+                    remedy=MEND,
                 )
             self._manifest = manifest
         return self._manifest

@@ -12,7 +12,7 @@ from registry.artifact import FileEntry, Manifest
 from registry.config import Settings
 from registry.errors import IntegrityError
 from registry.files import read_own, write_atomically
-from registry.folder import hash_files, list_files, scan_folder
+from registry.folder import hash_files, list_files, scan_folder, sizes_of
 from registry.payload import MANIFEST_FILE, is_payload
 from registry.progress import Observer, ignore
 from registry.stores.hashed import Hashed, stamp
@@ -108,14 +108,16 @@ def _recall(folder: Path, manifest: Manifest, settings: Settings) -> dict[str, l
 
 def _files(folder: Path, stored: bool) -> list[str]:
     """The files of a folder that are verified; in a registry, none may be a link."""
+    if not stored:
+        return [path for path in list_files(folder, follow_outside=True) if path != MANIFEST_FILE]
     entries = list(scan_folder(folder))
     link = next((entry for entry in entries if entry.link is not None), None)
-    if stored and link is not None:
+    if link is not None:
         raise IntegrityError(
             f"{folder / link.path} is a link to {link.link}; a registry stores none",
             remedy="Find out who put it there, then publish the intact origin again.",
         )
-    return [path for path in list_files(folder, follow_outside=True) if path != MANIFEST_FILE]
+    return [path for path in sizes_of(entries) if path != MANIFEST_FILE]
 
 
 def _mark(folder: Path, settings: Settings) -> Path:
