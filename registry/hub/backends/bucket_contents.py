@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
-from registry.artifact import Digest
+from registry.artifact import Digest, FileEntry
 from registry.errors import IntegrityError, NotFoundError
 from registry.hub.backends.interface import Contents
 from registry.hub.sinks import Sink
@@ -53,7 +53,7 @@ class BucketContents(Contents):
         absent = {
             sha256
             for sha256, size in sizes.items()
-            if there.get(sha256) != size or not self._came_as(name, sha256)
+            if there.get(sha256) != size or not self._is_as_sent(name, sha256, size)
         }
         if not absent:
             return absent
@@ -62,11 +62,10 @@ class BucketContents(Contents):
             unaltered.update(self._store.unaltered(name, digest))
         return {s for s in absent if unaltered.get(revisions.get(s, "")) != sizes[s]}
 
-    def _came_as(self, name: str, sha256: str) -> bool:
-        """Whether an upload is what was sent: whoever replaces it does not know our metadata."""
-        head = self._bucket.head(self.key(name, sha256)) or {}
-        told = {key.lower(): value for key, value in head.get("Metadata", {}).items()}
-        return told.get("sha256") == sha256
+    def _is_as_sent(self, name: str, sha256: str, size: int) -> bool:
+        """Whether an upload has our metadata: whoever replaces it does not know that."""
+        key = self.key(name, sha256)
+        return self._store.has(key, FileEntry(key, size, sha256))
 
     def keep(self, name: str, contents: Sequence[bytes]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:

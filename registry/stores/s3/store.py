@@ -147,7 +147,7 @@ class S3Store(Store):
         jobs = []
         for entry in manifest.files:
             key = f"{target}{entry.path}"
-            sound = there.get(key) == entry.size and (whole or self._has(key, entry))
+            sound = there.get(key) == entry.size and (whole or self.has(key, entry))
             if not sound and keys[entry.sha256] != key:
                 jobs.append(partial(self.bucket.copy, keys[entry.sha256], key, entry.sha256))
         upload_all(jobs, Tally(manifest.size, ignore))
@@ -198,15 +198,15 @@ class S3Store(Store):
     ) -> None:
         """Bring one file to its place, unless it is there, in the cheapest way."""
         told = tally.of(entry.path, entry.size)
-        if there.get(key) == entry.size and self._has(key, entry):
+        if there.get(key) == entry.size and self.has(key, entry):
             told(entry.size)
-        elif source is not None and self._has(source, entry):
+        elif source is not None and self.has(source, entry):
             self.bucket.copy(source, key, entry.sha256)
             told(entry.size)
         else:
             self.bucket.put_file(key, file, entry.size, entry.sha256, told)
 
-    def _has(self, key: str, entry: FileEntry) -> bool:
+    def has(self, key: str, entry: FileEntry) -> bool:
         """Whether an object is what an entry says, by the metadata that came with its bytes."""
         head = self.bucket.head(key)
         if head is None or head.get("ContentLength") != entry.size:
