@@ -15,6 +15,7 @@ from registry.checkpoint.remote_code import untrusted_error
 from registry.errors import ToolError
 from registry.progress import Note, Observer, Progress
 from toolchains import Finished, run_tool
+from toolchains.interpreter import python_environment
 
 _OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
 
@@ -52,7 +53,7 @@ def run_command(
     finished = run_tool(
         command.argv,
         log=log,
-        env=command.env,
+        env={**python_environment(prepared.toolchain, observe=observe), **command.env},
         cwd=job.work,
         on_line=on_line,
         secrets=command.secrets,

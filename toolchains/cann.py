@@ -1,10 +1,10 @@
 """CANN's variables for tools that start where nobody has sourced its `set_env.sh`.
 
 torch_npu finds libraries by LD_LIBRARY_PATH, operators by ASCEND_OPP_PATH and the modules of the
-compiler (`tbe`, `te`) by PYTHONPATH. Ascend's images set all of them; an ssh session, a service or a
-cron job has none, and a tool fails minutes later: `libhccl.so: cannot open shared object file`. So
-the script is looked for where CANN is installed, sourced by a bash of its own, and what it changed
-is given to the tool.
+compiler (`tbe`, `te`) by PYTHONPATH. Ascend's images set all of them; an ssh session, a service
+or a cron job has none, and a tool fails minutes later: `libhccl.so: cannot open shared object
+file`. So the script is looked for where CANN is installed, sourced by a bash of its own, and what
+it changed is given to the tool.
 
 CANN 8.0 to 9.1 installs the toolkit in `/usr/local/Ascend/ascend-toolkit` or `…/cann`, and NNAL,
 with ATB, in `…/nnal/atb`; below `~/Ascend` where it was not installed by root.

@@ -42,6 +42,7 @@ from registry.errors import UsageError
 from registry.folder import sha256_file
 from registry.progress import Note, Progress
 from toolchains import Toolchain
+from toolchains.interpreter import module_command
 
 TOOL = "modelslim"
 CALIBRATION, ANTI = "calibration.jsonl", "anti.jsonl"
@@ -133,16 +134,15 @@ class ModelSlim(Quantizer):
         device = read_device(job.options.device or default_device())
         sets = self._calibration_sets(job)
         env = {**worker_env(), **device.environment(), "MSMODELSLIM_LOG_LEVEL": "info"}
-        python = str(toolchain.python)
         if self._script:
             arguments = script_arguments(job, source, sets, device)
-            return Command([python, "-s", *arguments], env)
+            return Command([str(toolchain.python), "-s", *arguments], env)
         practice = job.work / "practice.yaml"
         practice.write_text(self._practice(job, sets), encoding="utf-8")
         several = job.recipe.body.get("apiversion") != V0
         return Command(
             [
-                *(python, "-I", "-m", "msmodelslim.cli", "quant"),
+                *(*module_command(toolchain, "msmodelslim.cli"), "quant"),
                 *("--model_type", job.options.model_type or kind.adapter),
                 *("--model_path", str(source), "--save_path", str(job.output)),
                 *("--device", device.argument(several=several)),
