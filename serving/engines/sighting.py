@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.errors import IncompatibleError
+from registry.finding import ERROR
 from serving.hardware import Detected, detect
 
 
@@ -18,6 +19,9 @@ def sight_of(kind: str, what: str) -> Detected:
     """
     found = detect()
     if found.hardware.kind != kind:
+        hidden = next((finding for finding in found.findings if finding.severity == ERROR), None)
+        if hidden is not None:
+            raise IncompatibleError(hidden.message, remedy=hidden.fix)
         told = [finding.message for finding in found.findings]
         raise IncompatibleError(
             f"No {what} were found on this machine",
