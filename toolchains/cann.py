@@ -87,15 +87,18 @@ def cann_environment(
     if python is not None:
         now["PATH"] = os.pathsep.join([str(python.parent), now.get("PATH", os.defpath)])
     base = dict(now)
-    sourced, problem = [], ""
+    sourced: list[Path] = []
+    problem = ""
     for script in scripts:
         problem = untrusted(script)
-        after = {} if problem else _sourced(script, now, limit)
-        if isinstance(after, str):
-            problem = after
         if problem:
             break
-        now, sourced = dict(after), [*sourced, script]
+        after = _sourced(script, now, limit)
+        if isinstance(after, str):
+            problem = after
+            break
+        now = after
+        sourced.append(script)
     return Cann(_changes(base, now, before), tuple(sourced), problem)
 
 

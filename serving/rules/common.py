@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from registry.finding import ERROR, WARNING, Finding
+from serving.facts import ArtifactFacts
 from serving.plan import ARTIFACT, DEFAULT, USER, Flag
 from serving.rules.situation import Situation
 
@@ -92,6 +93,24 @@ def check_memory(s: Situation) -> Iterator[Finding]:
             f"{_gib(-memory.free)} GiB are missing",
             "Use a machine with more memory, or an artifact with fewer bits.",
         )
+
+
+def convertible(facts: ArtifactFacts) -> str:
+    """What to do with an artifact of ModelSlim's where its format cannot be read.
+
+    `qreg convert` says W8A8_DYNAMIC in compressed-tensors, bit for bit; nothing else of it.
+    """
+    names = {scheme for kinds in facts.schemes.values() for scheme in kinds} - {"FLOAT"}
+    if names == {"W8A8_DYNAMIC"}:
+        return (
+            f"Convert it, bit for bit: qreg convert {facts.name} --format compressed-tensors "
+            f"--name {facts.name}-ct ; or qreg serve --convert, which does that once and keeps it."
+        )
+    others = ", ".join(sorted(names - {"W8A8_DYNAMIC"})) or "no scheme that is known"
+    return (
+        f"Serve it on NPUs. qreg convert writes W8A8_DYNAMIC in another format, and this has "
+        f"{others}; or quantize the base with --tool llmcompressor ."
+    )
 
 
 def _gib(size: int) -> str:

@@ -56,7 +56,9 @@ def check_method(s: Situation) -> Iterator[Finding]:
             "method",
             ERROR,
             f"vLLM on CPU cannot run {s.facts.method} artifacts",
-            "Serve it on the hardware that it was made for, or quantize the base with "
+            common.convertible(s.facts)
+            if s.facts.is_modelslim
+            else "Serve it on the hardware that it was made for, or quantize the base with "
             "--recipe w8a8-dynamic .",
         )
 
