@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from registry.finding import ERROR, WARNING, Finding
@@ -100,10 +101,11 @@ def convertible(facts: ArtifactFacts) -> str:
 
     `qreg convert` says W8A8_DYNAMIC in compressed-tensors, bit for bit; nothing else of it.
     """
+    where = shlex.quote(facts.folder if facts.folder.startswith("/") else facts.name)
     names = {scheme for kinds in facts.schemes.values() for scheme in kinds} - {"FLOAT"}
     if names == {"W8A8_DYNAMIC"}:
         return (
-            f"Convert it, bit for bit: qreg convert {facts.name} --format compressed-tensors "
+            f"Convert it, bit for bit: qreg convert {where} --format compressed-tensors "
             f"--name {facts.name}-ct ; or qreg serve --convert, which does that once and keeps it."
         )
     others = ", ".join(sorted(names - {"W8A8_DYNAMIC"})) or "no scheme that is known"
