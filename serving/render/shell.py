@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serving.plan import Flag, Plan
+from serving.render.cann import cann_lines
 from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, why
 from serving.render.words import acts, plain_quote
 
@@ -27,7 +28,7 @@ def render_shell(plan: Plan) -> str:
         [plan.command, *(flag.argv() for flag in plan.flags_of(node) if flag.argv())]
         for node in range(plan.nodes)
     ]
-    before = []
+    before = cann_lines() if plan.engine == "vllm-ascend" else []
     for flag in plan.flags:
         if flag.is_environment:
             if acts(flag.value or ""):  # ShellCheck fears that `export` hides a failure of printf
