@@ -15,7 +15,6 @@ from registry.config import Settings
 from registry.finding import ERROR
 from registry.names import one_line, printable
 from serving.render import FORMATS
-from serving.render.shell import join
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +53,7 @@ def command(
     Arguments after -- are the engine's own; they win over the plan's.
     """
     from registry.errors import IncompatibleError
+    from serving.render.shell import join
 
     with output.progress() as observe:
         plan = planning.plan(reference, settings, observe, host=host, port=port)

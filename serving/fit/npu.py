@@ -2,7 +2,7 @@
 
 The rule is the one that all 358 measurable deployments of vLLM Ascend's own tests satisfy: weights,
 the KV cache of one sequence of the longest context and the overhead are at most the utilization
-times the memory that torch sees. The overhead is the engine's (`serving.fit.overhead`), and twice
+times the memory that torch sees. The overhead is the engine's (`serving.fit.usual`), and twice
 HCCL's buffer where experts exchange tokens; on 310P there is the attention mask besides.
 """
 
@@ -20,7 +20,7 @@ from serving.fit.cpu import GIB
 from serving.fit.fit import Fit, Layout
 from serving.fit.goal import best_of
 from serving.fit.limits import SIZES, violations
-from serving.fit.overhead import overhead_of
+from serving.fit.usual import usual_overhead
 from serving.fit.weights import weights_per_device
 from serving.hardware import Hardware
 from serving.plan import Memory
@@ -174,7 +174,7 @@ def _evaluate_with(request: Request, layout: Layout, share: float, sequences: in
     usable = int(hardware.memory * share)
     asked, seqs = wishes.number("--max-model-len"), wishes.number("--max-num-seqs")
     most = request.most_positions
-    overhead = _overhead(request, layout, sequences) + _buffers(request, layout, sequences)
+    overhead = _usual(request, layout, sequences) + _buffers(request, layout, sequences)
     room = usable - weights - overhead
     problems = list(violations(facts, layout, hardware))
     if asked and most and asked > most:
@@ -217,7 +217,7 @@ def _weights(request: Request, layout: Layout) -> dict[str, int]:
     return dict(weights_per_device(kinds, facts.architecture, layout, drafting=drafting))
 
 
-def _overhead(request: Request, layout: Layout, sequences: int) -> int:
+def _usual(request: Request, layout: Layout, sequences: int) -> int:
     """Bytes beside weights and KV cache, with as many tokens a step as the plan will say."""
     wishes = request.wishes
     usual = BATCHED_TOKENS[wishes.role == PREFILL]
@@ -225,7 +225,7 @@ def _overhead(request: Request, layout: Layout, sequences: int) -> int:
         usual, sequences * (1 + request.speculative)
     )
     a = request.facts.architecture
-    return overhead_of(a, request.hardware, layout, sequences=sequences, tokens=tokens)
+    return usual_overhead(a, request.hardware, layout, sequences=sequences, tokens=tokens)
 
 
 def _buffers(request: Request, layout: Layout, sequences: int) -> int:

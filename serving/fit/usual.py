@@ -35,7 +35,7 @@ _TWICE = 2
 _LOGIT = 24
 
 
-def overhead_of(
+def usual_overhead(
     a: Architecture, hardware: Hardware, layout: Layout, *, sequences: int, tokens: int
 ) -> int:
     """Bytes on a device beside weights and KV cache; HCCL's buffers come on top.
