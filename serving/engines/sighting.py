@@ -6,6 +6,8 @@ from registry.errors import IncompatibleError
 from registry.finding import ERROR
 from serving.hardware import Detected, detect
 
+_EXAMPLES = {"npu": "A3", "cuda": "cuda:H100"}
+
 
 def sight_of(kind: str, what: str) -> Detected:
     """This machine's hardware of a kind.
@@ -25,8 +27,8 @@ def sight_of(kind: str, what: str) -> Detected:
         told = [finding.message for finding in found.findings]
         raise IncompatibleError(
             f"No {what} were found on this machine",
-            remedy="Name the hardware to plan for, as --hardware A3 ; `qreg hardware` shows what "
-            "was found and all names.",
+            remedy=f"Name the hardware to plan for, as --hardware {_EXAMPLES[kind]} ; "
+            "`qreg hardware --all` shows what was found and all names.",
             details="\n".join(told),
         )
     return found

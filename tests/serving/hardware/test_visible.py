@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from serving.plan import Plan
 from serving.releases import latest
 from serving.resolver import compose_plan
 from serving.wishes import Wishes
+from tests.conftest import Run
 from tests.serving.hardware.tables import Row, a2
 from tests.serving.twins import facts_of
+from tests.twins import write_twin
 
 ASCEND, CUDA = "ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 EIGHT = a2([Row(number, "910B3") for number in range(8)])
@@ -114,3 +117,37 @@ def test_what_is_hidden_is_not_spoken_of_and_advice_counts_as_devices_does() -> 
 def test_a_part_of_a_gpu_is_not_guessed_at() -> None:
     found = look({CUDA: "MIG-1a2b3c4d-0000-1111-2222-333344445555"})
     assert found.findings[0].severity == ERROR and "MIG" in found.findings[0].message
+
+
+def tool(folder: Path, name: str, text: str) -> dict[str, str]:
+    """A driver's tool that prints a text, first on the PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\n")
+    (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_commands_tell_and_respect_what_is_shown(qreg: Run, tmp_path: Path) -> None:
+    env = {**tool(tmp_path / "bin", "npu-smi", EIGHT), ASCEND: "2,3"}
+    ran = qreg("hardware", "--json", env=env)
+    assert (ran.code, ran.json["hardware"]["device_numbers"]) == (0, [2, 3])
+    assert "Only NPU 2-3 of 8 are shown" in ran.json["findings"][0]["message"]
+    model = tmp_path / "org" / "Qwen3-32B-W8A8"
+    write_twin(model, "Qwen3-32B", "W8A8")
+    plan = qreg("plan", model, "--json", env=env).json
+    assert plan["env"][ASCEND] == "2,3" and plan["parallel"]["tensor"] <= 2
+    assert [f for f in plan["findings"] if f["id"] == "visible-devices"]
+    ran = qreg("plan", model, "--json", "--", "-tp", 8, env=env)
+    assert ran.code == 6 and "needs 8 devices" in ran.json["findings"][0]["message"]
+    chosen = qreg("plan", model, "--json", "--devices", "1", env=env).json
+    assert chosen["env"][ASCEND] == "3"
+    assert qreg("hardware", env={**env, ASCEND: ""}).code == 6
+    ran = qreg("serve", model, env={**env, ASCEND: "-1"})
+    assert ran.code == 6 and "hides all 8 NPUs" in ran.err
+
+
+def test_a_release_of_vllm_ascend_is_told_of_npus_alone(qreg: Run) -> None:
+    assert qreg("hardware", "--hardware", "A3", "--json").json["release"]
+    for other in ("cuda:H100", "cpu"):
+        ran = qreg("hardware", "--hardware", other, "--json")
+        assert ran.json["release"] is None and "Ascend" not in ran.out
