@@ -50,10 +50,11 @@ def run_command(
     if given:
         text = f"{prepared.quantizer.name} gets {' and '.join(given)} of your environment"
         observe(Note(f"{text}: its calibration set is fetched from a hub"))
+    env = python_environment(prepared.toolchain, whole=command.own_modules, observe=observe)
     finished = run_tool(
         command.argv,
         log=log,
-        env={**python_environment(prepared.toolchain, observe=observe), **command.env},
+        env={**env, **command.env},
         cwd=job.work,
         on_line=on_line,
         secrets=command.secrets,

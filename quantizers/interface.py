@@ -87,11 +87,14 @@ class Command:
         env: additions to the environment.
         secrets: names of variables that the tool needs and would not see otherwise, see
             `toolchains.environment`.
+        own_modules: whether it runs a script of the user's, whose modules PYTHONPATH may name; see
+            `toolchains.pythonpath`.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     secrets: Sequence[str] = ()
+    own_modules: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def python_environment(
     toolchain: Toolchain,
     environ: Mapping[str, str] | None = None,
     *,
+    whole: bool = False,
     observe: Observer = ignore,
     system: Path = SYSTEM,
 ) -> dict[str, str]:
@@ -55,6 +56,7 @@ def python_environment(
         toolchain: with torch_npu among its packages it gets CANN's variables, too, where nobody
             has sourced its `set_env.sh`.
         environ: of this process by default.
+        whole: whether all of PYTHONPATH is for it, as for a script of the user's.
         observe: is told what was sourced, or why it was not.
         system: where root installs CANN.
     """
@@ -64,7 +66,7 @@ def python_environment(
         cann = cann_environment(have, system=system, python=toolchain.python)
         for note in cann.notes:
             observe(note)
-    return start_environment(have, cann, own=not toolchain.lock_digest)
+    return start_environment(have, cann, own=whole or not toolchain.lock_digest)
 
 
 def _has_safe_path(version: str) -> bool:

@@ -7,7 +7,8 @@ but drops PYTHONPATH, too, where CANN puts modules that NPUs need (`tbe`, `te`).
   PYTHONPATH as it is, but for entries that mean the working folder;
 - a toolchain that qreg installed from a lock gets CANN's entries alone: any other module that lies
   before its own, or that it finds beside them (`flash_attn` is enough), makes it another toolchain
-  than the lock says.
+  than the lock says;
+- a script of the user's gets PYTHONPATH as it is in any toolchain: its modules may be there.
 
 Other variables by which Python starts differently (PYTHONHOME, PYTHONSTARTUP, …) are emptied, which
 Python reads as unset.

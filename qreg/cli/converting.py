@@ -34,6 +34,7 @@ def readable(reference: str, plan: Plan, settings: Settings, observe: Observer) 
     from registry.files import require_own
     from registry.resolve import resolve
     from registry.transfer.pulling import bring_here, pull
+    from serving.rules.common import converted_name
 
     others = [error for error in plan.errors if error.id != "method"]
     if others:  # which a copy would not mend
@@ -50,6 +51,7 @@ def readable(reference: str, plan: Plan, settings: Settings, observe: Observer) 
         observe(Note(f"{name} was converted to {FORMAT} before: {folder}"))
         return str(folder)
     source = resolve(str(pulled.folder), settings)
-    done = convert(source, FORMAT, f"{name}-ct", settings, output=folder, observe=observe)
+    copy = converted_name(name)
+    done = convert(source, FORMAT, copy, settings, output=folder, observe=observe)
     observe(Note(f"{name} was converted to {FORMAT}, bit for bit: {done.folder}"))
     return str(done.folder)

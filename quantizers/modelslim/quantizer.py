@@ -136,7 +136,7 @@ class ModelSlim(Quantizer):
         env = {**worker_env(), **device.environment(), "MSMODELSLIM_LOG_LEVEL": "info"}
         if self._script:
             arguments = script_arguments(job, source, sets, device)
-            return Command([str(toolchain.python), "-s", *arguments], env)
+            return Command([str(toolchain.python), "-s", *arguments], env, own_modules=True)
         practice = job.work / "practice.yaml"
         practice.write_text(self._practice(job, sets), encoding="utf-8")
         several = job.recipe.body.get("apiversion") != V0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -96,6 +97,13 @@ def check_memory(s: Situation) -> Iterator[Finding]:
         )
 
 
+def converted_name(name: str) -> str:
+    """What a converted copy is called: ORG/NAME-ct, `local` where a folder has no ORG."""
+    org, _, last = name.rpartition("/")
+    words = re.sub("[^A-Za-z0-9._]+|[.]{2,}", "-", last).strip("-._")[:90].rstrip("-._")
+    return f"{org or 'local'}/{words or 'model'}-ct"
+
+
 def convertible(facts: ArtifactFacts) -> str:
     """What to do with an artifact of ModelSlim's where its format cannot be read.
 
@@ -106,7 +114,7 @@ def convertible(facts: ArtifactFacts) -> str:
     if names == {"W8A8_DYNAMIC"}:
         return (
             f"Convert it, bit for bit: qreg convert {where} --format compressed-tensors "
-            f"--name {facts.name}-ct ; or qreg serve --convert, which does that once and keeps it."
+            f"--name {converted_name(facts.name)} ; or qreg serve --convert, which does that once and keeps it."
         )
     others = ", ".join(sorted(names - {"W8A8_DYNAMIC"})) or "no scheme that is known"
     return (

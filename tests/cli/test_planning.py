@@ -145,6 +145,16 @@ def test_where_modelslims_format_is_not_read_its_conversion_is_named(
     command = shlex.split(error["fix"].partition(": ")[2].partition(" ;")[0])
     assert qreg(*command[1:], "--output", tmp_path / "ct").code == 0
     assert qreg("plan", tmp_path / "ct", "--hardware", hardware, "--json").code == 0
+    # A folder without a manifest has no ORG, and a copy needs one.
+    (made / "qreg.json").unlink()
+    bare = made.rename(tmp_path / "it is--mine")
+    (error,) = [
+        f
+        for f in qreg("plan", bare, "--hardware", hardware, "--json").json["findings"]
+        if f["id"] == "method"
+    ]
+    command = shlex.split(error["fix"].partition(": ")[2].partition(" ;")[0])
+    assert qreg(*command[1:], "--output", tmp_path / "ct2").code == 0
     # Nothing is promised for what has no counterpart.
     write_twin(tmp_path / "org" / "static", "Qwen3-32B", "W8A8")
     ran = qreg("plan", tmp_path / "org" / "static", "--hardware", hardware, "--json")

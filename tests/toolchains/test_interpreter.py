@@ -74,6 +74,8 @@ def test_a_locked_toolchain_gets_canns_part_of_pythonpath_alone(tbe: Path, tmp_p
     told = {"ASCEND_HOME_PATH": str(foreign), "PYTHONPATH": f"{foreign}/opp/ai_core"}
     assert python_environment(LOCKED, told)["PYTHONPATH"] == f"{foreign}/opp/ai_core"
     assert python_environment(LOCKED, {}) == {}
+    # A script of the user's may have its modules there.
+    assert python_environment(LOCKED, have, whole=True)["PYTHONPATH"] == f"{foreign}:{tbe}"
 
 
 def test_a_tool_with_torch_npu_gets_what_set_env_sets(tbe: Path, tmp_path: Path) -> None:
