@@ -41,8 +41,8 @@ def test_modelslims_artifact_is_converted_once_and_answers(qreg: Run, tmp_path: 
 
 def test_nothing_is_converted_where_that_would_not_help(qreg: Run, tmp_path: Path) -> None:
     """Quantized experts have no kernel on CPUs, in whichever format."""
-    model = tmp_path / "org" / "Qwen3-30B-A3B"
-    write_twin(model, "Qwen3-30B-A3B", "W8A8")
+    model = tmp_path / "org" / "Qwen3-235B-A22B"
+    write_twin(model, "Qwen3-235B-A22B", "W8A8")
     ran = qreg("serve", model, "--engine", "vllm-cpu", "--convert")
     assert ran.code == 6 and "converted" not in ran.err.lower()
     assert not (tmp_path / "cache" / "converted").exists()
