@@ -53,7 +53,7 @@ def run_command(
         command.argv,
         log=log,
         env=command.env,
-        cwd=job.work,
+        cwd=command.folder or job.work,
         on_line=on_line,
         secrets=command.secrets,
     )

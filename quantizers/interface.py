@@ -47,10 +47,11 @@ class Job:
         source: the model's folder; only read.
         output: an empty folder to write to.
         recipe: what to do.
-        calibration: a JSONL file with a text a line, a folder or name of a data set, or None.
+        calibration: a file of samples (see `quantizers.samples`), a folder or name of a data set,
+            or None.
         work: a folder for the job's own files.
         checkpoint: the source's metadata.
-        anti_dataset: a JSONL file for smoothing, where the tool takes one of its own.
+        anti_dataset: a file of samples for smoothing, where the tool takes one of its own.
         options: the rest.
     """
 
@@ -87,11 +88,13 @@ class Command:
         env: additions to the environment.
         secrets: names of variables that the tool needs and would not see otherwise, see
             `toolchains.environment`.
+        folder: where it runs; None for the job's `work`.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     secrets: Sequence[str] = ()
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,15 @@ class Quantizer(ABC):
             UsageError: not a recipe, or one for another tool.
         """
 
+    def settle(self, recipe: Recipe, options: Options) -> tuple[Mapping[str, Path], Options]:
+        """Sets that are named among the arguments of a script, and the options without them.
+
+        Returns:
+            Paths by use, `calibration` and `anti_dataset`; options that mean the same from any
+            folder.
+        """
+        return {}, options
+
     def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
         """Look for what would fail hours later; returns what the user should know.
 
@@ -153,9 +165,32 @@ class Quantizer(ABC):
         """Whether the tool can write there; raises IncompatibleError."""
         return
 
-    def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
-        """A calibration set that comes with the tool, for the record; None if it has none."""
+    def practices(self, checkpoint: Checkpoint, toolchain: Toolchain) -> Sequence[str]:
+        """Recipes for a kind of model that come with the tool, as `load_recipe` takes them."""
+        return ()
+
+    def check_toolchain(
+        self, checkpoint: Checkpoint, options: Options, toolchain: Toolchain
+    ) -> None:
+        """Whether the tool can do there what the user asks; raises IncompatibleError."""
+        return
+
+    def default_set(self, recipe: Recipe, use: str, toolchain: Toolchain) -> CalibrationSet | None:
+        """A set that comes with the tool or the script, for the record; None if there is none.
+
+        Args:
+            recipe: names it, or is a script that does.
+            use: `calibration` or `anti_dataset`.
+            toolchain: that the tool is in.
+
+        Raises:
+            NotFoundError: it is named, and not there.
+        """
         return None
+
+    def state(self, recipe: Recipe) -> Mapping[str, object]:
+        """Of what a script comes from, such as the commit of its checkout; empty for a recipe."""
+        return {}
 
     @abstractmethod
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +27,9 @@ class QuantizationRequest:
         tool: which quantizer.
         recipe: a shipped recipe's name, a file's path, or for ModelSlim `practice:ID`.
         output: a new or empty folder; default: one below the data folder.
-        calibration: a JSONL file, or the folder or name of a data set.
-        anti_dataset: a JSONL file that ModelSlim's older API smooths with.
+        calibration: a file of samples (see `quantizers.samples`), or the folder or name of a data
+            set.
+        anti_dataset: a file of samples that ModelSlim's older API smooths with.
         evaluate: whether perplexity is measured.
         evaluation_text: a UTF-8 file; default: docstrings that ship with Python.
         target: the NPU that the result shall run on, as `registry.lint` takes it.
@@ -35,7 +37,7 @@ class QuantizationRequest:
         options: what else the tool takes.
         tags: for the MLflow run, beside qreg's own.
         keep_rejected: whether what was made and does not pass the checks is kept, as
-            `OUTPUT.rejected`.
+            `OUTPUT.rejected`, beside the output.
         environment: variables for the tool, over those that qreg sets.
         recipe_name: what the recipe is called, if not as its file says.
     """
@@ -53,7 +55,7 @@ class QuantizationRequest:
     toolchain: str = ""
     options: Options = field(default_factory=Options)
     tags: dict[str, str] = field(default_factory=dict)
-    keep_rejected: bool = False
+    keep_rejected: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     recipe_name: str = ""
 
@@ -91,6 +93,7 @@ class Prepared:
         intent: what the recipe does to this model.
         calibration, anti_dataset: the user's sets, or the one that comes with the tool.
         code: the source's own Python code, which may run; None where none may.
+        state: of a script's checkout; empty for a recipe.
     """
 
     request: QuantizationRequest
@@ -105,3 +108,4 @@ class Prepared:
     calibration: CalibrationSet | None
     anti_dataset: CalibrationSet | None
     code: RemoteCode | None = None
+    state: Mapping[str, object] = field(default_factory=dict)

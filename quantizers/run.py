@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import time
@@ -78,6 +79,7 @@ def quantize(
     """
     started = time.monotonic()
     prepared = prepare(request, settings, observe)
+    request = prepared.request
     if not any(path.startswith("tokenizer") for path in prepared.checkpoint.files):
         observe(Note(f"{prepared.source} has no tokenizer: engines need one", warning=True))
     work = Path(tempfile.mkdtemp(prefix="qreg-quantize-"))
@@ -157,7 +159,7 @@ def _carry_out(
         facts = check_output(prepared, job, str(log), observe)
     except QregError:
         if prepared.request.keep_rejected:
-            _keep(job.output, rejected_of(prepared.output), observe)
+            _keep(job.output, prepared.output, observe)
         raise
     run.metrics(
         {
@@ -223,17 +225,23 @@ def _measure(
 
 
 def rejected_of(output: Path) -> Path:
-    """Where an output goes that was made and did not pass the checks."""
-    return output.with_name(f"{output.name}.rejected")
+    """A folder beside an output for what was made and did not pass the checks: a new one."""
+    numbers = itertools.count(2)
+    found = output.with_name(f"{output.name}.rejected")
+    while found.exists():
+        found = output.with_name(f"{output.name}.rejected-{next(numbers)}")
+    return found
 
 
-def _keep(made: Path, target: Path, observe: Observer) -> None:
-    """Move what was made beside its place; `staged_folder` removes what is left."""
-    if target.exists():
-        observe(Note(f"{target} is there already; what was made is not kept", warning=True))
-        return
+def _keep(made: Path, output: Path, observe: Observer) -> None:
+    """Move what was made beside its place, as it cost hours; `staged_folder` removes what is left.
+
+    It has no qreg.json, so that nothing takes it for an artifact by mistake.
+    """
+    target = rejected_of(output)
     made.rename(target)
-    observe(Note(f"What was made is in {target}", warning=True))
+    text = f"What was made is kept in {target} . Look at it with qreg lint {target}"
+    observe(Note(f"{text} , and remove it when you are done", warning=True))
 
 
 def _evaluate(

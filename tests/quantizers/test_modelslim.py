@@ -18,12 +18,11 @@ from quantizers.modelslim.paths import is_taken, source_for_modelslim
 from quantizers.modelslim.patterns import NamePatterns, expand_braces
 from quantizers.modelslim.practice import is_data_free, parse_practice, rules_of, with_datasets
 from quantizers.modelslim.reading import FAILURES, own_words, read_progress, read_warning
-from quantizers.modelslim.scripts import script_arguments, script_recipe
 from quantizers.recipe import Recipe
 from quantizers.target import check_target
 from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.facts import read_facts
-from registry.errors import IncompatibleError, NotFoundError, UsageError
+from registry.errors import IncompatibleError, UsageError
 from registry.lint.target import CHIPS, Target
 from registry.progress import Progress
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model
@@ -227,7 +226,7 @@ def test_calibration_sets_are_turned_into_modelslims_layout(tmp_path: Path) -> N
     written = job.output / "Qwen3-14B_best_practice.yaml"
     written.write_text(f"dataset: {practice['spec']['dataset']}\n")
     tool.finish(job)
-    assert written.read_text() == "dataset: calibration.jsonl\n"
+    assert written.read_text() == "dataset: calibration/c.jsonl\n"
 
 
 class _Tool:
@@ -240,45 +239,6 @@ def test_a_users_practice_is_run_as_it_is(tmp_path: Path) -> None:
     job = _job(tmp_path, recipe)
     ModelSlim().command(job, _Tool)  # type: ignore[arg-type]
     assert (job.work / "practice.yaml").read_text() == "# mine\n" + V0
-
-
-SCRIPT = """
-parser.add_argument('--model_path'); parser.add_argument('--save_path')
-parser.add_argument('--anti_dataset'); parser.add_argument("--calib_dataset")
-parser.add_argument('--trust_remote_code')
-"""
-
-
-def test_scripts_of_the_guide(tmp_path: Path) -> None:
-    path = tmp_path / "quant_qwen_moe_w8a8.py"
-    path.write_text(SCRIPT)
-    recipe = script_recipe(path)
-    assert (recipe.name, recipe.text) == ("quant_qwen_moe_w8a8", SCRIPT)
-    options = Options("npu:0,1", trust_remote_code=True, script=path, arguments=("--rot", "1"))
-    job = _job(tmp_path, recipe, options=options)
-    sets = {"calibration.jsonl": Path("/c.jsonl"), "anti.jsonl": Path("/a.jsonl")}
-    arguments = script_arguments(job, job.source, sets, read_device("npu:0,1"))
-    assert arguments == [
-        *(str(path), "--model_path", str(job.source), "--save_path", str(job.output)),
-        *("--calib_dataset", "/c.jsonl", "--anti_dataset", "/a.jsonl"),
-        *("--trust_remote_code", "True", "--rot", "1"),
-    ]
-
-
-def test_scripts_that_do_not_fit(tmp_path: Path) -> None:
-    path = tmp_path / "quant.py"
-    with pytest.raises(NotFoundError, match="no script"):
-        script_recipe(path)
-    path.write_text("print()")
-    with pytest.raises(UsageError, match="takes no --model_path"):
-        script_recipe(path)
-    path.write_text("'--model_path' '--save_path'")
-    job = _job(tmp_path, script_recipe(path), options=Options(arguments=("--save_path=/x",)))
-    with pytest.raises(UsageError, match="set by qreg"):
-        script_arguments(job, job.source, {}, read_device("cpu"))
-    plain = Job(**{**vars(job), "options": Options()})
-    with pytest.raises(UsageError, match="no option for --calibration"):
-        script_arguments(plain, job.source, {"calibration.jsonl": Path("/c")}, read_device("cpu"))
 
 
 LINE = "2026-11-24 17:45:10,854 - msmodelslim.core.runner.layer_wise_runner - INFO - "
@@ -323,6 +283,11 @@ def test_modelslims_own_words_for_what_is_not_known() -> None:
     found = own_words(log)
     assert found is not None
     assert (found.what, found.remedy) == ("It broke. (code 204)", "Mend it.")
+    # An error that nobody catches is printed by `str()`, with the tip on a line of its own.
+    log = "msmodelslim.utils.exception.SchemaValidateError: Code: 203, Message: No.\nTIP: Mend it"
+    found = own_words(log)
+    assert found is not None
+    assert (found.what, found.remedy) == ("No. (code 203)", "Mend it.")
     assert own_words("nothing") is None
     assert all(failure.what and failure.remedy for failure in FAILURES)
 
