@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import resolving_options, target_of, target_options
-from qreg.cli.output import HUMAN, Output, size_text
+from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command("quantize")
-@click.argument("source")
+@click.argument("source", required=False, default="")
 @click.option(
     "--tool",
-    default="llmcompressor",
-    show_default=True,
+    default="",
+    show_default="llmcompressor",
     help="The quantizer: llmcompressor, modelslim, or a plug-in's.",
 )
 @click.option(
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--recipes",
+    "listing",
     is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda context, _, wanted: _list_recipes(context) if wanted else None,
-    help="List the shipped recipes and exit.",
+    help="List the recipes, with SOURCE those that fit it and the practices that ModelSlim brings "
+    "for it, and end.",
 )
-@click.option("--name", required=True, help="ORG/NAME of the result.")
+@click.option("--name", default="", help="ORG/NAME of the result.")
 @click.option("--output", "folder", type=click.Path(path_type=Path), help="A new folder for it.")
 @click.option(
     "--calibration",
-    help='A JSONL file, a line {"text": "…"} a sample; for LLM-Compressor also {"messages": […]}, '
-    "or the folder or name of a data set. ModelSlim falls back to its own.",
+    help='A file of JSON Lines, or a JSON array; a sample is "…" or {"text": "…"}, for '
+    'LLM-Compressor also {"messages": […]}, or the folder or name of a data set. ModelSlim falls '
+    "back to its own.",
 )
 @click.option(
     "--anti-dataset",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="ModelSlim's scripts and v0 practices: a JSONL file to smooth outliers with.",
+    help="ModelSlim's scripts and v0 practices: a file of such samples to smooth outliers with.",
 )
 @click.option(
     "--device",
@@ -79,9 +79,10 @@ if TYPE_CHECKING:
     help="The text to measure on; default: docstrings that ship with Python.",
 )
 @click.option(
-    "--keep-rejected",
-    is_flag=True,
-    help="Keep what does not pass the checks, as OUTPUT.rejected.",
+    "--keep-rejected/--discard-rejected",
+    default=True,
+    show_default=True,
+    help="Keep what does not pass the checks beside the output, as OUTPUT.rejected.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
@@ -93,6 +94,7 @@ def command(
     source: str,
     tool: str,
     recipe: str,
+    listing: bool,
     name: str,
     folder: Path | None,
     calibration: str | None,
@@ -117,13 +119,22 @@ def command(
     qreg quantize ./Qwen3-30B-A3B --tool modelslim --recipe w8a8-moe --device npu:0,1 \\
         --target A3 --name org/Qwen3-30B-A3B-W8A8
     """
+    if listing:
+        from qreg.cli.recipes import list_recipes
+
+        list_recipes(output, settings, source, tool)
+        return
+    for what, given in (("SOURCE", source), ("--name", name)):
+        if not given:
+            raise click.UsageError(f"{what} is missing.")
+
     from quantizers import QuantizationRequest, quantize
     from quantizers.interface import Options
 
     request = QuantizationRequest(
         source=source,
         name=name,
-        tool=tool,
+        tool=tool or "llmcompressor",
         recipe=recipe,
         output=folder,
         calibration=calibration,
@@ -138,18 +149,6 @@ def command(
     with output.progress() as observe:
         result = quantize(request, settings, observe)
     _show(output, result)
-
-
-def _list_recipes(context: click.Context) -> None:
-    from quantizers.recipe import FOLDER, parse_yaml, read_text, shipped
-
-    output = Output(HUMAN)
-    for tool in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
-        output.say(f"{tool}:")
-        for name in shipped(tool):
-            path = FOLDER / tool / f"{name}.yaml"
-            output.say(f"  {name:<26} {parse_yaml(read_text(path), str(path))['title']}")
-    context.exit()
 
 
 def _show(output: Output, result: QuantizationResult) -> None:
