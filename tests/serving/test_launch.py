@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_while_serving(engine: Engine, tmp_path: Path) -
     (tmp_path / "now").touch()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 8
-    assert "ended while serving (exit code 1): a worker was killed (SIGKILL)" in err
+    assert "ended while serving (exit code 1): a process of the engine was killed (SIGKILL)" in err
     assert _left(tmp_path) == []
 
 

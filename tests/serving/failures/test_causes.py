@@ -44,6 +44,7 @@ def cause(text: str, known: tuple[KnownFailure, ...] = CPU) -> RootCause:
         ("parser", "does not know the reasoning parser", "--reasoning-parser ''"),
         ("quantmethod", "does not know the quantization method ascend", "qreg convert"),
         ("tp", "4 attention heads cannot be shared by 3 ranks", "tensor parallel size"),
+        ("kv", "1.0 GiB are left for it", "--max-model-len 1048448"),
         ("arch", "does not know the model's architecture", "qreg inspect"),
         ("remote", "brings Python code of its own", "--trust-remote-code"),
         ("port", "another program took the port", "--port"),
@@ -227,6 +228,7 @@ def test_what_follows_from_another_failure_gives_way() -> None:
     assert cause(died + waited + killed + LAST, ASCEND).what == "RuntimeError: the moon is full"
     assert "another rank" in cause(waited + killed + LAST, ASCEND).what
     assert "killed (SIGKILL)" in cause(NOISE + killed + LAST, ASCEND).what
+    assert "killed (SIGKILL)" in cause(LAST.replace("0': 1", "0': -9")).what
     assert "SIGILL" in cause(killed.replace("-9", "-4") + LAST).what
     assert "/dev/shm" in cause(killed.replace("-9", "-7") + LAST).what
     # What is known and never a consequence counts, wherever it stands.
