@@ -48,7 +48,8 @@ _FOLLOWS = re.compile(
     r"[Ss]ee (?:root cause|stack trace|the stack trace)|EngineDeadError|EngineCore failed to start|"
     r"EngineCore encountered|failed to start\.|failed\.$|Failed core proc|died unexpectedly|"
     r"BrokenPipeError|ConnectionResetError|ChildProcessError|SystemExit|KeyboardInterrupt|"
-    r"CancelledError|ProcessLookupError|[Cc]onnection (?:closed|reset) by peer|cancelled$|leaked|shutting down|resource_tracker|Shutdown requested"
+    r"CancelledError|ProcessLookupError|[Cc]onnection (?:closed|reset) by peer|cancelled$|"
+    r"leaked|shutting down|resource_tracker|Shutdown requested"
 )
 # A look-up that failed is often caught and said better by the error that follows from it.
 _LOOKUPS = ("KeyError", "AttributeError", "StopIteration", "IndexError", "ModuleNotFoundError")
