@@ -35,8 +35,8 @@ _LETTERS = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITI
 _HARMLESS = ("DEBUG", "INFO", "WARNING")
 # The last line of a traceback: a class, and what it says.
 _EXCEPTION = re.compile(
-    r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
-    r"(?:Error|Exception|Exit|Expired|Failure|Interrupt|Empty|Timeout))(?:: ?(?P<text>.*))?$"
+    r"(?P<type>(?:[A-Za-z_]\w*\.)*(?:Exception|[A-Z]\w*"
+    r"(?:Error|Exception|Exit|Expired|Failure|Interrupt|Empty|Timeout)))(?:: ?(?P<text>.*))?$"
 )
 # What no exception reports: argparse, the interpreter, C++.
 _OTHER = re.compile(

@@ -45,6 +45,7 @@ def cause(text: str, known: tuple[KnownFailure, ...] = CPU) -> RootCause:
         ("quantmethod", "does not know the quantization method ascend", "qreg convert"),
         ("tp", "4 attention heads cannot be shared by 3 ranks", "tensor parallel size"),
         ("kv", "1.0 GiB are left for it", "--max-model-len 1048448"),
+        ("memory", "was to get 500.0 GiB, and only 16.36 of 19.59", "VLLM_CPU_KVCACHE_SPACE"),
         ("arch", "does not know the model's architecture", "qreg inspect"),
         ("remote", "brings Python code of its own", "--trust-remote-code"),
         ("port", "another program took the port", "--port"),
