@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serving.failures.known import KnownFailure
 from serving.failures.log import Line, LoggedError, errors
@@ -69,7 +69,7 @@ def root_cause(lines: Sequence[Line], known: Iterable[KnownFailure]) -> RootCaus
         return _unknown(first)
     if weak is not None:
         return weak.cause()
-    return _unknown(found[0]) if found else None
+    return _silent(found[0]) if found else None
 
 
 def _sightings(lines: list[Line], known: Iterable[KnownFailure]) -> Iterable[_Sighting]:
@@ -80,6 +80,16 @@ def _sightings(lines: list[Line], known: Iterable[KnownFailure]) -> Iterable[_Si
                 continue
             if found := sign.search(line.text):
                 yield _Sighting(position, row, found, line)
+
+
+def _silent(error: LoggedError) -> RootCause:
+    """The log only says that something failed before, and that wrote nothing: it was killed."""
+    return replace(
+        _unknown(error),
+        what="a process of the engine ended without a word, as one that is killed does",
+        remedy="`dmesg` or `journalctl -k` names whom Linux killed for want of memory; otherwise "
+        "somebody did.",
+    )
 
 
 def _unknown(error: LoggedError) -> RootCause:

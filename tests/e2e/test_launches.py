@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from registry.config import load as load_settings
+from registry.config import Settings
 from serving.identity import free_port
-from tests.conftest import Run
+from tests.conftest import USER, Run
 from tests.quantized import float_model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("default")]
@@ -34,10 +34,11 @@ TEMPLATE = (
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(settings: Settings, tmp_path: Path) -> Path:
     """A tiny Qwen3 of random weights, which never stops thinking of itself."""
+    del settings  # the test's own data folder, for `serve` in a process of its own
     folder = tmp_path / "model"
-    shutil.copytree(float_model("dense", load_settings()), folder)
+    shutil.copytree(float_model("dense", USER), folder)
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
     known = [*tokenizer["model"]["vocab"].values(), *(t["id"] for t in tokenizer["added_tokens"])]
