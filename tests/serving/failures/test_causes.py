@@ -47,6 +47,8 @@ def cause(text: str, known: tuple[KnownFailure, ...] = CPU) -> RootCause:
         ("kv", "1.0 GiB are left for it", "--max-model-len 1048448"),
         ("memory", "was to get 500.0 GiB, and only 16.36 of 19.59", "VLLM_CPU_KVCACHE_SPACE"),
         ("moe-int8", "no kernel here for the scheme", "--hardware NAME"),
+        ("nvfp4", "no kernel here for the scheme", "another recipe"),
+        ("cut", "a file of weights is damaged or cut short", "qreg verify"),
         ("arch", "does not know the model's architecture", "qreg inspect"),
         ("remote", "brings Python code of its own", "--trust-remote-code"),
         ("port", "another program took the port", "--port"),
