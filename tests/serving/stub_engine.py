@@ -36,12 +36,21 @@ HTTPServer(("127.0.0.1", PORT), Answers).serve_forever()
 
 
 def install(home: Path, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the toolchain and let qreg find it; `before` is Python that runs before it listens."""
+    """Make the toolchain and let qreg find it.
+
+    Args:
+        home: where it is made.
+        before: Python that runs before the server listens, and when `vllm` is imported offline.
+        monkeypatch: of the test.
+    """
     venv.create(home / "engine", with_pip=False, symlinks=True)
     (site,) = (home / "engine").glob("lib/python*/site-packages")
     package = site / "vllm" / "entrypoints" / "openai"
     package.mkdir(parents=True)
-    (site / "vllm" / "__init__.py").write_text("")
+    offline = "import sys\nif 'vllm_generate' in sys.argv[0]:\n    import os, time, signal\n"
+    offline += "    def say(text): print(text, file=sys.stderr, flush=True)\n"
+    offline += "".join(f"    {line}\n" for line in before.split("\n"))
+    (site / "vllm" / "__init__.py").write_text(offline)
     (package / "api_server.py").write_text(SERVER.replace("BEFORE", before))
     toolchains = home / "toolchains"
     toolchains.mkdir()

@@ -175,3 +175,27 @@ def test_warnings_of_the_plan_come_first(qreg: Run, engine: Engine, tmp_path: Pa
             assert any(e["event"] == "note" and e["warning"] for e in events)
         generated = qreg("generate", model, "--prompt", "a", *form, env=env)
         assert "GPU 0 is in use" in generated.err
+
+
+def test_offline_answers_name_the_same_cause(qreg: Run, engine: Engine, tmp_path: Path) -> None:
+    model = engine(
+        "say('(Worker_TP1 pid=1) OSError: [Errno 28] No space left on device')\n"
+        "say('RuntimeError: Engine core initialization failed. See root cause above.')\n"
+        "sys.exit(1)"
+    )
+    ran = qreg("generate", model, "--prompt", "a", "--json")
+    assert ran.code == 8, ran.err
+    assert ran.error["message"].endswith("ended while generating (exit code 1): a disk is full")
+    assert _left(tmp_path) == []
+
+
+def test_memory_that_is_not_free(qreg: Run, engine: Engine, tmp_path: Path) -> None:
+    """The engine is not started; that would take half a minute to say the same."""
+    model = engine(f"open({str(tmp_path / 'started')!r}, 'w').close()")
+    env = {"VLLM_CPU_KVCACHE_SPACE": "100000"}
+    for asked in (("serve", "--port", free_port()), ("generate", "--prompt", "a")):
+        ran = qreg(asked[0], model, *asked[1:], "--json", env=env)
+        assert ran.code == 6, ran.err
+        assert "100000.0 of KV cache" in ran.error["message"]
+        assert "VLLM_CPU_KVCACHE_SPACE=" in ran.error["remedy"]
+    assert not (tmp_path / "started").exists()
