@@ -63,11 +63,15 @@ def test_a_model_that_thinks_first(qreg: Run, model: Path) -> None:
 
 
 def test_a_model_that_cannot_stop_thinking(qreg: Run, model: Path) -> None:
+    """It also drafts, from its own text: the counts are read from the real server's metrics."""
     (model / "chat_template.jinja").write_text(TEMPLATE.partition("{%- if")[0] + "{% endif %}")
-    own = ("--", "--reasoning-parser", "qwen3")
+    drafts = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}
+    own = ("--", "--reasoning-parser", "qwen3", "--speculative-config", json.dumps(drafts))
     ran = qreg("serve", model, "--smoke-only", "--port", free_port(), "--json", *own)
     assert ran.code == 0, ran.err
-    assert ran.json["smoke"]["form"] == "reasoning" and ran.json["smoke"]["answer"].strip()
+    proof = ran.json["smoke"]
+    assert proof["form"] == "reasoning" and proof["answer"].strip()
+    assert 0 < proof["accepted"] < proof["drafted"] and proof["warnings"] == []
 
 
 def _serve(model: Path, port: int) -> subprocess.Popen[str]:
