@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from registry.config import Settings
-from registry.errors import ToolError
 from registry.progress import Observer, ignore
 from serving.engines import open_engine
+from serving.failures import ended, require_free_memory
 from serving.launch import require_launchable
 from serving.plan import Plan
 from toolchains import find_toolchain, run_tool
@@ -56,12 +56,13 @@ def generate(
         observe: is told the steps of the start.
 
     Raises:
-        IncompatibleError: the plan has errors.
-        ToolError: the engine failed; the end of its log is in the details.
+        IncompatibleError: the plan has errors, or takes memory that is not free.
+        ToolError: the engine failed; its root cause and the end of its log are told.
     """
     require_launchable(plan)
     engine = open_engine(plan.engine)
     toolchain = find_toolchain(engine.toolchain, settings)
+    require_free_memory(plan)
     work = Path(tempfile.mkdtemp(prefix="qreg-generate-"))
     log = settings.new_log(f"generate-{plan.artifact}")
     try:
@@ -87,14 +88,7 @@ def generate(
         argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
         finished = run_tool(argv, log=log, env=plan.env, cwd=work, on_line=on_line)
         if not result.is_file():
-            lines = log.read_text(errors="replace").splitlines()
-            telling = [line for line in lines if "Error" in line]
-            tail = "\n".join(telling[-6:] or lines[-12:])
-            raise ToolError(
-                f"{plan.engine} failed while generating (exit code {finished.code})",
-                remedy=engine.explain("\n".join(telling)) or f"The whole log is {log} .",
-                details=tail,
-            )
+            raise ended(plan.engine, "while generating", finished.code, log, engine.failures)
         return [Generation(**item) for item in json.loads(result.read_text())]
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -12,6 +12,7 @@ from registry.config import Settings
 from registry.errors import IncompatibleError, IntegrityError, ToolError, UsageError
 from registry.progress import Observer, ignore
 from serving.engines import Engine, open_engine
+from serving.failures import ended, never_ready, require_free_memory
 from serving.identity import process_tree, require_free_port, strangers_on
 from serving.plan import Plan
 from serving.probe import is_healthy
@@ -64,7 +65,7 @@ class Server:
         while self.tool.running and time.monotonic() < deadline:
             time.sleep(_POLL)
         if not self.tool.running:
-            raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+            raise self._ended()
 
     def wait(self) -> None:
         """Wait as long as the engine runs.
@@ -74,7 +75,12 @@ class Server:
         """
         while self.tool.running:
             time.sleep(_POLL)
-        raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+        raise self._ended()
+
+    def _ended(self) -> ToolError:
+        code = self.tool.wait().code
+        known = open_engine(self.plan.engine).failures
+        return ended(self.plan.engine, "while serving", code, self.log, known, serving=True)
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def launch(
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
 
     Raises:
-        IncompatibleError: the plan has errors.
+        IncompatibleError: the plan has errors, or takes memory that is not free.
         NotFoundError: the engine's toolchain is not installed.
         UsageError: the port is taken.
         ToolError: the engine died at start-up, or was not ready within `limit` seconds.
@@ -95,6 +101,7 @@ def launch(
     find_toolchain(engine.toolchain, settings)
     host, port = address_of(plan)
     require_free_port(host, port)
+    require_free_memory(plan)
     log = settings.new_log(f"serve-{plan.artifact}")
     began = time.monotonic()
     with started(
@@ -132,37 +139,20 @@ def _wait_until_ready(
     plan: Plan, engine: Engine, tool: Tool, url: str, limit: float, observe: Observer
 ) -> None:
     deadline = time.monotonic() + limit
+    stage, furthest = "", 0.0
     while time.monotonic() < deadline:
         for line in tool.lines():
             progress = engine.read_line(line)
-            if progress is not None:
+            # Workers repeat one another's lines; a step that was passed does not come back.
+            if progress is not None and (progress.done or furthest) >= furthest:
+                stage, furthest = progress.stage, progress.done or furthest
                 observe(progress)
         if not tool.running:
-            raise _died(plan, engine, tool, "at start-up")
+            raise ended(plan.engine, "at start-up", tool.wait().code, tool.log, engine.failures)
         if is_healthy(url):
             return
         time.sleep(_POLL)
-    raise ToolError(
-        f"{plan.engine} was not ready within {limit:.0f} seconds",
-        remedy=f"Its log is {tool.log} ; give it more time with --timeout .",
-        details=tool.tail(),
-    )
-
-
-def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
-    code = tool.wait().code
-    tail = tool.tail(40)
-    lines = tail.split("\n")
-    telling = [line for line in lines if "Error" in line or "error:" in line]
-    reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return ToolError(
-        f"{plan.engine} ended {when} ({reason})",
-        # What ended a worker stands further up than the errors that followed from it.
-        remedy=engine.explain("\n".join(telling))
-        or engine.explain(tool.tail(400))
-        or f"Its whole log is {tool.log} .",
-        details="\n".join(telling[-6:] or lines[-12:]),
-    )
+    raise never_ready(plan.engine, limit, stage, tool.log, engine.failures)
 
 
 def _working_folder(settings: Settings) -> Path:

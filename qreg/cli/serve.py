@@ -11,9 +11,15 @@ from qreg.cli.common import address_options, resolving_options
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
+from registry.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from serving.smoke import Smoke
+
+# What a model did, by the form of its answer; a model may still be thinking after all its tokens.
+_VERBS = {"content": "answered", "reasoning": "thought", "tool call": "called"}
 
 
 @click.command("serve")
@@ -57,22 +63,24 @@ def command(
             with output.progress() as observe:
                 starting = launch(plan, settings, limit=timeout, observe=observe)
                 server = running.enter_context(starting)
-            proof = smoke(server, settings)
+                observe(Progress("asking it once"))
+                proof = smoke(server, settings)
+            for text in proof.warnings:
+                output.note(text, warning=True)
             ready = True
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
                 "digest": plan.digest,
                 "seconds_to_ready": round(server.seconds, 1),
-                "smoke": {"prompt": proof.prompt, "answer": proof.answer},
+                "smoke": proof.to_json(),
                 "log": str(server.log),
             }
 
             def human(console: Console) -> None:
                 console.print(f"ready     {server.url}/v1 after {server.seconds:.0f} s")
                 console.print(f"model     {document['model']}")
-                console.print(f"asked     {proof.prompt}")
-                console.print("answered  " + proof.answer.strip().replace("\n", "\n          "))
+                _show_smoke(console, proof)
                 console.print(f"log       {server.log}")
                 if not smoke_only:
                     console.print("Ctrl-C stops it.")
@@ -84,3 +92,13 @@ def command(
         if not ready:
             raise
     output.note("Stopped; no process of the engine is left.")
+
+
+def _show_smoke(console: Console, proof: Smoke) -> None:
+    console.print(f"asked     {proof.prompt}")
+    if thoughts := " ".join(proof.reasoning.split()):
+        console.print(f"thought   {thoughts if len(thoughts) < 200 else f'{thoughts[:199]}…'}")
+    verb = _VERBS.get(proof.form, "answered")
+    console.print(f"{verb:<9} " + proof.answer.strip().replace("\n", "\n          "))
+    if proof.drafted:
+        console.print(f"drafts    {proof.accepted} of {proof.drafted} tokens accepted")
