@@ -15,6 +15,7 @@ from registry.checkpoint.remote_code import untrusted_error
 from registry.errors import ToolError
 from registry.progress import Note, Observer, Progress
 from toolchains import Finished, run_tool
+from toolchains.interpreter import python_environment
 
 _OUT_OF_MEMORY = "The system killed it, most likely for memory: use a machine with more."
 
@@ -49,10 +50,11 @@ def run_command(
     if given:
         text = f"{prepared.quantizer.name} gets {' and '.join(given)} of your environment"
         observe(Note(f"{text}: its calibration set is fetched from a hub"))
+    env = python_environment(prepared.toolchain, whole=command.own_modules, observe=observe)
     finished = run_tool(
         command.argv,
         log=log,
-        env=command.env,
+        env={**env, **command.env},
         cwd=command.folder or job.work,
         on_line=on_line,
         secrets=command.secrets,

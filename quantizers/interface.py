@@ -89,12 +89,15 @@ class Command:
         secrets: names of variables that the tool needs and would not see otherwise, see
             `toolchains.environment`.
         folder: where it runs; None for the job's `work`.
+        own_modules: whether it runs a script of the user's, whose modules PYTHONPATH may name; see
+            `toolchains.pythonpath`.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     secrets: Sequence[str] = ()
     folder: Path | None = None
+    own_modules: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from registry.errors import UsageError
 from serving.abbreviations import whole_name
+from serving.hardware.visible import VISIBLE
 from serving.plan import USER, Flag
 
 _REASON = "given after --"
@@ -94,7 +95,11 @@ def override(
     named |= {_negation(name) for name in named}
     kept = []
     for flag in flags:
-        if flag.is_environment and flag.name in environment:
+        # Which devices are shown is respected where the hardware is looked at; what a plan says of
+        # it is chosen among them.
+        if flag.name in VISIBLE.values():
+            kept.append(flag)
+        elif flag.is_environment and flag.name in environment:
             value = environment[flag.name]
             kept.append(Flag(flag.name, value, "set in your environment", USER))
         elif flag.name not in named:

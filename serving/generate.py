@@ -16,6 +16,7 @@ from serving.failures import ended, require_free_memory
 from serving.launch import require_launchable
 from serving.plan import Plan
 from toolchains import find_toolchain, run_tool
+from toolchains.interpreter import python_environment, worker_command
 
 _WORKER = Path(__file__).parent / "workers" / "vllm_generate.py"
 # Arguments of the server that the LLM class does not have.
@@ -85,8 +86,9 @@ def generate(
             if progress is not None:
                 observe(progress)
 
-        argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
-        finished = run_tool(argv, log=log, env=plan.env, cwd=work, on_line=on_line)
+        argv = [*worker_command(toolchain, _WORKER), str(job)]
+        env = {**python_environment(toolchain, observe=observe), **plan.env}
+        finished = run_tool(argv, log=log, env=env, cwd=work, on_line=on_line)
         if not result.is_file():
             raise ended(plan.engine, "while generating", finished.code, log, engine.failures)
         return [Generation(**item) for item in json.loads(result.read_text())]

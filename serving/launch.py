@@ -18,6 +18,7 @@ from serving.plan import Plan
 from serving.probe import is_healthy
 from toolchains import Tool, find_toolchain
 from toolchains.environment import ENGINE_SECRETS
+from toolchains.interpreter import python_environment
 from toolchains.process import started
 
 START_LIMIT = 1800.0  # seconds; loading a large model from a slow disk takes long
@@ -98,7 +99,7 @@ def launch(
     """
     require_launchable(plan)
     engine = open_engine(plan.engine)
-    find_toolchain(engine.toolchain, settings)
+    toolchain = find_toolchain(engine.toolchain, settings)
     host, port = address_of(plan)
     require_free_port(host, port)
     require_free_memory(plan)
@@ -107,7 +108,7 @@ def launch(
     with started(
         plan.argv,
         log=log,
-        env=plan.env,
+        env={**python_environment(toolchain, observe=observe), **plan.env},
         cwd=_working_folder(settings),
         secrets=ENGINE_SECRETS,
     ) as tool:

@@ -43,10 +43,13 @@ def nearest(
 
     changes = list(_siblings(facts, settings))
     if fits(wishes) is None:  # an engine that spreads models, and tells where it cannot
+        share = list(_larger_share(wishes, fits))
         changes = [
+            *share,
             *_other_sizes(wishes, fits),
             *_shorter(wishes, facts, fits),
-            *_more_nodes(wishes, fits),
+            # Nobody needs machines for a share that they chose themselves.
+            *(() if share else _more_nodes(wishes, fits)),
             *changes,
         ]
     if not changes:
@@ -65,6 +68,20 @@ def _without(wishes: Wishes, *names: str) -> Wishes:
 def _with_length(wishes: Wishes, length: int) -> Wishes:
     bare = _without(wishes, "--max-model-len")
     return replace(bare, arguments=(*bare.arguments, "--max-model-len", str(length)))
+
+
+def _larger_share(wishes: Wishes, fits: Fits) -> Iterator[str]:
+    """The engine's usual share, where nothing but the user's smaller one is in the way."""
+    name = "--gpu-memory-utilization"
+    asked = wishes.share(name)
+    if asked is None:
+        return
+    found = fits(_without(wishes, name))
+    if found is not None and found.utilization > asked:
+        yield (
+            f"-- {name} {found.utilization:g} ({found.layout}); it is the {asked:g} that you gave "
+            "which leaves too little of each device"
+        )
 
 
 def _other_sizes(wishes: Wishes, fits: Fits) -> Iterator[str]:

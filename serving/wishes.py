@@ -16,6 +16,8 @@ LATENCY, THROUGHPUT, CONTEXT = "latency", "throughput", "context"
 GOALS = (LATENCY, THROUGHPUT, CONTEXT)
 PREFILL, DECODE = "prefill", "decode"
 ROLES = (PREFILL, DECODE)
+# Tokens a step, by whether a node does nothing but prefill.
+BATCHED_TOKENS = {False: 4096, True: 16384}
 # Short forms of vLLM's flags that matter here.
 _ALIASES = {"-tp": "--tensor-parallel-size", "-dp": "--data-parallel-size",
             "-pp": "--pipeline-parallel-size", "-q": "--quantization",

@@ -8,6 +8,7 @@ TOOLCHAINS/NAME.json                             `{"python": PATH}`, from `qreg 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ from pathlib import Path
 from registry.config import Settings
 from registry.errors import NotFoundError, ToolError
 from registry.files import remove_tree, require_own, write_atomically
+from registry.progress import Observer, ignore
+from toolchains.cann import cann_environment
 from toolchains.catalogue import Spec, spec_of
 from toolchains.process import run_tool
+from toolchains.pythonpath import start_environment
 
 MARKER = "qreg-toolchain.json"
 _PROBE = """
@@ -100,8 +104,13 @@ def find_toolchain(name: str, settings: Settings) -> Toolchain:
     )
 
 
-def use_interpreter(name: str, python: Path, settings: Settings) -> Toolchain:
+def use_interpreter(
+    name: str, python: Path, settings: Settings, observe: Observer = ignore
+) -> Toolchain:
     """Take an environment of the user's as a toolchain, after importing the tool in it.
+
+    Where CANN is installed and nobody has sourced its `set_env.sh`, the tool sees what that sets;
+    `observe` is told so.
 
     Raises:
         NotFoundError: no such interpreter.
@@ -112,7 +121,7 @@ def use_interpreter(name: str, python: Path, settings: Settings) -> Toolchain:
     python = python.expanduser().absolute()
     if not python.is_file():
         raise NotFoundError(f"There is no interpreter {python}", remedy="Give the path of python.")
-    record = {"python": str(python), **probe(spec, [str(python)])}
+    record = {"python": str(python), **probe(spec, [str(python)], own=True, observe=observe)}
     write_atomically(own_record(name, settings), json.dumps(record).encode())
     return find_toolchain(name, settings)
 
@@ -141,15 +150,28 @@ def remove_toolchain(name: str, settings: Settings) -> list[Path]:
     return removed
 
 
-def probe(spec: Spec, python: Sequence[str]) -> dict[str, object]:
+def probe(
+    spec: Spec, python: Sequence[str], *, own: bool = False, observe: Observer = ignore
+) -> dict[str, object]:
     """Import the tool in an interpreter; returns `{"python": version, "versions": {…}}`.
+
+    Args:
+        spec: of the toolchain.
+        python: the interpreter's words.
+        own: whether the user named it, see `toolchains.pythonpath`.
+        observe: is told what of CANN was sourced.
 
     Raises:
         ToolError: an import fails, with the last lines of the reason.
     """
+    cann = cann_environment(python=Path(python[0]))
+    for note in cann.notes:
+        observe(note)
+    env = start_environment(os.environ, cann, own=own)
     with tempfile.TemporaryDirectory(prefix="qreg-probe-") as folder:
         log = Path(folder, "log")
-        run_tool([*python, "-I", "-c", _PROBE, *spec.probe], log=log, cwd=Path(folder))
+        # `-c` searches the working folder first, and this one is empty but for the log.
+        run_tool([*python, "-s", "-c", _PROBE, *spec.probe], log=log, env=env, cwd=Path(folder))
         lines = log.read_text(errors="replace").splitlines()
     for line in lines:
         if line.startswith("qreg-probe:"):

@@ -33,11 +33,12 @@ def command(
     devices: str,
     number: str,
     every: bool,
-) -> None:
+) -> int:
     """Show what this machine has, and what it and the known profiles can run.
 
     On NPUs that depends on the release of vLLM Ascend.
     """
+    from registry.errors import IncompatibleError
     from serving.hardware import Detected, detect, narrow, parse_hardware, profiles
     from serving.releases import latest, open_release
 
@@ -52,7 +53,8 @@ def command(
         "hardware": _document(found.hardware, release),
         "findings": [asdict(finding) for finding in found.findings],
         "profiles": [_document(row, release) for row in rows],
-        "release": release.number,
+        # Of vLLM Ascend: it says nothing of other hardware.
+        "release": release.number if found.hardware.kind == "npu" or every else None,
     }
 
     def human(console: Console) -> None:
@@ -66,6 +68,8 @@ def command(
             console.print("See `qreg hardware --all` for the profiles that --hardware can name.")
 
     output.result(document, human, essential=found.hardware.name)
+    hidden = any(finding.severity == "error" for finding in found.findings)
+    return IncompatibleError.exit_code if hidden else 0
 
 
 def _document(hardware: Hardware, release: Release) -> dict[str, Any]:

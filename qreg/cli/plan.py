@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qreg.cli.common import address_options, resolving_options
-from qreg.cli.output import Output, size_text, styled
+from qreg.cli.output import QUIET, Output, size_text, styled
 from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
+from registry.finding import ERROR
 from registry.names import one_line, printable
 from serving.render import FORMATS
-from serving.render.words import plain_quote
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,7 @@ def command(
     Arguments after -- are the engine's own; they win over the plan's.
     """
     from registry.errors import IncompatibleError
+    from serving.render.shell import join
 
     with output.progress() as observe:
         plan = planning.plan(reference, settings, observe, host=host, port=port)
@@ -69,10 +70,13 @@ def command(
         show = lambda console: console.print(text, end="", soft_wrap=True)  # noqa: E731
         output.result({"format": form, "text": text}, show, essential=text.rstrip())
     else:
-        essential = " ".join(map(plain_quote, plan.argv))
+        essential = "\n".join(join(plan.argv_of(node)) for node in range(plan.nodes))
         output.result(plan.to_json(), lambda console: draw_plan(console, plan), essential)
-    for finding in plan.errors if form or explain else ():
-        output.note(f"{finding.message}. {finding.fix}", warning=True)
+    silent = form or explain or output.mode == QUIET
+    for finding in plan.findings if silent else ():
+        # A line with a placeholder is none that starts; all else is said where there is room.
+        if finding.severity == ERROR or (finding.id == "address" and not explain):
+            output.note(f"{finding.message}. {finding.fix}", warning=True)
     return 0 if plan.fits else IncompatibleError.exit_code
 
 

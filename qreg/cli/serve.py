@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import address_options, resolving_options
+from qreg.cli.converting import readable
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
@@ -33,6 +34,11 @@ _VERBS = {"content": "answered", "reasoning": "thought", "tool call": "called"}
     type=click.FloatRange(min=1),
     help="Seconds until it must answer.",
 )
+@click.option(
+    "--convert",
+    is_flag=True,
+    help="Where the engine cannot read ModelSlim's format, serve a copy in another one.",
+)
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
 @resolving_options
 def command(
@@ -43,6 +49,7 @@ def command(
     host: str,
     port: int,
     timeout: float,
+    convert: bool,
     smoke_only: bool,
 ) -> None:
     """Serve REFERENCE: plan, verify it, launch the engine, wait until it answers, ask it once.
@@ -58,6 +65,9 @@ def command(
     ready = False
     try:
         with output.progress() as observe:
+            if convert:
+                asked = planning.plan(reference, settings, observe, host=host, port=port)
+                reference = readable(reference, asked, settings, observe)
             plan = prepare(planning, reference, settings, observe, host=host, port=port)
         with contextlib.ExitStack() as running:
             with output.progress() as observe:

@@ -68,7 +68,9 @@ def use(output: Output, settings: Settings, name: str, python: Path) -> None:
     """Take an environment of your own for toolchain NAME, after importing the tool in it."""
     from toolchains.installed import use_interpreter
 
-    _show(output, use_interpreter(name, python, settings), "in use")
+    with output.progress() as observe:
+        toolchain = use_interpreter(name, python, settings, observe)
+    _show(output, toolchain, "in use")
 
 
 @command.command("show")

@@ -19,6 +19,7 @@ from registry.errors import ToolError
 from registry.progress import Observer, Progress, ignore
 from registry.staging import staged_folder
 from toolchains import Toolchain, run_tool
+from toolchains.interpreter import python_environment, worker_command
 
 _TRAINER = Path(__file__).with_name("train.py")
 _STEP = re.compile(r"step (\d+)/(\d+) loss ([\d.]+)")
@@ -152,8 +153,9 @@ def _train(
         description = work / "job.json"
         description.write_text(json.dumps({**job, "output": str(output)}))
         observe(Progress("preparing the training"))
-        argv = [str(toolchain.python), "-I", str(_TRAINER), str(description)]
-        finished = run_tool(argv, log=log, env=worker_env(), cwd=work, on_line=on_line)
+        argv = [*worker_command(toolchain, _TRAINER), str(description)]
+        env = {**python_environment(toolchain, observe=observe), **worker_env()}
+        finished = run_tool(argv, log=log, env=env, cwd=work, on_line=on_line)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if finished.code != 0:

@@ -34,6 +34,7 @@ from registry.errors import UsageError
 from registry.progress import Note, Progress
 from toolchains import Toolchain
 from toolchains.environment import HUB_SECRETS
+from toolchains.interpreter import worker_command
 
 _WORKER = Path(__file__).parents[1] / "workers" / "llmcompressor_oneshot.py"
 _MODEL_FREE_WORKER = _WORKER.with_name("llmcompressor_model_free.py")
@@ -170,7 +171,7 @@ class LLMCompressor(Quantizer):
             env["HF_HUB_OFFLINE"] = "0"
             secrets = HUB_SECRETS
         env["HF_DATASETS_CACHE"] = str(job.work / "datasets")
-        return Command([str(toolchain.python), "-I", str(worker), str(description)], env, secrets)
+        return Command([*worker_command(toolchain, worker), str(description)], env, secrets)
 
     def finish(self, job: Job) -> None:
         """The model-free path copies all that is no safetensors file, also what is not wanted."""

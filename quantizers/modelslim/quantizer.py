@@ -58,6 +58,7 @@ from registry.errors import IncompatibleError, UsageError
 from registry.folder import sha256_file
 from registry.progress import Note, Progress
 from toolchains import Toolchain
+from toolchains.interpreter import module_command
 
 TOOL = "modelslim"
 # Parts that every adapter quantizes as linear layers. Routers are classes of their own in some
@@ -185,7 +186,6 @@ class ModelSlim(Quantizer):
         device = read_device(job.options.device or default_device())
         sets = self._calibration_sets(job)
         env = {**worker_env(), **device.environment(), "MSMODELSLIM_LOG_LEVEL": "info"}
-        python = str(toolchain.python)
         if self._script:
             script, folder = read_source(job.recipe.text), script_path(job.recipe).parent
             words = script.relative_paths(folder)
@@ -193,13 +193,14 @@ class ModelSlim(Quantizer):
             # Nothing is written beside the script, no compiled helper either.
             env |= {"PYTHONDONTWRITEBYTECODE": "1"}
             arguments = script_arguments(job, source, sets, device)
-            return Command([python, "-s", *arguments], env, folder=there)
+            argv = [str(toolchain.python), "-s", *arguments]
+            return Command(argv, env, folder=there, own_modules=True)
         practice = job.work / "practice.yaml"
         practice.write_text(self._practice(job, sets), encoding="utf-8")
         several = job.recipe.body.get("apiversion") != V0
         return Command(
             [
-                *(python, "-I", "-m", "msmodelslim.cli", "quant"),
+                *(*module_command(toolchain, "msmodelslim.cli"), "quant"),
                 *("--model_type", job.options.model_type or kind.adapter),
                 *("--model_path", str(source), "--save_path", str(job.output)),
                 *("--device", device.argument(several=several)),

@@ -22,6 +22,7 @@ from registry.errors import ToolError
 from registry.files import remove_tree
 from registry.progress import Observer, Progress, ignore
 from toolchains import Toolchain, run_tool
+from toolchains.interpreter import python_environment, worker_command
 
 _WORKER = Path(__file__).parents[1] / "workers" / "perplexity.py"
 WINDOW = 256  # tokens; each window is judged by itself
@@ -180,8 +181,9 @@ def _run(
             observe(Progress(f"measuring perplexity ({name})", int(done), int(total), "windows"))
 
     observe(Progress("measuring perplexity"))
-    argv = [str(toolchain.python), "-I", str(_WORKER), str(job)]
-    finished = run_tool(argv, log=log, env=worker_env(), cwd=job.parent, on_line=on_line)
+    argv = [*worker_command(toolchain, _WORKER), str(job)]
+    env = {**python_environment(toolchain, observe=observe), **worker_env()}
+    finished = run_tool(argv, log=log, env=env, cwd=job.parent, on_line=on_line)
     try:
         values: dict[str, Any] = json.loads(result.read_text())
         return values

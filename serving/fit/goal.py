@@ -39,6 +39,11 @@ def best_of(fits: list[Fit], a: Architecture, goal: str, *, spread: bool) -> Fit
     if goal == THROUGHPUT:
         best = max(whole, key=lambda f: (f.max_num_seqs * f.layout.data, -f.layout.tensor))
         return replace(best, why="the layout that serves most sequences of the full context")
+    if len({fit.layout for fit in fits}) == 1:
+        best = max(whole, key=room)
+        one = best.layout.devices == 1
+        why = "one device holds weights and context" if one else "the only layout with room"
+        return replace(best, why=why)
     if a.is_moe and spread:
         near = [fit for fit in whole if fit.layout.tensor <= useful] or whole
         best = max(near, key=lambda f: (f.layout.devices, f.layout.tensor))
@@ -56,4 +61,9 @@ def best_of(fits: list[Fit], a: Architecture, goal: str, *, spread: bool) -> Fit
         why = "the fewest devices that hold weights and full context with ease"
         return replace(fewest, why=why)
     best = max(worth, key=lambda f: (f.layout.tensor, -f.layout.devices))
-    return replace(best, why="more ranks would read their weights faster than they can meet")
+    ranks = best.layout.tensor
+    if ranks == max(fit.layout.tensor for fit in fits):
+        why = f"{ranks} ranks, as many as can be, each read their part of the weights"
+    else:
+        why = "more ranks would cost more in all-reduce than they save in weight reads"
+    return replace(best, why=why)

@@ -2,8 +2,8 @@
 
 The rule is the one that all 358 measurable deployments of vLLM Ascend's own tests satisfy: weights,
 the KV cache of one sequence of the longest context and the overhead are at most the utilization
-times the memory that torch sees. The overhead is 4 GiB, and twice HCCL's buffer where experts
-exchange tokens; on 310P there is the attention mask besides.
+times the memory that torch sees. The overhead is the engine's (`serving.fit.usual`), and twice
+HCCL's buffer where experts exchange tokens; on 310P there is the attention mask besides.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from serving.fit.cpu import GIB
 from serving.fit.fit import Fit, Layout
 from serving.fit.goal import best_of
 from serving.fit.limits import SIZES, violations
+from serving.fit.usual import usual_overhead
 from serving.fit.weights import weights_per_device
 from serving.hardware import Hardware
 from serving.plan import Memory
-from serving.wishes import CONTEXT, PREFILL, THROUGHPUT, Wishes
+from serving.wishes import BATCHED_TOKENS, CONTEXT, PREFILL, THROUGHPUT, Wishes
 
-OVERHEAD = 4 * GIB
 _MIB = 2**20
 _USUAL_UTILIZATION, _MOST_UTILIZATION = 0.9, 0.95
 # A context below this is no use to anyone who did not ask for it.
@@ -174,7 +174,7 @@ def _evaluate_with(request: Request, layout: Layout, share: float, sequences: in
     usable = int(hardware.memory * share)
     asked, seqs = wishes.number("--max-model-len"), wishes.number("--max-num-seqs")
     most = request.most_positions
-    overhead = OVERHEAD + _buffers(request, layout, sequences)
+    overhead = _usual(request, layout, sequences) + _buffers(request, layout, sequences)
     room = usable - weights - overhead
     problems = list(violations(facts, layout, hardware))
     if asked and most and asked > most:
@@ -215,6 +215,17 @@ def _weights(request: Request, layout: Layout) -> dict[str, int]:
         layout = Layout()  # an engine's own layout holds one rank's tensors
     drafting = bool(request.speculative)
     return dict(weights_per_device(kinds, facts.architecture, layout, drafting=drafting))
+
+
+def _usual(request: Request, layout: Layout, sequences: int) -> int:
+    """Bytes beside weights and KV cache, with as many tokens a step as the plan will say."""
+    wishes = request.wishes
+    usual = BATCHED_TOKENS[wishes.role == PREFILL]
+    tokens = wishes.number("--max-num-batched-tokens") or max(
+        usual, sequences * (1 + request.speculative)
+    )
+    a = request.facts.architecture
+    return usual_overhead(a, request.hardware, layout, sequences=sequences, tokens=tokens)
 
 
 def _buffers(request: Request, layout: Layout, sequences: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from serving.hardware.npu_smi import read_npu_smi
 from serving.hardware.nvidia import QUERY, choose_gpus, read_nvidia_smi
 from serving.hardware.probe import ABSENT, FAILED, HUNG, Ask
 from serving.hardware.probe import ask as ask_tool
-from serving.hardware.profile import Hardware
+from serving.hardware.profile import CUDA, NPU, Hardware
+from serving.hardware.visible import shown_devices
 
 NPU_SMI = ("npu-smi", "info")
 _PROBLEMS = {
@@ -35,6 +38,7 @@ def detect(
     *,
     ask: Ask = ask_tool,
     devices: Path = Path("/dev"),
+    environ: Mapping[str, str] = os.environ,
 ) -> Detected:
     """Look at this machine; never raises and takes at most about ten seconds.
 
@@ -42,25 +46,28 @@ def detect(
         settings: not needed yet; where figures of earlier looks may be kept.
         ask: runs a tool of a driver with a time limit.
         devices: where device files are.
+        environ: its variables can hide devices, see `serving.hardware.visible`.
 
     Returns:
         The NPUs where some are usable; else the GPUs; else the CPU, with a finding where
-        something says that there should be more.
+        something says that there should be more, an error where the environment hides all.
     """
     del settings
     host = detect_cpu()
-    npus, findings = _npus(ask, devices)
+    npus, findings = _npus(ask, devices, environ)
     if npus is not None:
         return Detected(replace(npus, cores=host.cores), findings)
-    gpus, more = detect_cuda(ask=ask)
+    gpus, more = detect_cuda(ask=ask, environ=environ)
     findings += more
     if gpus is not None:
         return Detected(replace(gpus, cores=host.cores), findings)
     return Detected(host, findings)
 
 
-def detect_cuda(*, ask: Ask = ask_tool) -> tuple[Hardware | None, tuple[Finding, ...]]:
-    """This machine's GPUs; None where nvidia-smi shows none."""
+def detect_cuda(
+    *, ask: Ask = ask_tool, environ: Mapping[str, str] = os.environ
+) -> tuple[Hardware | None, tuple[Finding, ...]]:
+    """This machine's GPUs; None where nvidia-smi shows none, or CUDA_VISIBLE_DEVICES hides all."""
     answer = ask(QUERY)
     if answer.problem == ABSENT:
         return None, ()
@@ -74,10 +81,17 @@ def detect_cuda(*, ask: Ask = ask_tool) -> tuple[Hardware | None, tuple[Finding,
                 "If this machine has GPUs, look at the driver, or say --hardware cuda:NAME .",
             ),
         )
-    return choose_gpus(*read_nvidia_smi(answer.text))
+    gpus, unread = read_nvidia_smi(answer.text)
+    seen = shown_devices(CUDA, [gpu.number for gpu in gpus], environ, ask)
+    if seen.numbers is not None:
+        gpus = tuple(gpu for gpu in gpus if gpu.number in seen.numbers)
+    hardware, findings = choose_gpus(gpus, unread, seen.numbers)
+    return hardware, (*seen.findings, *findings)
 
 
-def _npus(ask: Ask, devices: Path) -> tuple[Hardware | None, tuple[Finding, ...]]:
+def _npus(
+    ask: Ask, devices: Path, environ: Mapping[str, str]
+) -> tuple[Hardware | None, tuple[Finding, ...]]:
     answer = ask(NPU_SMI)
     files = sorted(path.name for path in devices.glob("davinci[0-9]*"))
     if answer.problem == ABSENT:
@@ -104,7 +118,9 @@ def _npus(ask: Ask, devices: Path) -> tuple[Hardware | None, tuple[Finding, ...]
             ),
         )
     reading = read_npu_smi(answer.text)
-    hardware, findings = choose_npus(reading)
+    seen = shown_devices(NPU, [chip.number for chip in reading.chips], environ, ask)
+    hardware, findings = choose_npus(reading, seen.numbers)
+    findings = (*seen.findings, *findings)
     if not reading.chips and not findings:
         lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
         shown = repr(lines[0][:100]) if lines else "nothing"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from registry.finding import INFO, WARNING, Finding
 from serving.hardware.catalogue import MIB, PROFILES, hbm, lpddr
 from serving.hardware.npu_smi import Chip, Reading
-from serving.hardware.profile import Hardware, number_text
+from serving.hardware.profile import Hardware, devices_text, number_text
 
 # Devices in these states can be computed with.
 _USABLE = ("OK", "Warning")
@@ -30,11 +30,19 @@ def chip_kind(name: str) -> str:
     return "A3" if plain == "910" or plain.startswith(("910C", "910_93")) else ""
 
 
-def choose_npus(reading: Reading) -> tuple[Hardware | None, tuple[Finding, ...]]:
-    """The profile of this machine's NPUs: of the kind that it has most of, without broken ones."""
+def choose_npus(
+    reading: Reading, shown: tuple[int, ...] | None = None
+) -> tuple[Hardware | None, tuple[Finding, ...]]:
+    """The profile of this machine's NPUs: of the kind that it has most of, without broken ones.
+
+    Args:
+        reading: what npu-smi says.
+        shown: numbers of those that the environment lets programs see; None for all.
+    """
     findings = list(_unread(reading))
-    known = [chip for chip in reading.chips if chip_kind(chip.name)]
-    findings += _unknown([chip for chip in reading.chips if not chip_kind(chip.name)])
+    chips = [chip for chip in reading.chips if shown is None or chip.number in shown]
+    known = [chip for chip in chips if chip_kind(chip.name)]
+    findings += _unknown([chip for chip in chips if not chip_kind(chip.name)])
     sound = [chip for chip in known if chip.health in _USABLE]
     findings += _unhealthy(known)
     if not sound:
@@ -42,12 +50,12 @@ def choose_npus(reading: Reading) -> tuple[Hardware | None, tuple[Finding, ...]]
     groups = Counter((chip_kind(chip.name), _size(chip)) for chip in sound)
     (kind, size), _ = groups.most_common(1)[0]
     chosen = [chip for chip in sound if (chip_kind(chip.name), _size(chip)) == (kind, size)]
-    findings += _mixed(sound, chosen)
-    findings += _busy(chosen)
-    return _profile(kind, chosen), tuple(findings)
+    findings += _mixed(sound, chosen, shown)
+    findings += _busy(chosen, shown)
+    return _profile(kind, chosen, shown), tuple(findings)
 
 
-def _profile(kind: str, chips: list[Chip]) -> Hardware:
+def _profile(kind: str, chips: list[Chip], shown: tuple[int, ...] | None) -> Hardware:
     total = min(chip.total for chip in chips)
     memory = lpddr(total) if kind == "310P" else hbm(total * MIB / 2**30)
     # Of a kind's profiles the one with the nearest memory gives name and product.
@@ -57,8 +65,11 @@ def _profile(kind: str, chips: list[Chip]) -> Hardware:
         rows = [row for row in rows if ("Duo" in row.name) == two]
     row = min(rows, key=lambda row: abs(row.memory - memory))
     numbers = tuple(sorted(chip.number for chip in chips))
-    ordered = numbers == tuple(range(len(numbers)))
-    return replace(row, devices=len(chips), memory=memory, numbers=() if ordered else numbers)
+    if shown is not None:
+        numbers = tuple(number for number in shown if number in numbers)
+    elif numbers == tuple(range(len(numbers))):
+        numbers = ()
+    return replace(row, devices=len(chips), memory=memory, numbers=numbers, shown=shown or ())
 
 
 def _size(chip: Chip) -> int:
@@ -108,7 +119,9 @@ def _look(numbers: list[int]) -> str:
     return f"`npu-smi info -t health -i {numbers[0]}` says more."
 
 
-def _mixed(sound: list[Chip], chosen: list[Chip]) -> Iterator[Finding]:
+def _mixed(
+    sound: list[Chip], chosen: list[Chip], shown: tuple[int, ...] | None
+) -> Iterator[Finding]:
     others = [chip for chip in sound if chip not in chosen]
     if others:
         kinds = sorted({f"{chip.name} with {chip.total} MB" for chip in others})
@@ -118,11 +131,11 @@ def _mixed(sound: list[Chip], chosen: list[Chip]) -> Iterator[Finding]:
             f"This machine has different NPUs: {len(chosen)} × {chosen[0].name} are used, "
             f"{len(others)} others ({', '.join(kinds)}) are left out",
             "One launch needs equal NPUs; choose the others with --hardware and --devices "
-            f"{number_text([chip.number for chip in others])} .",
+            f"{devices_text([chip.number for chip in others], shown)} .",
         )
 
 
-def _busy(chips: list[Chip]) -> Iterator[Finding]:
+def _busy(chips: list[Chip], shown: tuple[int, ...] | None) -> Iterator[Finding]:
     busy = [chip for chip in chips if chip.processes or chip.used > _IDLE_SHARE * chip.total]
     if not busy:
         return
@@ -135,7 +148,7 @@ def _busy(chips: list[Chip]) -> Iterator[Finding]:
         "npu-busy",
         WARNING if len(busy) < len(chips) or names else INFO,
         f"NPU {numbers} is in use{by}: {most.used} of {most.total} MB on NPU {most.number}",
-        f"Stop what runs there, or use the others: --devices {number_text(idle)} ."
+        f"Stop what runs there, or use the others: --devices {devices_text(idle, shown)} ."
         if idle
         else "Stop what runs there first; the plan counts the whole memory.",
         numbers,

@@ -46,9 +46,15 @@ def read_nvidia_smi(text: str) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
 
 
 def choose_gpus(
-    gpus: tuple[Gpu, ...], unread: tuple[str, ...] = ()
+    gpus: tuple[Gpu, ...], unread: tuple[str, ...] = (), shown: tuple[int, ...] | None = None
 ) -> tuple[Hardware | None, tuple[Finding, ...]]:
-    """The profile of this machine's GPUs, of the kind that it has most of."""
+    """The profile of this machine's GPUs, of the kind that it has most of.
+
+    Args:
+        gpus: that programs can see.
+        unread: lines of nvidia-smi that made no sense.
+        shown: their numbers in the environment's order, where it hides some or orders them.
+    """
     findings = []
     if unread:
         findings.append(
@@ -89,7 +95,10 @@ def choose_gpus(
             )
         )
     numbers_used = tuple(gpu.number for gpu in chosen)
-    ordered = numbers_used == tuple(range(len(chosen)))
+    if shown is not None:
+        numbers_used = tuple(number for number in shown if number in numbers_used)
+    elif numbers_used == tuple(range(len(chosen))):
+        numbers_used = ()
     hardware = Hardware(
         name=f"{len(chosen)} × {name}",
         kind=CUDA,
@@ -98,7 +107,8 @@ def choose_gpus(
         cores=0,
         chip=_chip(name),
         product=name,
-        numbers=() if ordered else numbers_used,
+        numbers=numbers_used,
+        shown=shown or (),
     )
     return hardware, tuple(findings)
 

@@ -27,6 +27,8 @@ class Hardware:
         image_suffix: of vLLM Ascend's images for the chip, `-a3`.
         dtypes: that weights and activations which are not quantized can have, the usual one first.
         numbers: of the devices to use on each node; empty stands for all.
+        shown: numbers of the devices that the environment lets programs see, in its order; empty
+            where it hides none. Those who choose devices count among them, from 0.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Hardware:
     image_suffix: str = ""
     dtypes: tuple[str, ...] = ("bfloat16", "float16", "float32")
     numbers: tuple[int, ...] = ()
+    shown: tuple[int, ...] = ()
 
     @property
     def device_numbers(self) -> tuple[int, ...]:
@@ -62,17 +65,26 @@ class Hardware:
     def with_devices(self, numbers: Sequence[int]) -> Hardware:
         """The same with some of the devices only.
 
+        Args:
+            numbers: as programs count them, see `shown`.
+
         Raises:
             UsageError: the node has no device of that number.
         """
-        chosen = tuple(sorted(set(numbers)))
-        missing = [number for number in chosen if number not in self.device_numbers]
-        if missing or not chosen:
-            there = number_text(self.device_numbers)
+        counted = {n: n for n in self.device_numbers}
+        if self.shown:
+            counted = {n: own for n, own in enumerate(self.shown) if own in counted}
+        wanted = sorted(set(numbers))
+        missing = [number for number in wanted if number not in counted]
+        if missing or not wanted:
+            there = number_text(tuple(counted))
+            hidden = f"; the environment shows {number_text(self.shown)} alone, counted from 0"
             raise UsageError(
-                f"{self.name} has no device {number_text(missing)}: it has {there}",
-                remedy=f"Choose among {there}, as in --devices {self.device_numbers[0]} .",
+                f"{self.name} has no device {number_text(missing)}: it has {there}"
+                + (hidden if self.shown else ""),
+                remedy=f"Choose among {there}, as in --devices {min(counted, default=0)} .",
             )
+        chosen = tuple(counted[number] for number in wanted)
         return replace(self, devices=len(chosen), numbers=chosen)
 
 
@@ -105,3 +117,8 @@ def number_text(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def devices_text(numbers: Sequence[int], shown: Sequence[int] | None) -> str:
+    """Devices as `--devices` takes them: by their place among those that are shown."""
+    return number_text([shown.index(n) for n in numbers] if shown else numbers)

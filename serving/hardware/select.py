@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.errors import NotFoundError, UsageError
+from registry.finding import ERROR
 from serving.hardware.catalogue import names, profile
 from serving.hardware.cpu import detect_cpu
 from serving.hardware.detect import detect_cuda
@@ -39,7 +40,10 @@ def _named(text: str, ask: Ask) -> Hardware:
     if lowered == "cpu":
         return detect_cpu()
     if lowered == "cuda":
-        gpus, _ = detect_cuda(ask=ask)
+        gpus, findings = detect_cuda(ask=ask)
+        hidden = next((finding for finding in findings if finding.severity == ERROR), None)
+        if hidden is not None:
+            raise UsageError(hidden.message, remedy=hidden.fix)
         if gpus is None:
             raise UsageError(
                 "--hardware cuda means this machine's GPUs, and nvidia-smi shows none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serving.plan import Plan
-from serving.render.container import START_MINUTES, Container, container_of
+from serving.render.container import START_MINUTES, Container, Mount, container_of
 from serving.render.docker import published
 from serving.render.shell import all_flags
 from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, to_yaml
@@ -29,6 +29,10 @@ def render_compose(plan: Plan, *, image: str = "") -> str:
         for node in range(plan.nodes)
     }
     usage = ["docker compose up --detach"]
+    # Compose has no mount that may be missing: what this machine has is asked of the shell.
+    mounts = container_of(plan, 0, image=image, own_network=alone).mounts
+    asked = [f"{_variable(m)}=$(ls {m.source} 2>/dev/null)" for m in mounts if m.maybe_below]
+    usage = [" ".join([*asked, *usage])]
     if not alone:
         usage = [f"On each node, with its number from 0 to {plan.nodes - 1}: {usage[0]} node0"]
     head = [*header(plan), *comments(usage), "#", *reasons(all_flags(plan))]
@@ -52,7 +56,9 @@ def _service(container: Container, alone: bool) -> dict[str, Any]:
     service["volumes"] = [
         {
             "type": "bind",
-            "source": _literal(mount.source),
+            "source": f"${{{_variable(mount)}:-/dev/null}}"
+            if mount.maybe_below
+            else _literal(mount.source),
             "target": _literal(mount.target),
             "read_only": True,
             "bind": {"create_host_path": False},
@@ -76,6 +82,11 @@ def _service(container: Container, alone: bool) -> dict[str, Any]:
             "start_period": f"{START_MINUTES}m",
         }
     return service
+
+
+def _variable(mount: Mount) -> str:
+    """What tells compose where a file is that a machine may lack; an empty one is mounted else."""
+    return mount.name.upper().replace("-", "_")
 
 
 def _literal(word: str) -> str:

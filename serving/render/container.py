@@ -30,12 +30,16 @@ START_MINUTES = 60  # a terabyte of weights from a slow disk
 
 @dataclass(frozen=True)
 class Mount:
-    """A file or folder of the machine that a container reads, at the same path unless said."""
+    """A file or folder of the machine that a container reads, at the same path unless said.
+
+    `maybe_below` is set for files that a machine may lack: a folder above that each one has.
+    """
 
     name: str
     source: str
     target: str
     is_file: bool = False
+    maybe_below: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,9 +196,9 @@ def _driver(together: bool) -> tuple[Mount, ...]:
         ("driver-version", f"{ascend}/version.info", True),
         ("ascend-install", "/etc/ascend_install.info", True),
     ]
-    if together:  # addresses of the NPUs' own network
-        paths += [
-            ("hccn-tool", f"{ascend}/tools/hccn_tool", True),
-            ("hccn-conf", "/etc/hccn.conf", True),
-        ]
-    return tuple(Mount(name, path, path, is_file) for name, path, is_file in paths)
+    found = [Mount(name, path, path, is_file) for name, path, is_file in paths]
+    if together:  # addresses of the NPUs' own network, where somebody has given them any
+        tool, addresses = f"{ascend}/tools/hccn_tool", "/etc/hccn.conf"
+        found.append(Mount("hccn-tool", tool, tool, True, ascend))
+        found.append(Mount("hccn-conf", addresses, addresses, True, "/etc"))
+    return tuple(found)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from serving.plan import Plan
-from serving.render.container import START_MINUTES, Container, container_of
-from serving.render.shell import Command, all_flags, join, script
+from serving.render.container import START_MINUTES, Container, Mount, container_of
+from serving.render.shell import Command, Raw, all_flags, join, quote, script
 
 
 def render_docker(plan: Plan, *, image: str = "") -> str:
@@ -40,16 +40,7 @@ def _command(container: Container, alone: bool) -> Command:
     if container.gpus:
         lines.append(["--gpus", f'"device={",".join(container.gpus)}"'])
     lines += [["--cap-add", capability] for capability in container.capabilities]
-    lines += [
-        [
-            "--mount",
-            ",".join(
-                _field(part)
-                for part in ("type=bind", f"source={m.source}", f"target={m.target}", "readonly")
-            ),
-        ]
-        for m in container.mounts
-    ]
+    lines += [_mount(mount) for mount in container.mounts]
     lines += [["--env", f"{key}={value}"] for key, value in container.environment.items()]
     if container.answers:
         lines.append(["--health-cmd", join(container.health)])
@@ -76,6 +67,19 @@ def arguments(words: list[str]) -> list[list[str]]:
             lines.append([])
         lines[-1].append(word)
     return lines
+
+
+def _mount(mount: Mount) -> list[str]:
+    """The words for a mount; where the machine lacks what it may lack, there are none.
+
+    Docker has no mount that may be missing: `--mount` stops, and `--volume` makes a folder of that
+    name on the machine.
+    """
+    parts = ("type=bind", f"source={mount.source}", f"target={mount.target}", "readonly")
+    words = ["--mount", ",".join(map(_field, parts))]
+    if not mount.maybe_below:
+        return words
+    return [Raw(f"$([ ! -e {quote(mount.source)} ] || echo {join(words)})")]
 
 
 def _field(text: str) -> str:

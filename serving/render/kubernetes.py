@@ -138,21 +138,54 @@ def _pod(
         server["startupProbe"] = {**get, "failureThreshold": START_MINUTES * 60 // _PERIOD}
         server["readinessProbe"] = {**get, "failureThreshold": 2}
         server["livenessProbe"] = {**get, "timeoutSeconds": 10, "failureThreshold": 6}
+    certain = [mount for mount in container.mounts if not mount.maybe_below]
+    uncertain = [mount for mount in container.mounts if mount.maybe_below]
     server["volumeMounts"] = [
-        {"name": mount.name, "mountPath": mount.target, "readOnly": True}
-        for mount in container.mounts
+        {"name": mount.name, "mountPath": mount.target, "readOnly": True} for mount in certain
     ]
     server["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
-    volumes = [_volume(mount, claim if mount.name == "model" else "") for mount in container.mounts]
+    volumes = [_volume(mount, claim if mount.name == "model" else "") for mount in certain]
+    before = _copying(container, uncertain, server, volumes) if uncertain else []
     size = f"{container.shared_memory}Gi"
     volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
     return {
         # Kubernetes would set VLLM_… variables for a Service named vllm, and vLLM would read them.
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
+        **({"initContainers": before} if before else {}),
         "containers": [server],
         "volumes": volumes,
     }
+
+
+def _copying(
+    container: Container, mounts: list[Mount], server: dict[str, Any], volumes: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A container that copies files which a host may lack; empty ones stand for those.
+
+    A hostPath that is not there stops the pod if it must be a file, and is made on the host if it
+    need not be, as a folder.
+    """
+    found, steps, seen = "host-files", [], []
+    for folder in dict.fromkeys(mount.maybe_below for mount in mounts):
+        name = "host" + re.sub("[^a-z0-9]+", "-", folder.lower())
+        volumes.append({"name": name, "hostPath": {"path": folder, "type": "Directory"}})
+        seen.append({"name": name, "mountPath": f"/host{folder}", "readOnly": True})
+    for mount in mounts:
+        steps.append(f"cp /host{mount.source} /found/{mount.name} || : > /found/{mount.name}")
+        server["volumeMounts"].append(
+            {"name": found, "mountPath": mount.target, "subPath": mount.name, "readOnly": True}
+        )
+    volumes.append({"name": found, "emptyDir": {}})
+    return [
+        {
+            "name": found,
+            "image": container.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", "; ".join(steps)],
+            "volumeMounts": [*seen, {"name": found, "mountPath": "/found"}],
+        }
+    ]
 
 
 def _volume(mount: Mount, claim: str) -> dict[str, Any]:

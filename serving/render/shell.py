@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serving.plan import Flag, Plan
+from serving.render.cann import cann_lines
 from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, why
 from serving.render.words import acts, plain_quote
 
 Command = Sequence[Sequence[str]]  # words by line
+
+
+class Raw(str):
+    """Shell that stands for words, none or several, and is written as it is."""
 
 
 def render_shell(plan: Plan) -> str:
@@ -23,7 +28,7 @@ def render_shell(plan: Plan) -> str:
         [plan.command, *(flag.argv() for flag in plan.flags_of(node) if flag.argv())]
         for node in range(plan.nodes)
     ]
-    before = []
+    before = cann_lines() if plan.engine == "vllm-ascend" else []
     for flag in plan.flags:
         if flag.is_environment:
             if acts(flag.value or ""):  # ShellCheck fears that `export` hides a failure of printf
@@ -89,6 +94,8 @@ def export(flag: Flag) -> str:
 
 def quote(word: str) -> str:
     """A word for a shell; the first node's address is asked of the environment."""
+    if isinstance(word, Raw):
+        return word
     if FIRST_NODE not in word:
         return plain_quote(word)
     parts = [plain_quote(part) if part else "" for part in word.split(FIRST_NODE)]
@@ -103,4 +110,7 @@ def join(words: Sequence[str]) -> str:
 def _exec(command: Command, indent: str) -> list[str]:
     lines = [join(words) for words in command]
     text = f" \\\n{indent}  ".join(["exec " + lines[0], *lines[1:]])
+    if any(isinstance(word, Raw) for words in command for word in words):
+        # ShellCheck fears that what stands for several words was meant for one.
+        return [f"{indent}# shellcheck disable=SC2046", indent + text]
     return [indent + text]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from registry.finding import ERROR, WARNING, Finding
+from serving.facts import ArtifactFacts
 from serving.plan import ARTIFACT, DEFAULT, USER, Flag
 from serving.rules.situation import Situation
 
@@ -92,6 +95,32 @@ def check_memory(s: Situation) -> Iterator[Finding]:
             f"{_gib(-memory.free)} GiB are missing",
             "Use a machine with more memory, or an artifact with fewer bits.",
         )
+
+
+def converted_name(name: str) -> str:
+    """What a converted copy is called: ORG/NAME-ct, `local` where a folder has no ORG."""
+    org, _, last = name.rpartition("/")
+    words = re.sub("[^A-Za-z0-9._]+|[.]{2,}", "-", last).strip("-._")[:90].rstrip("-._")
+    return f"{org or 'local'}/{words or 'model'}-ct"
+
+
+def convertible(facts: ArtifactFacts) -> str:
+    """What to do with an artifact of ModelSlim's where its format cannot be read.
+
+    `qreg convert` says W8A8_DYNAMIC in compressed-tensors, bit for bit; nothing else of it.
+    """
+    where = shlex.quote(facts.folder if facts.folder.startswith("/") else facts.name)
+    names = {scheme for kinds in facts.schemes.values() for scheme in kinds} - {"FLOAT"}
+    if names == {"W8A8_DYNAMIC"}:
+        return (
+            f"Convert it, bit for bit: qreg convert {where} --format compressed-tensors "
+            f"--name {converted_name(facts.name)} ; or qreg serve --convert, which does that once and keeps it."
+        )
+    others = ", ".join(sorted(names - {"W8A8_DYNAMIC"})) or "no scheme that is known"
+    return (
+        f"Serve it on NPUs. qreg convert writes W8A8_DYNAMIC in another format, and this has "
+        f"{others}; or quantize the base with --tool llmcompressor ."
+    )
 
 
 def _gib(size: int) -> str:

@@ -56,13 +56,15 @@ def check_method(s: Situation) -> Iterator[Finding]:
             "method",
             ERROR,
             f"vLLM on CPU cannot run {s.facts.method} artifacts",
-            "Serve it on the hardware that it was made for, or quantize the base with "
+            common.convertible(s.facts)
+            if s.facts.is_modelslim and not _quantized_experts(s)
+            else "Serve it on the hardware that it was made for, or quantize the base with "
             "--recipe w8a8-dynamic .",
         )
 
 
 def check_experts(s: Situation) -> Iterator[Finding]:
-    schemes = [scheme for scheme in s.facts.schemes.get("moe", {}) if scheme != "FLOAT"]
+    schemes = _quantized_experts(s)
     if schemes:
         yield Finding(
             "quantized-experts",
@@ -70,6 +72,10 @@ def check_experts(s: Situation) -> Iterator[Finding]:
             f"vLLM on CPU has no kernel for quantized experts ({', '.join(schemes)})",
             "Serve it on NPUs or GPUs, or serve the float model here.",
         )
+
+
+def _quantized_experts(s: Situation) -> list[str]:
+    return [scheme for scheme in s.facts.schemes.get("moe", {}) if scheme != "FLOAT"]
 
 
 RULES: tuple[Rule, ...] = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import write_quantized
 from tests.conftest import Run
 from tests.hub import hub
 from tests.twins import write_twin
@@ -114,3 +115,48 @@ def test_the_quiet_line_is_the_command(qreg: Run, twins: Path) -> None:
     ran = qreg("plan", twins / "org" / "Qwen3-32B-W8A8", "--hardware", "A3", "--quiet")
     words = shlex.split(ran.out)
     assert words[1:4] == ["-m", "vllm.entrypoints.cli.main", "serve"]
+
+
+def test_quietly_each_node_has_its_line_and_what_is_missing_is_said(qreg: Run, twins: Path) -> None:
+    model = twins / "org" / "Qwen3-235B-A22B"
+    words = ("plan", model, "--hardware", "A2", "--nodes", 2, "--quiet")
+    ran = qreg(*words)
+    first, second = (shlex.split(line) for line in ran.out.splitlines())
+    assert "--headless" in second and "--headless" not in first
+    assert "--address" in ran.err
+    # A shell stops at a line whose address nobody gave.
+    assert "${FIRST_NODE_ADDRESS:?the address of the first node}" in first
+    given = qreg(*words, "--address", "10.0.0.7")
+    assert "10.0.0.7" in given.out and "FIRST_NODE" not in given.out and not given.err
+
+
+@pytest.mark.parametrize("hardware", ["cpu", "cuda:H100"])
+def test_where_modelslims_format_is_not_read_its_conversion_is_named(
+    hardware: str, qreg: Run, tmp_path: Path
+) -> None:
+    made = tmp_path / "it's org" / "m-w8a8"
+    source = write_quantized(tmp_path / "source")
+    words = ("convert", source, "--format", "modelslim", "--name", "org/m-w8a8")
+    assert qreg(*words, "--output", made).code == 0
+    ran = qreg("plan", made, "--hardware", hardware, "--json")
+    assert ran.code == 6
+    (error,) = [f for f in ran.json["findings"] if f["id"] == "method"]
+    assert "qreg serve --convert" in error["fix"]
+    command = shlex.split(error["fix"].partition(": ")[2].partition(" ;")[0])
+    assert qreg(*command[1:], "--output", tmp_path / "ct").code == 0
+    assert qreg("plan", tmp_path / "ct", "--hardware", hardware, "--json").code == 0
+    # A folder without a manifest has no ORG, and a copy needs one.
+    (made / "qreg.json").unlink()
+    bare = made.rename(tmp_path / "it is--mine")
+    (error,) = [
+        f
+        for f in qreg("plan", bare, "--hardware", hardware, "--json").json["findings"]
+        if f["id"] == "method"
+    ]
+    command = shlex.split(error["fix"].partition(": ")[2].partition(" ;")[0])
+    assert qreg(*command[1:], "--output", tmp_path / "ct2").code == 0
+    # Nothing is promised for what has no counterpart.
+    write_twin(tmp_path / "org" / "static", "Qwen3-32B", "W8A8")
+    ran = qreg("plan", tmp_path / "org" / "static", "--hardware", hardware, "--json")
+    (error,) = [f for f in ran.json["findings"] if f["id"] == "method"]
+    assert "Serve it on NPUs" in error["fix"] and "--convert" not in error["fix"]

@@ -9,7 +9,7 @@ import pytest
 from serving.fit import GIB, Layout
 from serving.fit.cache import cache_of
 from serving.fit.communication import hccl_buffer
-from serving.fit.npu import OVERHEAD
+from serving.fit.usual import OVERHEAD
 from serving.fit.weights import weights_per_device
 from serving.wishes import CONTEXT, LATENCY, THROUGHPUT
 from tests.serving.twins import facts_of, plan, said

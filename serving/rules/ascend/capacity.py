@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 from serving.plan import ARTIFACT, DEFAULT, HARDWARE, Flag
 from serving.rules.situation import Situation
-from serving.wishes import PREFILL
-
-_BATCHED = {False: 4096, True: 16384}  # tokens a step; a prefill node does nothing else
+from serving.wishes import BATCHED_TOKENS, PREFILL
 
 
 def context(s: Situation) -> Iterator[Flag]:
@@ -40,7 +38,7 @@ def sequences(s: Situation) -> Iterator[Flag]:
 
 
 def batched_tokens(s: Situation) -> Iterator[Flag]:
-    usual = _BATCHED[s.wishes.role == PREFILL]
+    usual = BATCHED_TOKENS[s.wishes.role == PREFILL]
     least = s.fit.max_num_seqs * (1 + s.fit.speculative)
     tokens = max(usual, least)
     if s.fit.max_model_len and not s.wishes.role:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from serving.fit.communication import USUAL, hccl_buffer
-from serving.plan import DEFAULT, HARDWARE, RELEASE, Flag
+from serving.plan import DEFAULT, HARDWARE, RELEASE, USER, Flag
 from serving.rules.situation import Situation
 from serving.wishes import PREFILL
 
@@ -61,6 +61,8 @@ def devices(s: Situation) -> Iterator[Flag]:
         yield Flag(
             "ASCEND_RT_VISIBLE_DEVICES",
             ",".join(map(str, chosen)),
-            "the devices that are free or were chosen",
-            HARDWARE,
+            "the devices that your environment shows, or some of them"
+            if s.hardware.shown
+            else "the devices that are free or were chosen",
+            USER if s.hardware.shown else HARDWARE,
         )

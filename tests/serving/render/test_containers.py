@@ -17,7 +17,7 @@ from compose_spec import ComposeSpecification
 
 from registry.errors import IncompatibleError
 from serving.plan import Plan
-from serving.render import render
+from serving.render import container, render
 from serving.render.container import label
 from tests.serving.render.plans import (
     AWKWARD,
@@ -109,7 +109,34 @@ def test_docker_on_several_nodes(tmp_path: Path) -> None:
         # Only the first node answers; NPUs of several machines need their own network's addresses.
         assert ("--health-cmd" in words) == (node == 0)
         assert len([d for d in _all(words, "--device") if re.search(r"davinci\d", d)]) == 8
-        assert any("source=/etc/hccn.conf," in mount for mount in _all(words, "--mount"))
+
+
+def test_a_file_that_a_host_may_lack_is_mounted_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--mount` of a missing file stops the container; `--volume` would make a folder of it."""
+    addresses = tmp_path / "hccn.conf"
+    driver = container._driver
+
+    def moved(together: bool) -> tuple[container.Mount, ...]:
+        return tuple(
+            replace(m, source=str(addresses)) if m.name == "hccn-conf" else m
+            for m in driver(together)
+        )
+
+    monkeypatch.setattr(container, "_driver", moved)
+    one = f"type=bind,source={addresses},target=/etc/hccn.conf,readonly"
+    assert not [m for m in _all(_docker(THREE_NODES, tmp_path, "1"), "--mount") if "hccn" in m]
+    addresses.write_text("address_0=10.0.0.1\n")
+    words = _docker(THREE_NODES, tmp_path, "1")
+    assert one in _all(words, "--mount")
+    assert not [m for m in _all(_docker(ONE_NODE, tmp_path), "--mount") if "hccn" in m]
+    text = render(THREE_NODES, "compose")
+    mounts = yaml.safe_load(text)["services"]["node1"]["volumes"]
+    (mount,) = [v for v in mounts if v["target"] == "/etc/hccn.conf"]
+    assert mount["source"] == "${HCCN_CONF:-/dev/null}"
+    usage = " ".join(text.replace("\n#", "").split())
+    assert f"HCCN_CONF=$(ls {addresses} 2>/dev/null)" in usage
 
 
 def test_a_folder_with_a_comma_is_one_field(tmp_path: Path) -> None:

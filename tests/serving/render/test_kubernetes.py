@@ -111,6 +111,25 @@ def test_volumes() -> None:
     assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
 
 
+def test_files_that_a_host_may_lack_are_copied_before(tmp_path: Path) -> None:
+    pod = _templates(_manifests(THREE_NODES)[0])[1]["spec"]
+    assert "/etc/hccn.conf" not in [v.get("hostPath", {}).get("path") for v in pod["volumes"]]
+    (before,) = pod["initContainers"]
+    mounts = {m["mountPath"]: m for m in _server({"spec": pod})["volumeMounts"]}
+    names = {v["name"] for v in pod["volumes"]}
+    assert {m["name"] for m in [*mounts.values(), *before["volumeMounts"]]} == names
+    (tmp_path / "found").mkdir()
+    (tmp_path / "host/etc").mkdir(parents=True)
+    (tmp_path / "host/etc/hccn.conf").write_text("address_0=10.0.0.1\n")
+    script = re.sub("/(host|found)/", rf"{tmp_path}/\1/", before["command"][2])
+    subprocess.run(["sh", "-e", "-c", script], check=True, stderr=subprocess.DEVNULL)
+    kept = {m["mountPath"]: m["subPath"] for m in mounts.values() if "subPath" in m}
+    found = tmp_path / "found"
+    assert (found / kept["/etc/hccn.conf"]).read_text() == "address_0=10.0.0.1\n"
+    assert (found / kept["/usr/local/Ascend/driver/tools/hccn_tool"]).read_text() == ""
+    assert "initContainers" not in _manifests(ONE_NODE)[0]["spec"]["template"]["spec"]
+
+
 @pytest.mark.parametrize("plan", [THREE_NODES, replace(THREE_NODES, engine="vllm")])
 def test_every_node_of_a_group_starts_its_own_command(plan: Plan, tmp_path: Path) -> None:
     group, service = _manifests(plan)

@@ -67,6 +67,27 @@ def test_the_engine_gets_exactly_the_plans_words_and_variables(tmp_path: Path, s
     assert {name: environment[name] for name in ONE_NODE.env} == ONE_NODE.env
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_canns_variables_are_set_where_nobody_has_set_them(tmp_path: Path, shell: str) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(ONE_NODE), "shell"))
+    setting = tmp_path / "it's home" / "Ascend" / "cann" / "set_env.sh"
+    setting.parent.mkdir(parents=True)
+    setting.write_text(
+        'here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"\n[[ $# -gt 0 ]] && return\n'
+        'export ASCEND_OPP_PATH="$here/opp" LD_LIBRARY_PATH="$here/lib64:$LD_LIBRARY_PATH"\n'
+    )
+    home, lib = str(tmp_path / "it's home"), {"LD_LIBRARY_PATH": "/own"}
+    argv, found = json.loads(_run(script, shell=shell, HOME=home, **lib).stdout)
+    assert argv == ONE_NODE.argv
+    assert found["ASCEND_OPP_PATH"] == f"{setting.parent}/opp"
+    assert found["LD_LIBRARY_PATH"] == f"{setting.parent}/lib64:/own"
+    done = _run(script, shell=shell, HOME=home, ASCEND_OPP_PATH="/sourced", **lib)
+    _, found = json.loads(done.stdout)
+    assert (found["ASCEND_OPP_PATH"], found["LD_LIBRARY_PATH"]) == ("/sourced", "/own")
+    assert "set_env.sh" not in render(ON_CPU, "shell")
+
+
 def test_each_node_gets_its_own_words(tmp_path: Path) -> None:
     script = tmp_path / "serve.sh"
     script.write_text(render(_speaking(THREE_NODES), "shell"))
