@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +79,16 @@ class Server:
 
 @contextmanager
 def launch(
-    plan: Plan, settings: Settings, *, limit: float = START_LIMIT, observe: Observer = ignore
+    plan: Plan,
+    settings: Settings,
+    *,
+    limit: float = START_LIMIT,
+    observe: Observer = ignore,
+    begun: Callable[[Tool], None] = lambda tool: None,
 ) -> Iterator[Server]:
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
+
+    `begun` is told of the processes before they are waited for: who holds them can end them.
 
     Raises:
         IncompatibleError: the plan has errors.
@@ -101,9 +108,10 @@ def launch(
         plan.argv,
         log=log,
         env=plan.env,
-        cwd=_working_folder(settings),
+        cwd=working_folder(settings),
         secrets=ENGINE_SECRETS,
     ) as tool:
+        begun(tool)
         url = f"http://{_reachable(host)}:{port}"
         _wait_until_ready(plan, engine, tool, url, limit, observe)
         server = Server(url, plan, tool, time.monotonic() - began)
@@ -149,6 +157,11 @@ def _wait_until_ready(
     )
 
 
+def how_it_ended(plan: Plan, tool: Tool, when: str) -> ToolError:
+    """Why an engine that has ended did so; `when` is `at start-up` or `while serving`."""
+    return _died(plan, open_engine(plan.engine), tool, when)
+
+
 def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
     code = tool.wait().code
     tail = tool.tail(40)
@@ -165,7 +178,7 @@ def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
     )
 
 
-def _working_folder(settings: Settings) -> Path:
+def working_folder(settings: Settings) -> Path:
     """Where engines run: not the user's folder, whose names could shadow the engine's modules."""
     settings.logs.mkdir(parents=True, exist_ok=True)
     return settings.logs

