@@ -14,7 +14,6 @@ from qreg.cli.planning import Planning, planning_options
 from registry.config import Settings
 from registry.names import one_line, printable
 from serving.render import FORMATS
-from serving.render.words import plain_quote
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +52,7 @@ def command(
     Arguments after -- are the engine's own; they win over the plan's.
     """
     from registry.errors import IncompatibleError
+    from serving.render.shell import join
 
     with output.progress() as observe:
         plan = planning.plan(reference, settings, observe, host=host, port=port)
@@ -69,7 +69,7 @@ def command(
         show = lambda console: console.print(text, end="", soft_wrap=True)  # noqa: E731
         output.result({"format": form, "text": text}, show, essential=text.rstrip())
     else:
-        essential = " ".join(map(plain_quote, plan.argv))
+        essential = "\n".join(join(plan.argv_of(node)) for node in range(plan.nodes))
         output.result(plan.to_json(), lambda console: draw_plan(console, plan), essential)
     for finding in plan.errors if form or explain else ():
         output.note(f"{finding.message}. {finding.fix}", warning=True)
@@ -117,7 +117,7 @@ def draw_plan(console: Console, plan: Plan) -> None:
     for node, own in enumerate(plan.node_flags):
         words = shlex.join(word for flag in own for word in flag.argv())
         console.print(styled((f"node {node}: {words}", "cyan")))
-    for flag in plan.flags:
+    for flag in plan.flags_of(0):  # the nodes' own are of one kind on all of them
         if flag.is_environment:
             _draw_flag(console, flag, flag.name, width)
     draw_memory(console, plan)

