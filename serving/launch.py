@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +79,21 @@ class Server:
         raise self._ended()
 
     def _ended(self) -> ToolError:
-        code = self.tool.wait().code
-        known = open_engine(self.plan.engine).failures
-        return ended(self.plan.engine, "while serving", code, self.log, known, serving=True)
+        return how_it_ended(self.plan, self.tool, "while serving")
 
 
 @contextmanager
 def launch(
-    plan: Plan, settings: Settings, *, limit: float = START_LIMIT, observe: Observer = ignore
+    plan: Plan,
+    settings: Settings,
+    *,
+    limit: float = START_LIMIT,
+    observe: Observer = ignore,
+    begun: Callable[[Tool], None] = lambda tool: None,
 ) -> Iterator[Server]:
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
+
+    `begun` is told of the processes before they are waited for: who holds them can end them.
 
     Raises:
         IncompatibleError: the plan has errors, or takes memory that is not free.
@@ -109,9 +114,10 @@ def launch(
         plan.argv,
         log=log,
         env={**python_environment(toolchain, observe=observe), **plan.env},
-        cwd=_working_folder(settings),
+        cwd=working_folder(settings),
         secrets=ENGINE_SECRETS,
     ) as tool:
+        begun(tool)
         url = f"http://{_reachable(host)}:{port}"
         _wait_until_ready(plan, engine, tool, url, limit, observe)
         server = Server(url, plan, tool, time.monotonic() - began)
@@ -156,7 +162,19 @@ def _wait_until_ready(
     raise never_ready(plan.engine, limit, stage, tool.log, engine.failures)
 
 
-def _working_folder(settings: Settings) -> Path:
+def how_it_ended(plan: Plan, tool: Tool, when: str) -> ToolError:
+    """Why an engine that has ended did so; `when` is `at start-up` or `while serving`."""
+    return ended(
+        plan.engine,
+        when,
+        tool.wait().code,
+        tool.log,
+        open_engine(plan.engine).failures,
+        serving=when == "while serving",
+    )
+
+
+def working_folder(settings: Settings) -> Path:
     """Where engines run: not the user's folder, whose names could shadow the engine's modules."""
     settings.logs.mkdir(parents=True, exist_ok=True)
     return settings.logs

@@ -144,8 +144,13 @@ class Plan:
 
     @property
     def env(self) -> dict[str, str]:
-        """Additions to the environment."""
-        return {flag.name: flag.value or "" for flag in self.flags if flag.is_environment}
+        """Additions to the environment; the first node's where there are several."""
+        return self.env_of(0)
+
+    def env_of(self, node: int) -> dict[str, str]:
+        """Additions to the environment of one node, counted from 0."""
+        flags = self.flags_of(node)
+        return {flag.name: flag.value or "" for flag in flags if flag.is_environment}
 
     def value(self, name: str) -> str | None:
         """The value of a flag, None if it is not there."""
@@ -166,6 +171,7 @@ class Plan:
             "nodes": self.nodes,
             "argv": [self.argv_of(node) for node in range(self.nodes)],
             "env": self.env,
+            **self._environments(),
             "flags": [flag.to_json() for flag in self.flags],
             "parallel": dict(self.parallel),
             "memory": {
@@ -179,6 +185,12 @@ class Plan:
             "findings": [asdict(finding) for finding in self.findings],
         }
         return {**content, "digest_of_plan": _digest(content)}
+
+    def _environments(self) -> dict[str, Any]:
+        """The environment of each node, where there are several."""
+        if self.nodes == 1:
+            return {}
+        return {"node_env": [self.env_of(node) for node in range(self.nodes)]}
 
 
 def _digest(content: Mapping[str, Any]) -> str:

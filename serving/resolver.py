@@ -9,7 +9,7 @@ from registry.config import Settings
 from registry.errors import IncompatibleError, NotFoundError
 from registry.finding import SEVERITIES, WARNING, Finding
 from registry.progress import Observer, ignore
-from serving.arguments import override
+from serving.arguments import override, without
 from serving.collect import collect_facts
 from serving.engines import Engine, engine_for, open_engine
 from serving.facts import ArtifactFacts
@@ -89,13 +89,15 @@ def compose_plan(
     findings += [finding for check in engine.checks for finding in check(situation)]
     findings += extra
     layout = fit.layout
+    own = engine.node_flags(situation)
+    start = engine.node_command if own else engine.command
     return Plan(
         artifact=facts.name,
         digest=facts.digest,
         hardware=hardware.name,
         engine=engine.name,
         release=release,
-        command=engine.command(python, facts.folder),
+        command=start(python, facts.folder),
         flags=override(flags, wishes.flags, wishes.environment),
         memory=fit.memory,
         findings=tuple(sorted(findings, key=lambda found: SEVERITIES.index(found.severity))),
@@ -107,7 +109,7 @@ def compose_plan(
             "pipeline": layout.pipeline,
             "expert": layout.expert_ranks if layout.experts else 1,
         },
-        node_flags=engine.node_flags(situation),
+        node_flags=without(own, wishes.flags),
         chip=hardware.chip,
     )
 

@@ -39,6 +39,7 @@ class Wishes:
         goal: `latency`, `throughput` or `context`: what the layout is chosen for.
         role: `prefill` or `decode` of a split deployment; empty for one server that does both.
         address: of the first node, where there are several.
+        interface: of the network between the nodes, `eth0`; empty where each node finds its own.
         peer: tensor and data parallel sizes of the other side of a split deployment.
     """
 
@@ -51,6 +52,7 @@ class Wishes:
     goal: str = LATENCY
     role: str = ""
     address: str = ""
+    interface: str = ""
     peer: tuple[int, int] | None = None
 
     @cached_property

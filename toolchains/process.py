@@ -98,11 +98,15 @@ class Tool:
         self._rest = pieces.pop()
         return [piece.decode(errors="replace") for piece in pieces if piece.strip()]
 
-    def stop(self) -> Finished:
-        """End it and everything it started; returns when all are gone."""
+    def ask_to_end(self) -> None:
+        """Begin to end it and everything it started; returns at once. Any thread may call it."""
         assert self._supervisor.stdin is not None
         if not self._supervisor.stdin.closed:
             self._supervisor.stdin.close()
+
+    def stop(self) -> Finished:
+        """End it and everything it started; returns when all are gone."""
+        self.ask_to_end()
         return self.wait()
 
     def wait(self) -> Finished:

@@ -121,7 +121,7 @@ def draw_plan(console: Console, plan: Plan) -> None:
     for node, own in enumerate(plan.node_flags):
         words = shlex.join(word for flag in own for word in flag.argv())
         console.print(styled((f"node {node}: {words}", "cyan")))
-    for flag in plan.flags:
+    for flag in plan.flags_of(0):  # the nodes' own are of one kind on all of them
         if flag.is_environment:
             _draw_flag(console, flag, flag.name, width)
     draw_memory(console, plan)

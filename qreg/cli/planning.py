@@ -35,6 +35,7 @@ class Planning:
     role: str
     peer: tuple[int, int] | None
     address: str
+    interface: str
     trust_remote_code: bool
     engine_arguments: tuple[str, ...]
 
@@ -60,6 +61,7 @@ class Planning:
             goal=self.goal,
             role=self.role,
             address=self.address,
+            interface=self.interface,
             peer=self.peer,
         )
         return make_plan(
@@ -91,6 +93,7 @@ def prepare(
     from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
+    planning = replace(planning, interface="")  # each node's own, where the plan is everyone's
     plan = planning.plan(reference, settings, observe, host=host, port=port)
     told = _tell(plan, observe)
     require_launchable(plan)
@@ -169,6 +172,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--peer", type=_Sizes(), help="Sizes of the other part, as 4x8 ."),
     click.option("--address", default="", help="Of the first of several nodes."),
+    click.option(
+        "--interface",
+        default="",
+        metavar="NAME",
+        help="Of the network between nodes; by default on the route to the first.",
+    ),
     click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run."),
     click.argument(
         "engine_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]..."

@@ -39,6 +39,9 @@ _VERBS = {"content": "answered", "reasoning": "thought", "tool call": "called"}
     is_flag=True,
     help="Where the engine cannot read ModelSlim's format, serve a copy in another one.",
 )
+@click.option(
+    "--node", type=click.IntRange(min=0), help="This machine's number among --nodes, from 0."
+)
 @click.option("--smoke-only", is_flag=True, help="Stop after the smoke request.")
 @resolving_options
 def command(
@@ -50,6 +53,7 @@ def command(
     port: int,
     timeout: float,
     convert: bool,
+    node: int | None,
     smoke_only: bool,
 ) -> None:
     """Serve REFERENCE: plan, verify it, launch the engine, wait until it answers, ask it once.
@@ -58,10 +62,14 @@ def command(
 
     Arguments after -- are the engine's own. Ctrl-C or SIGTERM stops the whole process tree; once
     the server was ready that is a good end (exit code 0).
+
+    Of several nodes each runs this command with its own --node, and they end together.
     """
+    from qreg.cli.nodes import joined, leading, number_of
     from serving.launch import launch
     from serving.smoke import smoke
 
+    number = number_of(planning, node)
     ready = False
     try:
         with output.progress() as observe:
@@ -69,15 +77,20 @@ def command(
                 asked = planning.plan(reference, settings, observe, host=host, port=port)
                 reference = readable(reference, asked, settings, observe)
             plan = prepare(planning, reference, settings, observe, host=host, port=port)
+        if number:
+            joined(plan, number, planning, settings, output, timeout)
+            return
         with contextlib.ExitStack() as running:
             with output.progress() as observe:
-                starting = launch(plan, settings, limit=timeout, observe=observe)
+                plan, group = running.enter_context(leading(plan, planning, timeout, observe))
+                starting = launch(plan, settings, limit=timeout, observe=observe, begun=group.guard)
                 server = running.enter_context(starting)
                 observe(Progress("asking it once"))
                 proof = smoke(server, settings)
             for text in proof.warnings:
                 output.note(text, warning=True)
             ready = True
+            group.announce()
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),

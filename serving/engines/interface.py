@@ -66,6 +66,10 @@ class Engine(ABC):
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         """The words before the flags that start the server for the model in `folder`."""
 
+    def node_command(self, python: Path, folder: str) -> tuple[str, ...]:
+        """The same for one of several nodes, where another entry point starts those."""
+        return self.command(python, folder)
+
     def read_line(self, line: str) -> Progress | None:
         """What a line of the log says of the start; None for other lines."""
         stages = tuple(dict.fromkeys(stage for _, stage in self.steps))

@@ -12,10 +12,12 @@ from serving.failures import CUDA
 from serving.fit import Fit
 from serving.fit.npu import Request, fit_devices
 from serving.hardware import Detected, Hardware
+from serving.plan import Flag
 from serving.releases import Release
 from serving.rules import cuda
+from serving.rules.ascend.parallel import nodes
 from serving.rules.families import family_says
-from serving.rules.situation import Check, Rule
+from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
 
 
@@ -45,6 +47,9 @@ class VllmCuda(Engine):
     @property
     def checks(self) -> tuple[Check, ...]:
         return cuda.CHECKS
+
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        return nodes(situation)
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)

