@@ -7,11 +7,9 @@ import urllib.error
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from registry.artifact import Digest
-from registry.clock import utc_now
 from registry.config import Settings
-from registry.errors import ToolError
-from registry.evidence import record_evidence
+from registry.errors import QregError, ToolError
+from serving.evidence.record import keep_smoke
 from serving.launch import Server
 from serving.probe import post
 
@@ -37,12 +35,23 @@ class Smoke:
 
 
 def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
-    """Ask a server once, by the artifact's name, and record the evidence.
+    """Ask a server once, by the artifact's name, and keep the verdict as evidence.
 
     Raises:
         ToolError: it refuses, or answers without text.
         IntegrityError: someone else answers on its port.
     """
+    try:
+        result = _ask(server, prompt)
+    except QregError as error:
+        asked = {"prompt": prompt}
+        keep_smoke(server.plan, server.launch, settings, asked, cause=error.message)
+        raise
+    keep_smoke(server.plan, server.launch, settings, asdict(result))
+    return result
+
+
+def _ask(server: Server, prompt: str) -> Smoke:
     plan = server.plan
     body: dict[str, Any] = {
         "model": plan.value("--served-model-name") or plan.artifact,
@@ -78,24 +87,4 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
         )
     server.check_identity()
     tokens = int(reply.get("usage", {}).get("completion_tokens", 0))
-    result = Smoke(prompt, answer, tokens, time.monotonic() - began)
-    _record(server, result, settings)
-    return result
-
-
-def _record(server: Server, result: Smoke, settings: Settings) -> None:
-    """Append to the evidence of the artifact's digest: one JSON object a line."""
-    plan = server.plan
-    content = plan.to_json()
-    entry = {
-        "kind": "smoke",
-        "time": utc_now(),
-        "digest": plan.digest,
-        "engine": plan.engine,
-        "release": plan.release,
-        "hardware": plan.hardware,
-        "digest_of_plan": content["digest_of_plan"],
-        "seconds_to_ready": round(server.seconds, 1),
-        **asdict(result),
-    }
-    record_evidence(settings, Digest.parse(plan.digest), entry)
+    return Smoke(prompt, answer, tokens, time.monotonic() - began)

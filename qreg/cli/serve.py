@@ -11,6 +11,7 @@ from qreg.cli.common import address_options, resolving_options
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
+from registry.errors import QregError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +60,7 @@ def command(
                 server = running.enter_context(starting)
             proof = smoke(server, settings)
             ready = True
+            _tell_mlflow(settings, wait=smoke_only)
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
@@ -83,4 +85,27 @@ def command(
     except KeyboardInterrupt:
         if not ready:
             raise
+    except QregError:
+        if not ready:
+            _tell_mlflow(settings, wait=True)  # a failed start is evidence, too
+        raise
     output.note("Stopped; no process of the engine is left.")
+
+
+def _tell_mlflow(settings: Settings, *, wait: bool) -> None:
+    """Send what the launch showed: beside the server, or now where this machine may end soon.
+
+    Args:
+        settings: which MLflow.
+        wait: the command ends next; a server of others is told before, as for publications.
+    """
+    from qreg.cli.sending import send_later
+    from registry.tracking.journal import journals
+    from registry.tracking.recovery import synchronise
+
+    if not journals(settings):
+        return
+    if wait and not settings.embedded_tracking:
+        synchronise(settings)
+    else:
+        send_later()

@@ -58,7 +58,7 @@ class VllmCpu(Engine):
     def fit(
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
     ) -> Fit:
-        return fit_cpu(facts, hardware)
+        return fit_cpu(facts, hardware, wishes)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
