@@ -1,0 +1,131 @@
+"""What there is to look at before a launch on this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from registry.config import Settings
+from registry.doctor import ERROR, OK, WARNING, Check, Look
+from registry.doctor.check import LIMIT
+from registry.errors import QregError
+from serving.doctor import cann, devices, engines, launch, system
+from serving.engines import ENGINES, engine_for
+from serving.hardware import Detected, detect, parse_devices
+from serving.hardware.detect import NPU_SMI
+from serving.hardware.npu_smi import read_npu_smi
+from serving.hardware.nvidia import QUERY, read_nvidia_smi
+from serving.hardware.probe import ask as ask_tool
+from serving.plan import Plan
+
+_ask = functools.partial(ask_tool, limit=LIMIT)
+_MIB = 2**20
+
+
+def serving_looks(
+    settings: Settings, *, engine: str = "", numbers: str = "", host: str, port: int, asked: bool
+) -> tuple[Look, ...]:
+    """Devices, drivers, the engine, toolchains, limits and the port.
+
+    Args:
+        settings: where toolchains are.
+        engine: that shall run; by default the one for the hardware that is here.
+        numbers: of the devices that shall be used, `0-7`; all by default.
+        host: to listen on.
+        port: to listen on.
+        asked: whether a launch is meant, and not only the machine.
+
+    Raises:
+        UsageError: `numbers` is no list of devices.
+    """
+    wanted = parse_devices(numbers) if numbers else ()
+    found = detect(ask=_ask)
+    name = engine or engine_for(found.hardware)
+    kind = next((kind for kind, other in ENGINES.items() if other == name), found.hardware.kind)
+    count = len(wanted) or found.hardware.devices
+    return (
+        Look("devices", lambda: _devices(kind, found, wanted)),
+        Look("engine", lambda: _engine(name, kind, settings)),
+        Look("toolchains", lambda: engines.toolchains(settings, name)),
+        Look("shared-memory", lambda: system.shared_memory(count)),
+        Look("open-files", lambda: (system.open_files(),)),
+        Look("locked-memory", lambda: system.locked_memory(kind)),
+        Look("port", lambda: (system.port(host, port, asked=asked),)),
+    )
+
+
+def launch_looks(
+    make: Callable[[], Plan], reference: str, settings: Settings, *, here: bool, numbers: str = ""
+) -> tuple[Look, ...]:
+    """A launch that is wanted: its plan, what is free for it, what has to be brought here.
+
+    Args:
+        make: plans it.
+        reference: of the artifact.
+        settings: name the cache.
+        here: whether it shall run on this machine's hardware.
+        numbers: of the devices that shall be used, `0-7`; all by default.
+    """
+    return (Look("plan", lambda: _launch(make, reference, settings, here, numbers)),)
+
+
+def _launch(
+    make: Callable[[], Plan], reference: str, settings: Settings, here: bool, numbers: str
+) -> Iterator[Check]:
+    try:
+        plan = make()
+    except QregError as error:
+        yield Check("plan", ERROR, error.message, error.remedy, reference)
+        return
+    yield from launch.plan(plan)
+    if here:
+        yield from launch.free_memory(plan, _free(plan.engine, numbers))
+    if not Path(plan.folder).is_absolute():
+        from registry.resolve import resolve
+
+        size = sum(entry.size for entry in resolve(reference, settings).source.entries())
+        yield launch.disk(settings, size, plan.artifact)
+
+
+def _devices(kind: str, found: Detected, wanted: Collection[int]) -> Iterator[Check]:
+    yield Check("hardware", OK, f"This machine is {found.hardware.name}")
+    if kind == "cpu":
+        for finding in found.findings:
+            yield Check(finding.id, WARNING, finding.message, finding.fix)
+        return
+    npus = _ask(NPU_SMI)
+    yield from devices.npus(npus, wanted)
+    if kind == "npu":
+        yield from devices.npu_driver()
+    if kind == "cuda":
+        yield from devices.gpus(_ask(QUERY), _ask(devices.DRIVER), wanted)
+
+
+def _engine(name: str, kind: str, settings: Settings) -> Iterator[Check]:
+    version = ""
+    if kind == "npu":
+        yield from cann.cann(os.environ)
+        home = cann.home_of_cann(os.environ)
+        version = cann.cann_version(home) if home else ""
+    yield from engines.engine(name, settings, version)
+
+
+def _free(engine: str, numbers: str) -> dict[str, int]:
+    """Bytes that are free now, by device."""
+    wanted = parse_devices(numbers) if numbers else ()
+    if engine == ENGINES["npu"]:
+        chips = read_npu_smi(_ask(NPU_SMI).text).chips
+        rows = [("NPU", chip.number, chip.total - chip.used) for chip in chips]
+    elif engine == ENGINES["cuda"]:
+        gpus, _ = read_nvidia_smi(_ask(QUERY).text)
+        rows = [("GPU", gpu.number, gpu.total - gpu.used) for gpu in gpus]
+    elif engine == ENGINES["cpu"]:
+        import psutil
+
+        return {"memory": psutil.virtual_memory().available}
+    else:
+        return {}
+    chosen = [row for row in rows if not wanted or row[1] in wanted]
+    return {f"{kind} {number}": free * _MIB for kind, number, free in chosen}
