@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from registry.config import Settings
-from tests.checkpoints import write_quantized
+from tests.checkpoints import CONFIG, write_model
 from tests.conftest import Ran, Run
 from tests.own_hub import own_hub
 
@@ -43,7 +43,8 @@ def test_an_engine_that_is_not_here_stops_a_launch(qreg: Run) -> None:
 
 
 def test_an_artifact_that_cannot_run_here(qreg: Run, tmp_path: Path) -> None:
-    write_quantized(tmp_path / "m")  # ModelSlim's format, which no CPU runs
+    fp8 = {"quant_method": "fp8", "activation_scheme": "dynamic"}  # which vLLM runs on no CPU
+    write_model(tmp_path / "m", config={**CONFIG, "quantization_config": fp8})
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
