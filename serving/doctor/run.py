@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from registry.config import Settings
@@ -46,7 +46,7 @@ def serving_looks(
     kind = next((kind for kind, other in ENGINES.items() if other == name), found.hardware.kind)
     count = len(wanted) or found.hardware.devices
     return (
-        Look("devices", lambda: _devices(kind, found, wanted)),
+        Look("devices", lambda: _devices(kind, found, wanted, asked=bool(engine))),
         Look("engine", lambda: _engine(name, kind, settings)),
         Look("toolchains", lambda: engines.toolchains(settings, name)),
         Look("shared-memory", lambda: system.shared_memory(count)),
@@ -81,7 +81,7 @@ def _launch(
         return
     yield from launch.plan(plan)
     if here:
-        yield from launch.free_memory(plan, _free(plan.engine, numbers))
+        yield from launch.free_memory(plan, _free(plan, numbers))
     if not Path(plan.folder).is_absolute():
         from registry.resolve import resolve
 
@@ -89,14 +89,26 @@ def _launch(
         yield launch.disk(settings, size, plan.artifact)
 
 
-def _devices(kind: str, found: Detected, wanted: Collection[int]) -> Iterator[Check]:
+def _devices(
+    kind: str, found: Detected, wanted: Collection[int], *, asked: bool
+) -> Iterator[Check]:
+    """What devices there are, and how they are; NPUs also where none of them can be used.
+
+    Args:
+        kind: `npu`, `cuda` or `cpu`, of the engine.
+        found: the hardware that is here.
+        wanted: numbers of the devices that shall be used.
+        asked: whether the user chose the engine; then other devices do not matter.
+    """
     yield Check("hardware", OK, f"This machine is {found.hardware.name}")
-    if kind == "cpu":
-        for finding in found.findings:
-            yield Check(finding.id, WARNING, finding.message, finding.fix)
+    if kind == "cpu" and asked:
         return
     npus = _ask(NPU_SMI)
-    yield from devices.npus(npus, wanted)
+    seen = tuple(devices.npus(npus, wanted if kind == "npu" else ()))
+    yield from seen
+    for finding in found.findings:
+        if kind == "cpu" and not seen:
+            yield Check(finding.id, WARNING, finding.message, finding.fix)
     if kind == "npu":
         yield from devices.npu_driver()
     if kind == "cuda":
@@ -112,20 +124,27 @@ def _engine(name: str, kind: str, settings: Settings) -> Iterator[Check]:
     yield from engines.engine(name, settings, version)
 
 
-def _free(engine: str, numbers: str) -> dict[str, int]:
-    """Bytes that are free now, by device."""
-    wanted = parse_devices(numbers) if numbers else ()
-    if engine == ENGINES["npu"]:
+def _free(plan: Plan, numbers: str) -> dict[str, int]:
+    """Bytes that are free now, by device that the plan uses."""
+    if plan.engine == ENGINES["npu"]:
         chips = read_npu_smi(_ask(NPU_SMI).text).chips
-        rows = [("NPU", chip.number, chip.total - chip.used) for chip in chips]
-    elif engine == ENGINES["cuda"]:
+        rows = {chip.number: ("NPU", chip.total - chip.used) for chip in chips}
+    elif plan.engine == ENGINES["cuda"]:
         gpus, _ = read_nvidia_smi(_ask(QUERY).text)
-        rows = [("GPU", gpu.number, gpu.total - gpu.used) for gpu in gpus]
-    elif engine == ENGINES["cpu"]:
+        rows = {gpu.number: ("GPU", gpu.total - gpu.used) for gpu in gpus}
+    elif plan.engine == ENGINES["cpu"]:
         import psutil
 
         return {"memory": psutil.virtual_memory().available}
     else:
         return {}
-    chosen = [row for row in rows if not wanted or row[1] in wanted]
-    return {f"{kind} {number}": free * _MIB for kind, number, free in chosen}
+    chosen = used_devices(plan, parse_devices(numbers) if numbers else sorted(rows))
+    found = {number: rows[number] for number in chosen if number in rows}
+    return {f"{kind} {number}": free * _MIB for number, (kind, free) in found.items()}
+
+
+def used_devices(plan: Plan, numbers: Sequence[int]) -> tuple[int, ...]:
+    """The devices of a node that a plan uses: the first ones, one for each rank."""
+    sizes = plan.parallel
+    ranks = sizes.get("tensor", 1) * sizes.get("data", 1) * sizes.get("pipeline", 1)
+    return tuple(numbers)[: max(1, ranks // plan.nodes)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from registry.config import Settings
 from tests.checkpoints import CONFIG, write_model
 from tests.conftest import Ran, Run
 from tests.own_hub import own_hub
+from tests.serving.hardware.tables import Row, a2
 
 OFFLINE = {"QREG_OFFLINE": "1"}
 
@@ -87,3 +89,51 @@ def test_hubs_know_a_token_or_refuse_it(
             assert row["status"] == "ok" and "no token is set" in row["found"], row
     assert _checks(ran, "clock")[0]["status"] == "ok"
     assert "QREG_OFFLINE" not in os.environ
+
+
+def _with_npu_smi(folder: Path, body: str) -> dict[str, str]:
+    """An npu-smi on the PATH that prints what a real one printed, or hangs as real ones do."""
+    folder.mkdir()
+    (folder / "npu-smi").write_text(f"#!/bin/sh\n{body}\n")
+    (folder / "npu-smi").chmod(0o755)
+    return {**OFFLINE, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_a_machine_whose_npus_are_all_broken(qreg: Run, tmp_path: Path) -> None:
+    table = a2([Row(board=n, name="910B3", health="Critical") for n in range(2)])
+    (tmp_path / "table").write_text(table)
+    env = _with_npu_smi(tmp_path / "bin", f"cat {tmp_path}/table")
+    ran = qreg("doctor", "--json", env=env)
+    assert ran.code == 1
+    health = _checks(ran, "npu-health")
+    assert [row["status"] for row in health] == ["error", "error"]
+    assert "npu-smi info -t health -i 1 -c 0" in health[1]["fix"]
+    # Who asks for the CPU is not kept from it by them.
+    ran = qreg("doctor", "--engine", "vllm-cpu", "--json", env=env)
+    assert _checks(ran, "npu-health") == []
+
+
+def test_a_machine_with_npus_in_use(qreg: Run, tmp_path: Path) -> None:
+    rows = [Row(board=n, name="910B3", used=56000 if n == 1 else 3400) for n in range(2)]
+    (tmp_path / "table").write_text(a2(rows, {1: "VLLMWorker_TP"}))
+    env = _with_npu_smi(tmp_path / "bin", f"cat {tmp_path}/table")
+    model = write_model(tmp_path / "m")
+    ran = qreg("doctor", model, "--devices", "1", "--json", env=env)
+    (row,) = _checks(ran, "free-memory")
+    assert (row["status"], row["where"]) == ("error", "NPU 1")
+    ran = qreg("doctor", model, "--devices", "0", "--json", env=env)
+    assert _checks(ran, "free-memory")[0]["status"] == "ok"
+    assert not any(row["where"] == "NPU 1" for row in ran.json["checks"])
+    # Without a choice, the first device is the plan's.
+    ran = qreg("doctor", model, "--json", env=env)
+    assert [row["where"] for row in _checks(ran, "free-memory")] == ["NPU 0"]
+
+
+def test_a_driver_that_hangs_is_told_within_seconds(qreg: Run, tmp_path: Path) -> None:
+    env = _with_npu_smi(tmp_path / "bin", "exec sleep 60")
+    began = time.monotonic()
+    ran = qreg("doctor", "--json", env=env)
+    assert time.monotonic() - began < 30
+    (row,) = _checks(ran, "npu-driver")
+    assert row["status"] == "error" and "no answer within 3 seconds" in row["found"]
+    assert ran.code == 1
