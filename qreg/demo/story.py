@@ -87,7 +87,10 @@ def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
         Chapter("What the registry holds", ("list",)),
         Chapter("Pull it back, every byte verified", ("pull", NAME, "--output", pulled)),
         Chapter("How it would be served here, and why so", ("plan", NAME, "--port", port)),
-        Chapter("And on an Atlas 800 A3", ("plan", NAME, "--hardware", "A3")),
+        Chapter(
+            "And on two Atlas 800 A3: the plan warns, as one is enough",
+            ("plan", NAME, "--hardware", "A3", "--nodes", "2"),
+        ),
         Chapter("What would stop that launch here", ("doctor", NAME, "--port", port)),
         Chapter(
             "Serve it, prove that it answers, stop it",
