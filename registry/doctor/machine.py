@@ -81,7 +81,7 @@ def folders(settings: Settings) -> Iterator[Check]:
     places = {"data": settings.data, "cache": settings.cache}
     if settings.registry.startswith("file://"):
         places["registry"] = Path(without_credentials(settings.registry).removeprefix("file://"))
-    told: dict[tuple[int, int], str] = {}
+    told: set[int] = set()  # file systems
     for name, folder in places.items():
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not os.access(there, os.W_OK | os.X_OK):
@@ -91,12 +91,10 @@ def folders(settings: Settings) -> Iterator[Check]:
                 str(folder),
             )  # fmt: skip
             continue
-        usage = shutil.disk_usage(there)
-        device = (there.stat().st_dev, usage.free)
-        if device in told:
-            continue
-        told[device] = name
-        yield _room(name, folder, usage.free)
+        device = there.stat().st_dev
+        if device not in told:
+            told.add(device)
+            yield _room(name, folder, shutil.disk_usage(there).free)
 
 
 def _room(name: str, folder: Path, free: int) -> Check:

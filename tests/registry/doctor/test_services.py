@@ -175,7 +175,8 @@ def test_libraries_that_do_not_fit() -> None:
 def test_folders_that_cannot_be_written_to(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {check.status for check in folders(settings)} <= {"ok", "warning"}
+    (check,) = folders(settings)  # one file system, one line
+    assert check.status in ("ok", "warning")
     monkeypatch.setattr("registry.doctor.machine.os.access", lambda *_: False)  # root may write
     assert {check.status for check in folders(settings)} == {"error"}
 
