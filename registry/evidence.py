@@ -29,10 +29,10 @@ def record_evidence(settings: Settings, digest: Digest, entry: Mapping[str, Any]
     """
     path = settings.data / "evidence" / f"{digest.hex}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The newline comes first, too: a line that a crash cut off must not swallow this one.
-    line = f"\n{json.dumps(entry, ensure_ascii=False)}\n".encode(errors="replace")
+    line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode(errors="replace")
+    # A line that a crash cut off must not swallow this one.
     with path.open("ab", buffering=0) as file:
-        file.write(line)
+        file.write(line if _ends_whole(path) else b"\n" + line)
 
 
 def read_evidence(settings: Settings, digest: Digest) -> tuple[Mapping[str, Any], ...]:
@@ -63,6 +63,15 @@ def _entries(path: Path) -> Iterator[Mapping[str, Any]]:
             continue
         if isinstance(entry, dict):
             yield entry
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether a file is empty or its last line has an end."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            return True
+        file.seek(-1, 2)
+        return file.read() == b"\n"
 
 
 def _age(path: Path) -> float:

@@ -10,12 +10,16 @@ from contextlib import suppress
 def send_later() -> None:
     """Let a process of its own send what waits for MLflow.
 
-    If it cannot, the next command does.
+    It is no child of this one, so that a server is not left with it. If it cannot be started, the
+    next command sends.
     """
-    command = [sys.executable, "-m", "qreg", "sync", "--quiet"]
     nowhere = subprocess.DEVNULL
     with suppress(OSError):
-        process = subprocess.Popen(
-            command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", "qreg", "sync", "--quiet"],
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            start_new_session=True,
+            check=False,
         )
-        process.returncode = 0  # it is not waited for, and that is no mistake

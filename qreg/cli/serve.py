@@ -60,7 +60,7 @@ def command(
                 server = running.enter_context(starting)
             proof = smoke(server, settings)
             ready = True
-            _tell_mlflow(settings, wait=smoke_only)
+            _tell_mlflow(settings, last=smoke_only)
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
@@ -87,17 +87,19 @@ def command(
             raise
     except QregError:
         if not ready:
-            _tell_mlflow(settings, wait=True)  # a failed start is evidence, too
+            _tell_mlflow(settings, last=True, failed=True)  # a failed start is evidence, too
         raise
     output.note("Stopped; no process of the engine is left.")
 
 
-def _tell_mlflow(settings: Settings, *, wait: bool) -> None:
-    """Send what the launch showed: beside the server, or now where this machine may end soon.
+def _tell_mlflow(settings: Settings, *, last: bool, failed: bool = False) -> None:
+    """Send what the launch showed to MLflow, so that nobody waits for it.
 
     Args:
         settings: which MLflow.
-        wait: the command ends next; a server of others is told before, as for publications.
+        last: the command ends next, and this machine may end with it: a server of others is told
+            before, as for publications.
+        failed: the launch did; nothing of it may go on, so that the next command sends.
     """
     from qreg.cli.sending import send_later
     from registry.tracking.journal import journals
@@ -105,7 +107,7 @@ def _tell_mlflow(settings: Settings, *, wait: bool) -> None:
 
     if not journals(settings):
         return
-    if wait and not settings.embedded_tracking:
+    if last and not settings.embedded_tracking:
         synchronise(settings)
-    else:
+    elif not failed:
         send_later()
