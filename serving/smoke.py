@@ -9,7 +9,7 @@ from typing import Any
 
 from registry.config import Settings
 from registry.errors import QregError, ToolError
-from serving.evidence.record import keep_smoke
+from serving.evidence.record import cause_of, keep_smoke
 from serving.launch import Server
 from serving.probe import post
 
@@ -45,7 +45,7 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
         result = _ask(server, prompt)
     except QregError as error:
         asked = {"prompt": prompt}
-        keep_smoke(server.plan, server.launch, settings, asked, cause=error.message)
+        keep_smoke(server.plan, server.launch, settings, asked, cause=cause_of(error))
         raise
     keep_smoke(server.plan, server.launch, settings, asdict(result))
     return result

@@ -40,8 +40,9 @@ def command(
     With REFERENCE, the plan of its launch, the memory that is free for it and the disk for its
     files are looked at, too. Ends with 1 if something would stop a launch.
     """
-    from registry.doctor import OK, STATUSES, registry_looks, run_looks
-    from serving.doctor import launch_looks, serving_looks
+    from registry.doctor import OK, STATUSES, run_looks
+    from registry.doctor.run import registry_looks
+    from serving.doctor.run import launch_looks, serving_looks
 
     looks = serving_looks(
         settings,

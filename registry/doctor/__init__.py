@@ -5,7 +5,6 @@ devices, drivers and engines.
 """
 
 from registry.doctor.check import ERROR, OK, STATUSES, UNKNOWN, WARNING, Check, Look, run_looks
-from registry.doctor.run import registry_looks
 
 __all__ = [
     "ERROR",
@@ -15,6 +14,5 @@ __all__ = [
     "WARNING",
     "Check",
     "Look",
-    "registry_looks",
     "run_looks",
 ]

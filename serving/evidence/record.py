@@ -95,7 +95,7 @@ def keep_launch(
     launch: Launch, settings: Settings, error: QregError | None = None, observe: Observer = ignore
 ) -> None:
     """Keep that a launch was ready, or why it failed."""
-    entry = entry_of(launch, FAILED if error else READY, error.message if error else "")
+    entry = entry_of(launch, FAILED if error else READY, cause_of(error) if error else "")
     _keep(launch.plan, entry, settings, observe)
 
 
@@ -125,6 +125,12 @@ def keep_smoke(
         **said,
     }
     _keep(plan, entry, settings, observe)
+
+
+def cause_of(error: QregError) -> str:
+    """Why something failed: the message, and the first line that belongs to it."""
+    lines = [line.strip() for line in error.details.splitlines() if line.strip()]
+    return f"{error.message}: {lines[0][:300]}" if lines else error.message
 
 
 def settings_of(plan: Plan) -> dict[str, str]:

