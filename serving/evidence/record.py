@@ -28,7 +28,6 @@ LAUNCH, SMOKE = "launch", "smoke"
 READY, PASSED, FAILED = "ready", "passed", "failed"
 # What names a place of this machine and decides nothing.
 PLACES = frozenset({"--host", "--port", "--model", "--served-model-name"})
-_USUAL_SHARE = "0.9"
 
 
 @dataclass(frozen=True)
@@ -150,16 +149,18 @@ def overhead_of_devices(
     """Bytes beside weights and KV cache on the fullest device; None where it cannot be told.
 
     On NPUs and GPUs the engine gives the KV cache what its share of the device leaves, so that the
-    overhead is the share times the capacity, less weights and cache. On a CPU it is what the
+    overhead is the share times the capacity, less weights and cache; the capacity is the plan's, so
+    that the next plan gives the cache what the engine gave it. Where the cache has a size of its
+    own, or the share is the engine's own default, nothing follows. On a CPU it is what the
     processes hold, less both.
     """
     rows = figures.devices.values()
+    share = plan.value("--gpu-memory-utilization")
+    left = share is not None and plan.flag("--kv-cache-memory-bytes") is None
     found = [
-        int(float(plan.value("--gpu-memory-utilization") or _USUAL_SHARE) * plan.memory.capacity)
-        - row.weights
-        - row.kv_cache
+        int(float(share or 0) * plan.memory.capacity) - row.weights - row.kv_cache
         for row in rows
-        if row.weights is not None and row.kv_cache is not None
+        if left and row.weights is not None and row.kv_cache is not None
     ]
     if not found and plan.engine == "vllm-cpu":
         caches = [row.kv_cache for row in rows if row.kv_cache is not None]

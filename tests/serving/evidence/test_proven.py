@@ -68,6 +68,13 @@ def test_a_cpus_overhead_is_what_its_processes_hold_beside_weights_and_cache() -
     assert entry["measured"]["overhead"] is None
 
 
+def test_nothing_follows_from_a_cache_of_a_size_of_its_own() -> None:
+    made = _plan("--kv-cache-memory-bytes", str(8 * GIB))
+    assert entry_of(_launch(made), "ready")["measured"]["overhead"] is None
+    made = replace(made, flags=tuple(f for f in made.flags if "utilization" not in f.name))
+    assert entry_of(_launch(made), "ready")["measured"]["overhead"] is None
+
+
 def test_secrets_and_places_are_not_kept() -> None:
     made = _plan()
     secret = Flag("--hf-token", "hf_veryverysecret1234567890", "a test", "user")
