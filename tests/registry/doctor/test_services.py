@@ -22,7 +22,8 @@ from registry.doctor.run import registry_looks
 from registry.doctor.services import mlflow, s3
 from registry.tracking.client import connect
 from serving.identity import free_port
-from tests.servers import client_of, moto_server
+from tests.registry.tracking.test_tracking import _server
+from tests.servers import client_of, moto_server, swift_server
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,13 @@ def test_401_403_and_silence_are_three_things(settings: Settings) -> None:
     assert {check.status for key, check in told.items() if key != 200} == {"warning"}
 
 
+def test_a_real_tracking_server(settings: Settings) -> None:
+    port = free_port()
+    with _server(settings, port):
+        check = _mlflow(settings, f"http://127.0.0.1:{port}")
+    assert check.status == "ok" and "can be read" in check.found
+
+
 def test_a_password_is_never_shown(settings: Settings) -> None:
     with _service(401) as url:
         check = _mlflow(settings, url.replace("//", "//me:topsecret@"))
@@ -119,6 +127,24 @@ def test_buckets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert missing.status == "warning" and "does not exist" in missing.found
     (away,) = s3(("s3://there",), Clocks())
     assert away.status == "warning" and "does not answer" in away.found
+
+
+def test_a_real_server_that_rejects_a_signature(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with swift_server(tmp_path / "swift") as server:
+        for key, value in server.environment.items():
+            monkeypatch.setenv(key, value)
+        client_of(server).create_bucket(Bucket="there")
+        (right,) = s3(("s3://there",), Clocks())
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+        (wrong,) = s3(("s3://there",), Clocks())
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        (unknown,) = s3(("s3://there",), Clocks())
+    assert right.status == "ok"
+    for check in (wrong, unknown):
+        assert check.status == "warning" and "(HTTP 401)" in check.found, check
+        assert "another-secret" not in str(check)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from registry.config import Settings
 from registry.doctor import Check
+from registry.finding import Finding
 from serving.doctor import cann, devices, engines, launch, system
 from serving.hardware.probe import ABSENT, HUNG, Answer
 from serving.plan import Memory, Plan
@@ -187,3 +188,5 @@ def test_the_plans_own_findings_come_first() -> None:
     checks = list(launch.plan(made))
     assert any(c.status == "error" and c.id.startswith("plan-") for c in checks)
     assert not any(c.id == "plan" for c in checks)
+    twice = Finding("npu-busy", "warning", "NPU 0 is in use")
+    assert list(launch.plan(replace(made, findings=(twice,))))[0].id == "plan"  # looked at itself
