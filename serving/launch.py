@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.config import Settings
-from registry.errors import IncompatibleError, IntegrityError, ToolError, UsageError
+from registry.errors import IncompatibleError, IntegrityError, QregError, ToolError, UsageError
 from registry.progress import Observer, ignore
-from serving.engines import Engine, open_engine
+from serving.engines import ENGINES, Engine, open_engine
+from serving.evidence.engine_log import StartWatch
+from serving.evidence.memory import measure
+from serving.evidence.record import Launch, keep_launch, new_identity
 from serving.failures import ended, never_ready, require_free_memory
 from serving.identity import process_tree, require_free_port, strangers_on
 from serving.plan import Plan
@@ -34,12 +37,14 @@ class Server:
         plan: what it was started from.
         tool: its processes and log.
         seconds: from start to ready.
+        launch: identity of this launch among the evidence on record.
     """
 
     url: str
     plan: Plan
     tool: Tool
     seconds: float
+    launch: str = ""
 
     @property
     def log(self) -> Path:
@@ -93,7 +98,8 @@ def launch(
 ) -> Iterator[Server]:
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
 
-    `begun` is told of the processes before they are waited for: who holds them can end them.
+    What the start showed is kept as evidence, also if it failed. `begun` is told of the processes
+    before they are waited for: who holds them can end them.
 
     Raises:
         IncompatibleError: the plan has errors, or takes memory that is not free.
@@ -109,7 +115,6 @@ def launch(
     require_free_port(host, port)
     require_free_memory(plan)
     log = settings.new_log(f"serve-{plan.artifact}")
-    began = time.monotonic()
     with started(
         plan.argv,
         log=log,
@@ -119,10 +124,25 @@ def launch(
     ) as tool:
         begun(tool)
         url = f"http://{_reachable(host)}:{port}"
-        _wait_until_ready(plan, engine, tool, url, limit, observe)
-        server = Server(url, plan, tool, time.monotonic() - began)
-        server.check_identity()
+        identity, watch = new_identity(), StartWatch(engine.steps)
+        try:
+            _wait_until_ready(plan, engine, tool, url, limit, observe, watch)
+            server = Server(url, plan, tool, watch.seconds, identity)
+            server.check_identity()
+        except QregError as error:
+            seen = Launch(identity, plan, watch.figures(), (), watch.seconds)
+            keep_launch(seen, settings, error, observe)
+            raise
+        figures = watch.figures()
+        memory = measure(_kind(plan), process_tree(tool.supervisor_pid))
+        seen = Launch(identity, plan, figures, memory, server.seconds)
+        keep_launch(seen, settings, observe=observe)
         yield server
+
+
+def _kind(plan: Plan) -> str:
+    """`npu`, `cuda` or `cpu`; empty for engines of others."""
+    return next((kind for kind, name in ENGINES.items() if name == plan.engine), "")
 
 
 def require_launchable(plan: Plan) -> None:
@@ -143,12 +163,19 @@ def address_of(plan: Plan) -> tuple[str, int]:
 
 
 def _wait_until_ready(
-    plan: Plan, engine: Engine, tool: Tool, url: str, limit: float, observe: Observer
+    plan: Plan,
+    engine: Engine,
+    tool: Tool,
+    url: str,
+    limit: float,
+    observe: Observer,
+    watch: StartWatch,
 ) -> None:
     deadline = time.monotonic() + limit
     stage, furthest = "", 0.0
     while time.monotonic() < deadline:
         for line in tool.lines():
+            watch.see(line)
             progress = engine.read_line(line)
             # Workers repeat one another's lines; a step that was passed does not come back.
             if progress is not None and (progress.done or furthest) >= furthest:

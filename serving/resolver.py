@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from registry.config import Settings
@@ -12,6 +13,7 @@ from registry.progress import Observer, ignore
 from serving.arguments import override, without
 from serving.collect import collect_facts
 from serving.engines import Engine, engine_for, open_engine
+from serving.evidence.lookup import measured_overheads, with_proofs
 from serving.facts import ArtifactFacts
 from serving.hardware import Detected, Hardware, detect, narrow, parse_hardware
 from serving.nearest import nearest
@@ -57,17 +59,20 @@ def make_plan(
         missing = ()  # planned for elsewhere; what is installed here does not matter
     elif table is not None:
         missing += pairing_faults(table, packages)
+    number = table.number if table else version
+    wishes = replace(wishes, measured=measured_overheads(settings, chosen, number, seen.hardware))
     plan = compose_plan(
         facts,
         wishes,
         chosen,
         seen.hardware,
         python=python,
-        release=table.number if table else version,
+        release=number,
         table=table,
         extra=(*seen.findings, *missing, *doubts),
     )
-    return nearest(plan, facts, wishes, chosen, seen.hardware, table, settings)
+    plan = nearest(plan, facts, wishes, chosen, seen.hardware, table, settings)
+    return with_proofs(plan, settings)
 
 
 def compose_plan(

@@ -12,13 +12,11 @@ import urllib.error
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from registry.artifact import Digest
-from registry.clock import utc_now
 from registry.config import Settings
-from registry.errors import ToolError
-from registry.evidence import record_evidence
+from registry.errors import QregError, ToolError
 from serving.answers import NOT_JSON, Answer, ask, fault, quiet_switches, read_drafts
 from serving.answers.ask import SILENCE
+from serving.evidence.record import cause_of, keep_smoke
 from serving.launch import Server
 
 PROMPT = "What is json.dumps?"
@@ -74,6 +72,17 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
             log-probabilities that are not finite.
         IntegrityError: someone else answers on its port.
     """
+    try:
+        result = _judged(server, prompt)
+    except QregError as error:
+        asked = {"prompt": prompt}
+        keep_smoke(server.plan, server.launch, settings, asked, cause=cause_of(error))
+        raise
+    keep_smoke(server.plan, server.launch, settings, result.to_json())
+    return result
+
+
+def _judged(server: Server, prompt: str) -> Smoke:
     began = time.monotonic()
     answer, thinking, thoughts = _conversation(server, prompt)
     if wrong := fault(answer):
@@ -83,7 +92,7 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
     form, text = _essence(answer)
     if form == TOOL_CALL:
         warnings.append("The model answered with a tool call, though no tools were offered.")
-    result = Smoke(
+    return Smoke(
         prompt,
         text,
         answer.generated,
@@ -96,8 +105,6 @@ def smoke(server: Server, settings: Settings, prompt: str = PROMPT) -> Smoke:
         accepted,
         tuple(warnings),
     )
-    _record(server, result, settings)
-    return result
 
 
 def _conversation(server: Server, prompt: str) -> tuple[Answer, bool, str]:
@@ -196,21 +203,3 @@ def _drafts(server: Server) -> tuple[int | None, int | None, list[str]]:
             "than without drafts. The MTP layers may be damaged, or the draft model another's."
         )
     return found.drafted, found.accepted, warnings
-
-
-def _record(server: Server, result: Smoke, settings: Settings) -> None:
-    """Append to the evidence of the artifact's digest: one JSON object a line."""
-    plan = server.plan
-    content = plan.to_json()
-    entry = {
-        "kind": "smoke",
-        "time": utc_now(),
-        "digest": plan.digest,
-        "engine": plan.engine,
-        "release": plan.release,
-        "hardware": plan.hardware,
-        "digest_of_plan": content["digest_of_plan"],
-        "seconds_to_ready": round(server.seconds, 1),
-        **result.to_json(),
-    }
-    record_evidence(settings, Digest.parse(plan.digest), entry)

@@ -12,6 +12,7 @@ from qreg.cli.converting import readable
 from qreg.cli.output import Output
 from qreg.cli.planning import Planning, planning_options, prepare
 from registry.config import Settings
+from registry.errors import QregError
 from registry.progress import Progress
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def command(
                 output.note(text, warning=True)
             ready = True
             group.announce()
+            _tell_mlflow(settings, last=smoke_only)
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
@@ -114,6 +116,10 @@ def command(
     except KeyboardInterrupt:
         if not ready:
             raise
+    except QregError:
+        if not ready:
+            _tell_mlflow(settings, last=True, failed=True)  # a failed start is evidence, too
+        raise
     output.note("Stopped; no process of the engine is left.")
 
 
@@ -125,3 +131,24 @@ def _show_smoke(console: Console, proof: Smoke) -> None:
     console.print(f"{verb:<9} " + proof.answer.strip().replace("\n", "\n          "))
     if proof.drafted:
         console.print(f"drafts    {proof.accepted} of {proof.drafted} tokens accepted")
+
+
+def _tell_mlflow(settings: Settings, *, last: bool, failed: bool = False) -> None:
+    """Send what the launch showed to MLflow, so that nobody waits for it.
+
+    Args:
+        settings: which MLflow.
+        last: the command ends next, and this machine may end with it: a server of others is told
+            before, as for publications.
+        failed: the launch did; nothing of it may go on, so that the next command sends.
+    """
+    from qreg.cli.sending import send_later
+    from registry.tracking.journal import journals
+    from registry.tracking.recovery import synchronise
+
+    if not journals(settings):
+        return
+    if last and not settings.embedded_tracking:
+        synchronise(settings)
+    elif not failed:
+        send_later()

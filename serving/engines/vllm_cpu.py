@@ -50,7 +50,7 @@ class VllmCpu(Engine):
     def fit(
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
     ) -> Fit:
-        fit = fit_cpu(facts, hardware)
+        fit = fit_cpu(facts, hardware, wishes)
         if wishes.nodes == 1:
             return fit
         # A replica of the whole model on each node: vllm-cpu has one device a node.
