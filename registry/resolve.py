@@ -17,7 +17,7 @@ from registry.errors import (
     QregError,
     UncertainError,
 )
-from registry.lookup import Place, Wanted, search
+from registry.lookup import Place, Wanted, asking, search
 from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
 from registry.source import LocalSource, Source
@@ -91,9 +91,12 @@ def resolve(
         return _pinned(_resolve_path(reference), reference.digest)
     if not reference.scheme:
         return _pinned(_search(reference, settings, readable, observe), reference.digest)
-    if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
+    if settings.offline and not (reference.scheme == "models" and settings.embedded_registry):
         raise not_here(str(reference))
-    return _pinned(_resolve_in(_url_of(reference), reference, settings), reference.digest)
+    url = _url_of(reference)
+    if not _is_here(url, settings):
+        observe(asking(url))
+    return _pinned(_resolve_in(url, reference, settings), reference.digest)
 
 
 def _url_of(reference: Reference) -> str:
@@ -107,10 +110,7 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     """Find a reference in one place; its name is the last two parts of its location."""
     if url == "models:/":
         from registry.tracking.models import resolve_model
-        from registry.tracking.recovery import synchronise
 
-        if settings.embedded_tracking:
-            synchronise(settings)  # what was published a moment ago may not be there yet
         named = replace(reference, scheme="models")
         target, digest = resolve_model(named, settings)
         if target.startswith("models:"):
@@ -147,13 +147,13 @@ def _search(
 
 
 def _may_be_asked(url: str, settings: Settings) -> bool:
-    if url == "models:/" and settings.embedded_tracking:
+    if url == "models:/" and settings.embedded_registry:
         return not settings.offline and settings.mlflow.exists()
     return url.startswith("file://") or not settings.offline
 
 
 def _is_here(url: str, settings: Settings) -> bool:
-    return url.startswith("file://") or (url == "models:/" and settings.embedded_tracking)
+    return url.startswith("file://") or (url == "models:/" and settings.embedded_registry)
 
 
 def _is_away(url: str, settings: Settings) -> bool:
