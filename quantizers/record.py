@@ -57,6 +57,7 @@ def inputs_of(
     files = [entry for entry in source if is_payload(entry.path)]
     request, toolchain = prepared.request, prepared.toolchain
     sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
+    procedure = dict(prepared.quantizer.procedure(prepared.recipe, request.options))
     return {
         "base": {
             "name": prepared.base,
@@ -81,6 +82,7 @@ def inputs_of(
         **{key: found.to_json() for key, found in sets.items() if found},
         **({"code": _code(prepared.code)} if prepared.code else {}),
         "options": options_of(request),
+        **({"procedure": procedure} if procedure else {}),
         "command": [without_paths(word, known) for word in command.argv],
         "environment": {
             key: without_paths(value, known)
@@ -163,7 +165,7 @@ def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
 
 
 def evidence_of(
-    manifest: Manifest, base: str, figures: Mapping[str, float]
+    manifest: Manifest, base: str, figures: Mapping[str, float], extent: Mapping[str, Any] = {}
 ) -> tuple[dict[str, Any], ...]:
     """What was measured of the result, as `qreg quality` records it; empty where nothing was."""
     if not figures:
@@ -173,7 +175,7 @@ def evidence_of(
         for name, value in figures.items()
     }
     entry = {"kind": "quality", "time": utc_now(), "digest": str(manifest.digest), "base": base}
-    return ({**entry, "figures": named},)
+    return ({**entry, "figures": named, **({"extent": dict(extent)} if extent else {})},)
 
 
 def track_inputs(
@@ -194,6 +196,7 @@ def track_inputs(
             "toolchain_lock": inputs["toolchain"]["lock_digest"],
             "command": json.dumps(list(command.argv)),
             "code_digest": inputs.get("code", {}).get("digest"),
+            **{f"procedure.{k}": v for k, v in inputs.get("procedure", {}).items()},
             **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
         }
     )
