@@ -16,7 +16,7 @@ import pytest
 from registry.config import Settings
 from registry.config import load as load_settings
 from registry.errors import NotFoundError, ToolError, TransferError
-from registry.progress import Event
+from registry.progress import Event, Note
 from registry.resolve import resolve
 from registry.tracking.client import connect
 from registry.tracking.entries import Wanted, client, read_tags, rest, sqlite
@@ -227,6 +227,15 @@ def test_mlflow_does_not_shadow_a_hub(
         events: list[Event] = []
         found = resolve(NAME, load_settings(), observe=events.append)
         assert found.reference.startswith("hf://")
+        assert not any(isinstance(event, Note) for event in events)
+        # Where anyone may register a name, another artifact of that name is told.
+        other = write_quantized(tmp_path / "other")
+        (other / "generation_config.json").write_text("{}")
+        publish(other, elsewhere, name=NAME)
+        monkeypatch.setattr("registry.resolve.is_public_hub", lambda url: url == "hf://")
+        assert resolve(NAME, load_settings(), observe=events.append).reference == found.reference
+        (note,) = (event for event in events if isinstance(event, Note))
+        assert note.warning and f"say models:/{NAME} for that one" in note.text
         # What no hub has is MLflow's.
         mine = publish(folder, elsewhere, name="org/only-in-mlflow")
         found_there = _look_up("org/only-in-mlflow", {"HF_ENDPOINT": modelscope.url})
