@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quantizers.calibration import CalibrationSet
 from quantizers.failures import SHARED, KnownFailure, recognise
@@ -30,6 +31,8 @@ class Options:
         trust_remote_code: whether the model's own Python code may run.
         script: a script of the user's that does the work, or None.
         arguments: for that script, as they are.
+        procedure: what a record says of how the tool was run, see `Quantizer.procedure`; None for
+            the usual way.
     """
 
     device: str = ""
@@ -37,6 +40,7 @@ class Options:
     trust_remote_code: bool = False
     script: Path | None = None
     arguments: tuple[str, ...] = ()
+    procedure: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,14 @@ class Quantizer(ABC):
 
     def state(self, recipe: Recipe) -> Mapping[str, object]:
         """Of what a script comes from, such as the commit of its checkout; empty for a recipe."""
+        return {}
+
+    def procedure(self, recipe: Recipe, options: Options) -> Mapping[str, Any]:
+        """What decides about the result and stands neither in the recipe nor in the options.
+
+        It is recorded; whoever follows a record gives it as `options.procedure`. Empty where a tool
+        has nothing of that kind.
+        """
         return {}
 
     @abstractmethod

@@ -58,6 +58,7 @@ def inputs_of(
     payload = [entry for entry in source if is_payload(entry.path)]
     request, toolchain = prepared.request, prepared.toolchain
     sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
+    procedure = dict(prepared.quantizer.procedure(prepared.recipe, request.options))
     return {
         "base": {
             "name": prepared.base,
@@ -84,6 +85,7 @@ def inputs_of(
         **({"checkout": dict(prepared.state)} if prepared.state else {}),
         **({"files": files} if (files := files_of(request.options.arguments)) else {}),
         "options": options_of(request),
+        **({"procedure": procedure} if procedure else {}),
         "command": [without_paths(word, known) for word in command.argv],
         "environment": {
             key: without_paths(value, known)
@@ -177,7 +179,7 @@ def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
 
 
 def evidence_of(
-    manifest: Manifest, base: str, figures: Mapping[str, float]
+    manifest: Manifest, base: str, figures: Mapping[str, float], extent: Mapping[str, Any] = {}
 ) -> tuple[dict[str, Any], ...]:
     """What was measured of the result, as `qreg quality` records it; empty where nothing was."""
     if not figures:
@@ -187,7 +189,7 @@ def evidence_of(
         for name, value in figures.items()
     }
     entry = {"kind": "quality", "time": utc_now(), "digest": str(manifest.digest), "base": base}
-    return ({**entry, "figures": named},)
+    return ({**entry, "figures": named, **({"extent": dict(extent)} if extent else {})},)
 
 
 def track_inputs(
@@ -210,6 +212,7 @@ def track_inputs(
             "toolchain_lock": inputs["toolchain"]["lock_digest"],
             "command": json.dumps(list(command.argv)),
             "code_digest": inputs.get("code", {}).get("digest"),
+            **{f"procedure.{k}": v for k, v in inputs.get("procedure", {}).items()},
             **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
         }
     )

@@ -75,6 +75,8 @@ class Record:
         code: digest of that code, where it is recorded.
         chip: that the result was meant for.
         threads: that work was split among; None where it is not recorded.
+        procedure: of the tool, see `Quantizer.procedure`; empty in records of older releases of
+            qreg. The tool checks it.
     """
 
     artifact: str
@@ -100,6 +102,7 @@ class Record:
     code: Digest | None = None
     chip: Chip | None = None
     threads: int | None = None
+    procedure: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_record(manifest: Manifest) -> Record:
@@ -158,6 +161,7 @@ def read_record(manifest: Manifest) -> Record:
         code=fields.code(),
         chip=fields.chip(options),
         threads=fields.threads(),
+        procedure=fields.table("procedure"),
     )
     digest = f"sha256:{hashlib.sha256(found.recipe_text.encode(errors='replace')).hexdigest()}"
     if recipe.get("digest") != digest:

@@ -265,6 +265,7 @@ def _request(
             trust_remote_code=record.ran_code and again.trust_remote_code,
             script=again.script,
             arguments=again.arguments,
+            procedure=record.procedure,
         ),
         tags={"qreg.reproduces": str(record.digest)},
         environment=threads,
