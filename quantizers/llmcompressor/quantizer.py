@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantizers.bars import read_bar
+from quantizers.calibration import write_lines
 from quantizers.coverage import linear_modules
 from quantizers.failures import KnownFailure
 from quantizers.interface import (
@@ -30,6 +31,7 @@ from quantizers.llmcompressor.recipe import (
     schemes_of,
 )
 from quantizers.recipe import Recipe, find_recipe, read_text
+from quantizers.samples import ARRAY, shape_of
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.quantization.layers import is_linear_weight
@@ -175,7 +177,7 @@ class LLMCompressor(Quantizer):
                         **common,
                         "stages": job.recipe.body,
                         "procedure": dict(self.procedure(job.recipe, job.options)),
-                        "calibration": str(job.calibration) if job.calibration else None,
+                        "calibration": _set_of(job),
                         "samples": calibration.samples if calibration else 0,
                         "max_tokens": calibration.max_tokens if calibration else 0,
                         "trust_remote_code": job.options.trust_remote_code,
@@ -209,3 +211,15 @@ class LLMCompressor(Quantizer):
             components=components,
             group_size=group_size(recipe),
         )
+
+
+def _set_of(job: Job) -> str | None:
+    """The calibration set as the worker reads it: JSON Lines, a folder, or a name of a hub."""
+    given = job.calibration
+    if given is None:
+        return None
+    if isinstance(given, Path) and given.is_file() and shape_of(given) == ARRAY:
+        lines = job.work / "calibration.jsonl"
+        write_lines(given, lines)
+        return str(lines)
+    return str(given)

@@ -18,6 +18,7 @@ from quantizers.modelslim.paths import is_taken, source_for_modelslim
 from quantizers.modelslim.patterns import NamePatterns, expand_braces
 from quantizers.modelslim.practice import is_data_free, parse_practice, rules_of, with_datasets
 from quantizers.modelslim.reading import FAILURES, own_words, read_progress, read_warning
+from quantizers.modelslim.tokenizers import check_tokenizer
 from quantizers.recipe import Recipe
 from quantizers.target import check_target
 from registry.checkpoint import Checkpoint, open_checkpoint
@@ -26,7 +27,7 @@ from registry.errors import IncompatibleError, UsageError
 from registry.lint.target import CHIPS, Target
 from registry.progress import Progress
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model
-from tests.conftest import USER
+from tests.conftest import USER, Run
 from tests.quantized import CASES, float_model, quantized
 from tests.quantizers.test_recipe import load_recipe
 
@@ -308,3 +309,45 @@ def test_rules_of_steps_in_groups_come_in_order() -> None:
 @pytest.fixture(autouse=True)
 def _no_npu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES", raising=False)
+
+
+def _saved_by(folder: Path, kind: str) -> Checkpoint:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+    return open_checkpoint(folder)
+
+
+def test_a_tokenizer_of_transformers_5_leads_to_the_right_toolchain(tmp_path: Path) -> None:
+    dense = write_model(tmp_path / "dense")
+    new, old = _saved_by(dense, "TokenizersBackend"), _saved_by(dense, "Qwen2TokenizerFast")
+    assert ModelSlim().toolchain_for(old, Options()) == "modelslim"
+    _saved_by(dense, "TokenizersBackend")
+    assert ModelSlim().toolchain_for(new, Options()) == "modelslim-5.4"
+    check_tokenizer(new, "modelslim-5.4")
+    with pytest.raises(IncompatibleError, match="saved by transformers 5") as refused:
+        check_tokenizer(new, "modelslim")
+    assert "PreTrainedTokenizerFast" in refused.value.remedy
+    # With transformers 5 ModelSlim leaves experts in floating point, and says SUCCESS.
+    config = {**CONFIG, "num_experts": 8, "num_experts_per_tok": 2}
+    experts = write_model(tmp_path / "moe", config=config)
+    moe = _saved_by(experts, "TokenizersBackend")
+    assert ModelSlim().toolchain_for(moe, Options()) == "modelslim"
+    with pytest.raises(IncompatibleError, match="experts in floating point"):
+        check_tokenizer(moe, "modelslim")
+
+
+@pytest.mark.e2e
+def test_recipes_that_fit_a_model(qreg: Run) -> None:
+    shown = qreg("quantize", float_model("moe", USER), "--recipes", "--json")
+    assert shown.code == 0, shown.err
+    fits = {(row["tool"], row["recipe"]): row["fits"] for row in shown.json["recipes"]}
+    assert fits["modelslim", "w8a8-moe-smooth"] and fits["llmcompressor", "w8a8-dynamic"]
+    # Its practice for the real model skips 48 routers by name, and this one has two.
+    assert fits["modelslim", "practice:qwen3-30b-a3b-w8a8"] is False
+    assert ("modelslim", "practice:qwen3-32b-dense-w8a8") not in fits
+    dense = qreg("quantize", float_model("dense", USER), "--recipes", "--json").json["recipes"]
+    reasons = {row["recipe"]: row["reason"] for row in dense}
+    assert "is for models with experts" in reasons["w8a8-moe-smooth"]
+    assert {"practice:qwen3-32b-dense-w8a8", "practice:default-w8a16"} <= reasons.keys()
+    everything = qreg("quantize", "--recipes", "--tool", "modelslim", "--quiet")
+    assert everything.out.split() == sorted(everything.out.split())
+    assert qreg("quantize", "--name", "a/b").code == 2
