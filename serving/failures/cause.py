@@ -76,7 +76,7 @@ def _sightings(lines: list[Line], known: Iterable[KnownFailure]) -> Iterable[_Si
     rows = [(re.compile(row.sign), row) for row in known]
     for position, line in enumerate(lines):
         for sign, row in rows:
-            if not (line.may_fail or row.always):
+            if line.is_source or not (line.may_fail or row.always):
                 continue
             if found := sign.search(line.text):
                 yield _Sighting(position, row, found, line)

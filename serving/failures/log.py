@@ -77,6 +77,11 @@ class Line:
         """Whether it can report a failure: what is said as a warning or below does not."""
         return self.level not in _HARMLESS
 
+    @property
+    def is_source(self) -> bool:
+        """Whether it shows program text, as tracebacks do: what may fail, not what did."""
+        return self.text.startswith(("    ", '  File "'))
+
 
 @dataclass(frozen=True)
 class LoggedError:

@@ -224,6 +224,16 @@ def test_an_unknown_error_is_told_as_it_stands() -> None:
     assert found.process == "Worker_TP3 pid=9" and not found.remedy
 
 
+def test_program_text_in_a_traceback_is_no_cause() -> None:
+    shown = """\
+(Worker pid=9) ERROR 11-28 23:08:20 [core.py:1] Traceback (most recent call last):
+(Worker pid=9) ERROR 11-28 23:08:20 [core.py:1]   File "/opt/lib/No space left on device.py", line 1
+(Worker pid=9) ERROR 11-28 23:08:20 [core.py:1]     config = load(folder, trust_remote_code=True)
+(Worker pid=9) ERROR 11-28 23:08:20 [core.py:1] RuntimeError: the moon is full
+"""
+    assert cause(shown + LAST).what == "RuntimeError: the moon is full"
+
+
 def test_what_follows_from_another_failure_gives_way() -> None:
     """A rank that died makes the others wait; their time-out is known, and is not the cause."""
     died = "(Worker_TP3 pid=9) ERROR 09-23 23:08:20 [a.py:1] RuntimeError: the moon is full\n"
