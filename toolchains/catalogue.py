@@ -64,7 +64,7 @@ class Spec:
         """What this machine lacks for an installation; empty where nothing."""
         if not self.lock:
             return f"an environment of yours: qreg toolchain use {self.name} --python PATH"
-        if self.needs and not any(Path(path).exists() for path in self.needs):
+        if self.needs and not any(Path(path).expanduser().exists() for path in self.needs):
             return f"{self.needs_what} (none of {', '.join(self.needs)} exists)"
         return ""
 
@@ -128,7 +128,12 @@ CATALOGUE = (
         ("torch", "torch_npu", "vllm", "vllm_ascend"),
         (11, 12),
         "vllm-ascend-{machine}.txt",
-        needs=("/usr/local/Ascend/ascend-toolkit", "/usr/local/Ascend/cann"),
+        needs=(
+            "/usr/local/Ascend/ascend-toolkit",
+            "/usr/local/Ascend/cann",
+            "~/Ascend/ascend-toolkit",
+            "~/Ascend/cann",
+        ),
         needs_what="Ascend's CANN toolkit",
     ),
 )

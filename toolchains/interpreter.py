@@ -15,7 +15,8 @@ from toolchains.cann import SYSTEM, Cann, cann_environment
 from toolchains.installed import Toolchain
 from toolchains.pythonpath import start_environment
 
-_NPU_PACKAGES = ("torch-npu", "torch_npu")
+# Ascend's own tools. An interpreter that the user named for another may have torch_npu, too.
+_OF_ASCEND = ("vllm-ascend", "modelslim")
 # Before 3.11 Python has no -P, and puts the working folder first. Before that is undone `sys` alone
 # is imported, and that is no file.
 _MODULE = (
@@ -53,8 +54,8 @@ def python_environment(
     """What to add to this process's environment for a tool of a toolchain.
 
     Args:
-        toolchain: with torch_npu among its packages it gets CANN's variables, too, where nobody
-            has sourced its `set_env.sh`.
+        toolchain: Ascend's own tools, and interpreters that the user named, get CANN's variables,
+            too, where nobody has sourced its `set_env.sh`.
         environ: of this process by default.
         whole: whether all of PYTHONPATH is for it, as for a script of the user's.
         observe: is told what was sourced, or why it was not.
@@ -62,7 +63,7 @@ def python_environment(
     """
     have = os.environ if environ is None else environ
     cann = Cann()
-    if any(name in toolchain.versions for name in _NPU_PACKAGES):
+    if toolchain.name.startswith(_OF_ASCEND) or not toolchain.lock_digest:
         cann = cann_environment(have, system=system, python=toolchain.python)
         for note in cann.notes:
             observe(note)

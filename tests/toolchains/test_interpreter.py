@@ -78,18 +78,19 @@ def test_a_locked_toolchain_gets_canns_part_of_pythonpath_alone(tbe: Path, tmp_p
     assert python_environment(LOCKED, have, whole=True)["PYTHONPATH"] == f"{foreign}:{tbe}"
 
 
-def test_a_tool_with_torch_npu_gets_what_set_env_sets(tbe: Path, tmp_path: Path) -> None:
+def test_ascends_tools_get_what_set_env_sets(tbe: Path, tmp_path: Path) -> None:
     script = tmp_path / "ascend-toolkit" / "set_env.sh"
     script.parent.mkdir(mode=0o755)
     script.write_text(f"export ASCEND_OPP_PATH=/x/opp PYTHONPATH={tbe}:$PYTHONPATH\n")
     script.chmod(0o644)
     have = {"PATH": os.environ["PATH"], "PYTHONPATH": "/own"}
-    assert "ASCEND_OPP_PATH" not in python_environment(OWN, have, system=tmp_path)
-    npu = replace(OWN, versions={"torch_npu": "2.10.0.post4"})
-    found = python_environment(npu, have, system=tmp_path)
+    found = python_environment(OWN, have, system=tmp_path)
     assert (found["ASCEND_OPP_PATH"], found["PYTHONPATH"]) == ("/x/opp", f"{tbe}:/own")
-    locked = python_environment(replace(npu, lock_digest="0" * 64), have, system=tmp_path)
-    assert locked["PYTHONPATH"] == str(tbe)
+    slim = replace(LOCKED, name="modelslim-5.4")
+    found = python_environment(slim, have, system=tmp_path)
+    assert (found["ASCEND_OPP_PATH"], found["PYTHONPATH"]) == ("/x/opp", str(tbe))
+    # What never meets an NPU waits for no script.
+    assert python_environment(LOCKED, have, system=tmp_path) == {"PYTHONPATH": ""}
 
 
 @pytest.mark.parametrize("version", [NEW, OLD, ""])
