@@ -130,6 +130,8 @@ def launch(
             server = Server(url, plan, tool, watch.seconds, identity)
             server.check_identity()
         except QregError as error:
+            for line in tool.lines():  # what it wrote when it died
+                watch.see(line)
             seen = Launch(identity, plan, watch.figures(), (), watch.seconds)
             keep_launch(seen, settings, error, observe)
             raise

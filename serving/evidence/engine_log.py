@@ -156,6 +156,8 @@ class StartWatch:
             clock: tells seconds.
         """
         self._steps, self._clock = steps, clock
+        self._order = tuple(dict.fromkeys(stage for _, stage in steps))
+        self._furthest = -1
         self._began = clock()
         self._at: list[tuple[str, float]] = [("starting the process", 0.0)]
         self._figures = EngineFigures()
@@ -168,9 +170,11 @@ class StartWatch:
     def see(self, line: str) -> None:
         """Take in a line of the log, now."""
         self._figures = read_line(self._figures, line)
-        for sign, stage in self._steps:
-            if sign in line and all(stage != name for name, _ in self._at):
-                self._at.append((stage, self.seconds))
+        stage = next((stage for sign, stage in self._steps if sign in line), None)
+        # Workers repeat one another's lines; a stage that was passed does not come back.
+        if stage is not None and self._order.index(stage) > self._furthest:
+            self._furthest = self._order.index(stage)
+            self._at.append((stage, self.seconds))
 
     def figures(self) -> EngineFigures:
         """What was seen until now; the last stage lasts until now."""
