@@ -16,6 +16,7 @@ from quantizers.preflight import (
     check_resources,
     check_source,
 )
+from quantizers.quality.budget import mode_of
 from quantizers.recipe import Recipe
 from quantizers.request import Prepared, QuantizationRequest
 from quantizers.target import check_ranks, check_target
@@ -36,6 +37,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         NotAllowedError: code of the model may run, and a part of it is in another repository.
     """
     check_name(request.name)
+    mode_of(request.evaluate)
     quantizer = open_quantizer(request.tool)
     resolved = resolve(request.source, settings, observe=observe)
     if resolved.folder is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quantizers.calibration import CalibrationSet
 from quantizers.interface import Intent, Options, Quantizer
+from quantizers.quality.budget import SHORT
 from quantizers.quality.perplexity import Perplexity
 from quantizers.recipe import Recipe
 from registry.artifact import Manifest
@@ -30,7 +31,9 @@ class QuantizationRequest:
         calibration: a file of samples (see `quantizers.samples`), or the folder or name of a data
             set.
         anti_dataset: a file of samples that ModelSlim's older API smooths with.
-        evaluate: whether perplexity is measured.
+        evaluate: how much is measured of what it did: `short` takes no longer than the tool or a
+            minute, `full` measures everything, `none` nothing. True and False are `full` and
+            `none`, as before there was a short way.
         evaluation_text: a UTF-8 file; default: docstrings that ship with Python.
         target: the NPU that the result shall run on, as `registry.lint` takes it.
         toolchain: another toolchain than the tool's usual one for this model.
@@ -49,7 +52,7 @@ class QuantizationRequest:
     output: Path | None = None
     calibration: Path | str | None = None
     anti_dataset: Path | None = None
-    evaluate: bool = True
+    evaluate: str | bool = SHORT
     evaluation_text: Path | None = None
     target: Target = field(default_factory=Target)
     toolchain: str = ""

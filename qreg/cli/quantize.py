@@ -15,7 +15,26 @@ if TYPE_CHECKING:
     from quantizers import QuantizationResult
 
 
-@click.command("quantize")
+# As quantizers.quality.budget has them, whose import `--help` should not wait for.
+MODES = SHORT, FULL, NONE = "short", "full", "none"
+
+
+class _Command(click.Command):
+    """Knows `--evaluate` alone and `--no-evaluate`, as they were before there were modes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        found = list(args)
+        for number, word in enumerate(args[:end]):
+            following = args[number + 1] if number + 1 < end else ""
+            if word == "--no-evaluate":
+                found[number] = f"--evaluate={NONE}"
+            elif word == "--evaluate" and following not in MODES:
+                found[number] = f"--evaluate={FULL}"
+        return super().parse_args(ctx, found)
+
+
+@click.command("quantize", cls=_Command)
 @click.argument("source", required=False, default="")
 @click.option(
     "--tool",
@@ -72,7 +91,20 @@ if TYPE_CHECKING:
     help="Another toolchain than the one that the tool takes for this model.",
 )
 @target_options
-@click.option("--evaluate/--no-evaluate", default=True, help="Measure perplexity before and after.")
+@click.option(
+    "--evaluate",
+    type=click.Choice(MODES),
+    default=SHORT,
+    show_default=True,
+    help="Measure perplexity before and after, and the error of the weights: short takes no longer "
+    "than the tool or a minute, full measures everything, as --evaluate alone does.",
+)
+@click.option(
+    "--no-evaluate",
+    is_flag=True,
+    expose_value=False,
+    help="As --evaluate none; it will go.",
+)
 @click.option(
     "--evaluation-text",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -106,7 +138,7 @@ def command(
     chip: str | None,
     tensor_parallel: int | None,
     data_parallel: int,
-    evaluate: bool,
+    evaluate: str,
     evaluation_text: Path | None,
     keep_rejected: bool,
     trust_remote_code: bool,
@@ -165,6 +197,7 @@ def _show(output: Output, result: QuantizationResult) -> None:
         "size_before": result.size_before,
         "size_after": result.size_after,
         "quality": quality,
+        "evaluation": result.manifest.provenance.get("evaluation"),
         "mlflow_run": result.run_id,
         "log": str(result.log),
     }
@@ -182,11 +215,13 @@ def _show(output: Output, result: QuantizationResult) -> None:
             worst = f"{quality['sqnr_db_worst']:.2f} dB in the worst layer"
             table.add_row("SQNR", f"{quality['sqnr_db']:.2f} dB of all weights, {worst}")
         if "perplexity_float" in quality:
+            extent = result.manifest.provenance["evaluation"]
             table.add_row(
                 "perplexity",
                 f"{quality['perplexity_float']:.3f} float → "
                 f"{quality['perplexity_quantized']:.3f} quantized "
-                f"(× {quality['perplexity_ratio']:.4f})",
+                f"(× {quality['perplexity_ratio']:.4f}), on {extent['tokens']:,} of "
+                f"{extent['of_tokens']:,} tokens",
             )
         table.add_row("time", f"{result.seconds:.0f} s")
         table.add_row("MLflow run", result.run_id or "not sent yet")

@@ -87,7 +87,8 @@ def test_the_demo_model_from_weights_to_answers(
 ) -> None:
     source = built("DEMO")
     before = _tree(source)
-    quantized = qreg("quantize", source, "--name", NAME, "--output", tmp_path / "q", "--json")
+    made = ("--output", tmp_path / "q", "--evaluate", "full", "--json")
+    quantized = qreg("quantize", source, "--name", NAME, *made)
     assert quantized.code == 0, quantized.err
     result = quantized.json
     assert _tree(source) == before
@@ -197,7 +198,8 @@ def test_experts_are_quantized_and_the_cpu_says_that_it_cannot_serve_them(
     qreg: Run, settings: Settings, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     ran = qreg(
-        *("quantize", built("TINY_MOE"), "--name", "test/moe", "--output", tmp_path / "q"), "--json"
+        *("quantize", built("TINY_MOE"), "--name", "test/moe", "--output", tmp_path / "q"),
+        *("--evaluate", "full", "--json"),
     )
     assert ran.code == 0, ran.err
     manifest = qreg("inspect", tmp_path / "q", "--json").json

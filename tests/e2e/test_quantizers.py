@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import quantizers.run
+import quantizers.quality.after
 from quantizers.comparison import tensor_changes
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
@@ -112,7 +112,7 @@ def test_stopping_the_measuring_keeps_what_was_made(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(quantizers.run, "measure_perplexity", stopped)
+    monkeypatch.setattr(quantizers.quality.after, "measure_perplexity", stopped)
     here = replace(settings, toolchains=USER.toolchains)
     request = QuantizationRequest(
         str(float_model("dense", USER)), name="test/kept", output=tmp_path / "q"
