@@ -92,6 +92,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.lookup
 	$(BIN)/python -m benchmarks.metadata
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.transfer

@@ -1,4 +1,4 @@
-"""Calibration sets: a JSONL file, a folder or name of a data set, or one that the tool brings."""
+"""Calibration sets: a file of samples, a folder or name of a data set, or the tool's own."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantizers.recipe import Recipe
+from quantizers.samples import LAYOUT, read_samples
 from registry.artifact import payload_digest
 from registry.errors import NotFoundError, UsageError
 from registry.folder import hash_files, list_files, sha256_file
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
-_LINE = 'A line reads {"text": "…"}, {"messages": […]} or "…" .'
-_TEXT_LINE = (
-    'A line reads {"text": "…"}, {"inputs_pretokenized": "…"} or "…" ; ModelSlim applies no chat '
-    'template, so that {"messages": […]} is for LLM-Compressor alone.'
+_CHATS = ', or {"messages": […]} .'
+_NO_CHATS = (
+    ' ; ModelSlim applies no chat template, so that {"messages": […]} is for LLM-Compressor alone.'
 )
 
 
@@ -28,22 +28,27 @@ class CalibrationSet:
         name: of the file, folder or data set.
         where: the file or folder; None for a data set of a hub, which the tool fetches.
         digest: `sha256:…` over the file, or over the folder's files; empty where `where` is None.
-        lines: of a file; None otherwise.
-        own: whether it is the user's, and not one that comes with the tool.
+        lines: samples in a file; None otherwise.
+        origin: whom it comes with, `the tool` or `the script`; empty for one of the user's.
     """
 
     name: str
     where: Path | None
     digest: str
     lines: int | None
-    own: bool = True
+    origin: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the user's."""
+        return not self.origin
 
     def to_json(self) -> dict[str, object]:
         """For provenance, which is published: no path, see `quantizers.places`."""
         found: dict[str, object] = {"file": self.name, "digest": self.digest or None}
         if self.lines is not None:
             found["lines"] = self.lines
-        return found | ({} if self.own else {"origin": "comes with the tool"})
+        return found | ({} if self.own else {"origin": f"comes with {self.origin}"})
 
 
 def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet | None:
@@ -51,8 +56,8 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
 
     Args:
         recipe: wants one, or none.
-        given: a JSONL file; for LLM-Compressor also a folder that `datasets` reads, or a data
-            set's name on a hub.
+        given: a file of samples, see `quantizers.samples`; for LLM-Compressor also a folder that
+            `datasets` reads, or a data set's name on a hub.
 
     Returns:
         None where none is named.
@@ -74,22 +79,22 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
         rest = ", or the folder or name of a data set." if _takes_more(recipe) else " ."
         raise UsageError(
             f"Recipe {recipe.name} needs a calibration set",
-            remedy=f'Give --calibration FILE.jsonl with a line {{"text": "…"}} a sample{rest}',
+            remedy=f"Give --calibration FILE{rest} {LAYOUT}.",
         )
     path = Path(given).absolute()
     if path.is_dir() and not _takes_more(recipe):
         raise UsageError(
             f"{given} is a folder, and ModelSlim calibrates with a file",
-            remedy=f"Give a JSONL file. {_TEXT_LINE}",
+            remedy=f"Give a file. {LAYOUT}{_NO_CHATS}",
         )
     if path.exists():
-        lines = None if path.is_dir() else check_lines(path, chats=_takes_more(recipe))
+        lines = None if path.is_dir() else check_samples(path, chats=_takes_more(recipe))
         return CalibrationSet(path.name, path, digest_of(path), lines)
     text = str(given)
     if _takes_more(recipe) and _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
         return CalibrationSet(text, None, "", None)
     raise NotFoundError(
-        f"There is no calibration file {given}", remedy="Give the path of a JSONL file."
+        f"There is no calibration file {given}", remedy=f"Give the path of a file. {LAYOUT}."
     )
 
 
@@ -104,41 +109,34 @@ def digest_of(path: Path) -> str:
         return f"sha256:{sha256_file(path)}"
     files = hash_files(path, list_files(path))
     if not files:
-        raise UsageError(f"The calibration folder {path} is empty", remedy=_LINE)
+        raise UsageError(f"The calibration folder {path} is empty", remedy=f"{LAYOUT}{_CHATS}")
     return str(payload_digest(files))
 
 
-def check_lines(path: Path, *, chats: bool = True) -> int:
-    """Check that every line of a JSONL file is a sample; returns how many there are.
+def check_samples(path: Path, *, chats: bool = True) -> int:
+    """Check that a file holds samples; returns how many.
 
     Args:
-        path: of the file.
-        chats: whether messages are samples, too.
+        path: of the file, see `quantizers.samples`.
+        chats: whether conversations are samples, too.
+
+    Raises:
+        UsageError: it is no file of samples.
     """
-    samples, remedy = 0, _LINE if chats else _TEXT_LINE
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    _check_sample(line, f"{path}, line {number}", chats, remedy)
-                    samples += 1
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The calibration file {path} is not UTF-8 text: {error}", remedy=remedy
-        ) from error
-    if not samples:
+    count, remedy = 0, f"{LAYOUT}{_CHATS if chats else _NO_CHATS}"
+    for sample in read_samples(path):
+        if not (sample.text or (chats and sample.is_chat)):
+            what = "holds a chat, and no text" if sample.is_chat else "holds no text"
+            raise UsageError(f"{sample.where} {what}", remedy=remedy)
+        count += 1
+    if not count:
         raise UsageError(f"The calibration file {path} is empty", remedy=remedy)
-    return samples
+    return count
 
 
-def _check_sample(line: str, where: str, chats: bool, remedy: str) -> None:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{where} is not JSON: {error}", remedy=remedy) from error
-    table = value if isinstance(value, dict) else {"text": value}
-    text = table.get("text", table.get("inputs_pretokenized"))
-    chat = isinstance(table.get("messages"), list)
-    if not (chat and chats) and not (isinstance(text, str) and text):
-        what = "holds a chat, and no text" if chat else "holds no text"
-        raise UsageError(f"{where} {what}", remedy=remedy)
+def write_lines(source: Path, target: Path) -> None:
+    """Write a set as JSON Lines, each with a field `messages` or `text`; raises UsageError."""
+    with target.open("w", encoding="utf-8") as out:
+        for sample in read_samples(source):
+            value = sample.value if sample.is_chat else {"text": sample.text}
+            out.write(json.dumps(value, ensure_ascii=False) + "\n")

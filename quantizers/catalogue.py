@@ -5,6 +5,7 @@ from __future__ import annotations
 from quantizers.interface import Quantizer
 from registry.errors import NotFoundError
 
+BUILT_IN = ("llmcompressor", "modelslim")
 PLUGINS = "qreg.quantizers"
 
 

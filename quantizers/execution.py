@@ -55,7 +55,7 @@ def run_command(
         command.argv,
         log=log,
         env={**env, **command.env},
-        cwd=job.work,
+        cwd=command.folder or job.work,
         on_line=on_line,
         secrets=command.secrets,
     )

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quantizers.calibration import CalibrationSet
 from quantizers.failures import SHARED, KnownFailure, recognise
@@ -30,6 +31,8 @@ class Options:
         trust_remote_code: whether the model's own Python code may run.
         script: a script of the user's that does the work, or None.
         arguments: for that script, as they are.
+        procedure: what a record says of how the tool was run, see `Quantizer.procedure`; None for
+            the usual way.
     """
 
     device: str = ""
@@ -37,6 +40,7 @@ class Options:
     trust_remote_code: bool = False
     script: Path | None = None
     arguments: tuple[str, ...] = ()
+    procedure: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,11 @@ class Job:
         source: the model's folder; only read.
         output: an empty folder to write to.
         recipe: what to do.
-        calibration: a JSONL file with a text a line, a folder or name of a data set, or None.
+        calibration: a file of samples (see `quantizers.samples`), a folder or name of a data set,
+            or None.
         work: a folder for the job's own files.
         checkpoint: the source's metadata.
-        anti_dataset: a JSONL file for smoothing, where the tool takes one of its own.
+        anti_dataset: a file of samples for smoothing, where the tool takes one of its own.
         options: the rest.
     """
 
@@ -87,6 +92,7 @@ class Command:
         env: additions to the environment.
         secrets: names of variables that the tool needs and would not see otherwise, see
             `toolchains.environment`.
+        folder: where it runs; None for the job's `work`.
         own_modules: whether it runs a script of the user's, whose modules PYTHONPATH may name; see
             `toolchains.pythonpath`.
     """
@@ -94,6 +100,7 @@ class Command:
     argv: Sequence[str]
     env: Mapping[str, str]
     secrets: Sequence[str] = ()
+    folder: Path | None = None
     own_modules: bool = False
 
 
@@ -144,6 +151,15 @@ class Quantizer(ABC):
             UsageError: not a recipe, or one for another tool.
         """
 
+    def settle(self, recipe: Recipe, options: Options) -> tuple[Mapping[str, Path], Options]:
+        """Sets that are named among the arguments of a script, and the options without them.
+
+        Returns:
+            Paths by use, `calibration` and `anti_dataset`; options that mean the same from any
+            folder.
+        """
+        return {}, options
+
     def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
         """Look for what would fail hours later; returns what the user should know.
 
@@ -156,9 +172,40 @@ class Quantizer(ABC):
         """Whether the tool can write there; raises IncompatibleError."""
         return
 
-    def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
-        """A calibration set that comes with the tool, for the record; None if it has none."""
+    def practices(self, checkpoint: Checkpoint, toolchain: Toolchain) -> Sequence[str]:
+        """Recipes for a kind of model that come with the tool, as `load_recipe` takes them."""
+        return ()
+
+    def check_toolchain(
+        self, checkpoint: Checkpoint, options: Options, toolchain: Toolchain
+    ) -> None:
+        """Whether the tool can do there what the user asks; raises IncompatibleError."""
+        return
+
+    def default_set(self, recipe: Recipe, use: str, toolchain: Toolchain) -> CalibrationSet | None:
+        """A set that comes with the tool or the script, for the record; None if there is none.
+
+        Args:
+            recipe: names it, or is a script that does.
+            use: `calibration` or `anti_dataset`.
+            toolchain: that the tool is in.
+
+        Raises:
+            NotFoundError: it is named, and not there.
+        """
         return None
+
+    def state(self, recipe: Recipe) -> Mapping[str, object]:
+        """Of what a script comes from, such as the commit of its checkout; empty for a recipe."""
+        return {}
+
+    def procedure(self, recipe: Recipe, options: Options) -> Mapping[str, Any]:
+        """What decides about the result and stands neither in the recipe nor in the options.
+
+        It is recorded; whoever follows a record gives it as `options.procedure`. Empty where a tool
+        has nothing of that kind.
+        """
+        return {}
 
     @abstractmethod
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:

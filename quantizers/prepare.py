@@ -16,6 +16,7 @@ from quantizers.preflight import (
     check_resources,
     check_source,
 )
+from quantizers.quality.budget import mode_of
 from quantizers.recipe import Recipe
 from quantizers.request import Prepared, QuantizationRequest
 from quantizers.target import check_ranks, check_target
@@ -36,6 +37,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         NotAllowedError: code of the model may run, and a part of it is in another repository.
     """
     check_name(request.name)
+    mode_of(request.evaluate)
     quantizer = open_quantizer(request.tool)
     resolved = resolve(request.source, settings, observe=observe)
     if resolved.folder is None:
@@ -58,6 +60,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     recipe = quantizer.load_recipe(request.recipe, request.options, toolchain)
     if request.recipe_name:
         recipe = replace(recipe, name=request.recipe_name)
+    request = _settled(request, quantizer, recipe)
     intent = quantizer.intent(checkpoint, recipe)
     check_recipe_fits(checkpoint, recipe, intent)
     notes = check_target(intent, recipe.name, request.target)
@@ -67,6 +70,7 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     notes += quantizer.check(checkpoint, recipe, request.options)
     check_resources(quantizer.estimate(checkpoint, recipe), output)
     found = toolchain()
+    quantizer.check_toolchain(checkpoint, request.options, found)
     code = check_code(source, request.options.trust_remote_code, observe)
     for note in notes:
         observe(note)
@@ -80,9 +84,10 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
         checkpoint,
         output,
         intent,
-        calibration or _default_set(quantizer, recipe, found),
-        anti,
+        calibration or quantizer.default_set(recipe, "calibration", found),
+        anti or quantizer.default_set(recipe, "anti_dataset", found),
         code,
+        quantizer.state(recipe),
     )
 
 
@@ -112,10 +117,22 @@ def _anti_dataset(recipe: Recipe, given: Path | None) -> CalibrationSet | None:
     return find_calibration(recipe, given)
 
 
-def _default_set(
-    quantizer: Quantizer, recipe: Recipe, toolchain: Toolchain
-) -> CalibrationSet | None:
-    """The set of the tool's own that a recipe falls back to, for the record."""
-    if recipe.calibration is None or not recipe.calibration.default:
-        return None
-    return quantizer.default_set(recipe.calibration.default, toolchain)
+def _settled(
+    request: QuantizationRequest, quantizer: Quantizer, recipe: Recipe
+) -> QuantizationRequest:
+    """The request with sets in their place that are named among a script's arguments."""
+    sets, options = quantizer.settle(recipe, request.options)
+    for use in sets:
+        if getattr(request, use) is not None:
+            option = f"--{use.replace('_', '-')}"
+            raise UsageError(
+                f"Two sets are named for {option}: {getattr(request, use)} and, after -- , "
+                f"{sets[use]}",
+                remedy="Name one of them.",
+            )
+    return replace(
+        request,
+        options=options,
+        calibration=sets.get("calibration", request.calibration),
+        anti_dataset=sets.get("anti_dataset", request.anti_dataset),
+    )

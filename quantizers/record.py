@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from quantizers.calibration import digest_of
 from quantizers.interface import USED, Command, Job
 from quantizers.modelslim.devices import ALLOCATION, VISIBLE
 from quantizers.placeholders import published_reference, without_paths
@@ -54,16 +55,17 @@ def inputs_of(
         job: says which folders it works in.
     """
     known = known_paths(prepared, job)
-    files = [entry for entry in source if is_payload(entry.path)]
+    payload = [entry for entry in source if is_payload(entry.path)]
     request, toolchain = prepared.request, prepared.toolchain
     sets = {"calibration": prepared.calibration, "anti_dataset": prepared.anti_dataset}
+    procedure = dict(prepared.quantizer.procedure(prepared.recipe, request.options))
     return {
         "base": {
             "name": prepared.base,
-            "digest": str(payload_digest(files)),
+            "digest": str(payload_digest(payload)),
             "reference": published_reference(request.source),
             "dtype": read_architecture(prepared.checkpoint.config).dtype,
-            "files": {entry.path: entry.sha256 for entry in sorted(files)},
+            "files": {entry.path: entry.sha256 for entry in sorted(payload)},
         },
         "tool": {"name": prepared.quantizer.name, "version": toolchain.version},
         "toolchain": {
@@ -80,7 +82,10 @@ def inputs_of(
         },
         **{key: found.to_json() for key, found in sets.items() if found},
         **({"code": _code(prepared.code)} if prepared.code else {}),
+        **({"checkout": dict(prepared.state)} if prepared.state else {}),
+        **({"files": files} if (files := files_of(request.options.arguments)) else {}),
         "options": options_of(request),
+        **({"procedure": procedure} if procedure else {}),
         "command": [without_paths(word, known) for word in command.argv],
         "environment": {
             key: without_paths(value, known)
@@ -119,6 +124,17 @@ def _lasting(source: str) -> str:
 def _code(code: RemoteCode) -> dict[str, Any]:
     """Which Python code of the source was allowed to run."""
     return {"digest": str(code.digest), "files": [entry.path for entry in code.files]}
+
+
+def files_of(arguments: Iterable[str]) -> dict[str, str]:
+    """Digests of the files and folders that a script's arguments name, by the argument."""
+    found = {}
+    for word in arguments:
+        value = word.partition("=")[2] if word.startswith("-") else word
+        path = Path(value)
+        if value and path.is_absolute() and path.exists():
+            found[without_paths(word)] = digest_of(path)
+    return found
 
 
 def _seen(environ: Mapping[str, str]) -> dict[str, str]:
@@ -163,7 +179,7 @@ def with_used(inputs: dict[str, Any], work: Path) -> dict[str, Any]:
 
 
 def evidence_of(
-    manifest: Manifest, base: str, figures: Mapping[str, float]
+    manifest: Manifest, base: str, figures: Mapping[str, float], extent: Mapping[str, Any] = {}
 ) -> tuple[dict[str, Any], ...]:
     """What was measured of the result, as `qreg quality` records it; empty where nothing was."""
     if not figures:
@@ -173,14 +189,14 @@ def evidence_of(
         for name, value in figures.items()
     }
     entry = {"kind": "quality", "time": utc_now(), "digest": str(manifest.digest), "base": base}
-    return ({**entry, "figures": named},)
+    return ({**entry, "figures": named, **({"extent": dict(extent)} if extent else {})},)
 
 
 def track_inputs(
     run: TrackedRun, prepared: Prepared, inputs: Mapping[str, Any], command: Command, work: Path
 ) -> None:
     """What goes in, for the run: with the paths of this machine, as a run is not published."""
-    calibration = inputs.get("calibration") or {}
+    calibration, request = inputs.get("calibration") or {}, prepared.request
     run.params(
         {
             "source": _lasting(prepared.request.source),
@@ -191,19 +207,25 @@ def track_inputs(
             "recipe_digest": inputs["recipe"]["digest"],
             "calibration": calibration.get("file"),
             "calibration_digest": calibration.get("digest"),
+            "anti_dataset_digest": (inputs.get("anti_dataset") or {}).get("digest"),
+            "checkout": inputs.get("checkout", {}).get("commit"),
             "toolchain_lock": inputs["toolchain"]["lock_digest"],
             "command": json.dumps(list(command.argv)),
             "code_digest": inputs.get("code", {}).get("digest"),
+            **{f"procedure.{k}": v for k, v in inputs.get("procedure", {}).items()},
             **{f"version.{k}": v for k, v in inputs["toolchain"]["versions"].items()},
         }
     )
-    if calibration:
-        run.dataset(
-            name=calibration["file"],
-            digest=(calibration["digest"] or calibration["file"]).removeprefix("sha256:"),
-            source=str(prepared.request.calibration or calibration["file"]),
-            context="calibration",
-        )
+    given = {"calibration": request.calibration, "anti_dataset": request.anti_dataset}
+    for use, context in (("calibration", "calibration"), ("anti_dataset", "smoothing")):
+        found = inputs.get(use)
+        if found:
+            run.dataset(
+                name=found["file"],
+                digest=(found["digest"] or found["file"]).removeprefix("sha256:"),
+                source=str(given[use] or found["file"]),
+                context=context,
+            )
     suffix = ".py" if prepared.request.options.script else ".yaml"
     # In a folder of its own: a recipe may be called `practice`, as a file of the job is.
     recipe = work / "recipe" / f"{prepared.recipe.name}{suffix}"

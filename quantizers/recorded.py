@@ -25,6 +25,7 @@ from toolchains import spec_of
 SETS = ("calibration", "anti_dataset")
 _DEVICE = re.compile(r"(?:cpu|npu|cuda)(?::\d{1,4}(?:,\d{1,4}){0,63})?\Z")
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _THREADS = re.compile(r"[1-9][0-9]{0,3}\Z")
 _MOST_THREADS = 4095
 _MOST_ARGUMENTS = 1000
@@ -63,14 +64,19 @@ class Record:
         versions: of its packages.
         recipe_name: of the recipe.
         recipe_text: the recipe, or the script.
-        sets: by their use, see SETS.
+        sets: of the user's, by their use, see SETS.
+        brought: the same for sets that came with the tool, or with a script.
         device, model_type: as the tool takes them; empty for the usual.
         script: the file name of the script that was run; empty where a recipe was.
         arguments: that the script got; paths in them may be shortened.
+        files: digests of the files that arguments name, by the argument.
+        commit: of the script's checkout; empty where it is not known.
         ran_code: whether the model's own Python code was allowed to run.
         code: digest of that code, where it is recorded.
         chip: that the result was meant for.
         threads: that work was split among; None where it is not recorded.
+        procedure: of the tool, see `Quantizer.procedure`; empty in records of older releases of
+            qreg. The tool checks it.
     """
 
     artifact: str
@@ -85,14 +91,18 @@ class Record:
     recipe_name: str
     recipe_text: str
     sets: Mapping[str, RecordedSet] = field(default_factory=dict)
+    brought: Mapping[str, RecordedSet] = field(default_factory=dict)
     device: str = ""
     model_type: str = ""
     script: str = ""
     arguments: tuple[str, ...] = ()
+    files: Mapping[str, Digest] = field(default_factory=dict)
+    commit: str = ""
     ran_code: bool = False
     code: Digest | None = None
     chip: Chip | None = None
     threads: int | None = None
+    procedure: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_record(manifest: Manifest) -> Record:
@@ -136,15 +146,22 @@ def read_record(manifest: Manifest) -> Record:
         versions=fields.versions(toolchain),
         recipe_name=fields.recipe_name(recipe),
         recipe_text=fields.text(recipe, "text", "recipe"),
-        sets=fields.sets(),
+        sets=fields.sets(brought=False),
+        brought=fields.sets(brought=True),
         device=fields.matching(options, "device", _DEVICE),
         model_type=fields.matching(options, "model_type", _MODEL_TYPE),
         script=script,
         arguments=fields.arguments(options),
+        files={
+            _shown(word): fields.digest({"digest": value}, "files")
+            for word, value in fields.table("files").items()
+        },
+        commit=fields.commit(),
         ran_code=bool(options.get("trust_remote_code")),
         code=fields.code(),
         chip=fields.chip(options),
         threads=fields.threads(),
+        procedure=fields.table("procedure"),
     )
     digest = f"sha256:{hashlib.sha256(found.recipe_text.encode(errors='replace')).hexdigest()}"
     if recipe.get("digest") != digest:
@@ -229,11 +246,11 @@ class _Fields:
         except UsageError as error:
             raise self.refuse("recipe.name", value) from error
 
-    def sets(self) -> Mapping[str, RecordedSet]:
+    def sets(self, *, brought: bool) -> Mapping[str, RecordedSet]:
         found = {}
         for use in SETS:
             table = self.table(use)
-            if not table or table.get("origin"):  # none, or one that comes with the tool
+            if not table or bool(table.get("origin")) != brought:
                 continue
             digest = self.digest(table, use) if table.get("digest") else None
             path = self.text(table, "path", use)
@@ -246,6 +263,12 @@ class _Fields:
         if not sound or len(value) > _MOST_ARGUMENTS:
             raise self.refuse("options.arguments", value)
         return tuple(value)
+
+    def commit(self) -> str:
+        value = self.table("checkout").get("commit") or ""
+        if not isinstance(value, str) or (value and not _COMMIT.match(value)):
+            raise self.refuse("checkout.commit", value)
+        return value
 
     def code(self) -> Digest | None:
         table = self.table("code")

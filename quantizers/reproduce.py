@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quantizers.comparison import TensorChange, tensor_changes
 from quantizers.consent import check_recorded_code
 from quantizers.interface import Options
-from quantizers.placeholders import without_paths
 from quantizers.places import Places, recall
 from quantizers.recorded import Record, read_record
+from quantizers.recorded_script import Given, find_recorded_script
 from quantizers.recorded_sets import find_recorded_set
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
@@ -112,14 +111,15 @@ def reproduce(
             or the model's code are not what is recorded.
         NotAllowedError: code of the model ran then, and the user does not allow it now.
         UsageError: a calibration set is not where it was, or a script or its arguments have to be
-            given.
+            given, see `quantizers.recorded_script`.
         QregError: as `quantize` raises.
     """
     again, began = again or Again(), time.monotonic()
     resolved = resolve(reference, settings, observe=observe)
     manifest = resolved.manifest(observe)
     record = read_record(manifest)
-    script = _script(record, again)
+    given = find_recorded_script(record, again.script, again.arguments, settings, observe)
+    again = _with(again, given)
     if resolved.folder is not None:
         # Else a digest would be compared that the files do not have.
         check_files(resolved.folder, manifest, settings, observe)
@@ -152,7 +152,7 @@ def reproduce(
         )
 
     with tempfile.TemporaryDirectory(prefix="qreg-reproduce-") as work:
-        request = _request(record, places, source, output, again, script, Path(work))
+        request = _request(record, places, source, output, again, given.text, Path(work))
         result = quantize(request, settings, observe, judge=judge)
     keep = again.output is not None or not found[0].identical
     if not keep:
@@ -168,35 +168,14 @@ def reproduce(
     )
 
 
-def _script(record: Record, again: Again) -> str:
-    """The text of the script that the user names, which is the recorded one; empty for a recipe.
-
-    Raises:
-        UsageError: a script or its arguments are missing, or others than recorded.
-    """
-    if not record.script:
-        if again.script is not None or again.arguments:
-            raise UsageError(
-                f"{record.artifact} was made by the recipe {record.recipe_name}, and by no script",
-                remedy="Leave out --script and what follows -- .",
-            )
-        return ""
-    text = again.script.read_text(encoding="utf-8", errors="replace") if again.script else ""
-    if text != record.recipe_text:
-        raise UsageError(
-            f"{record.artifact} was made by the script {record.script!r}",
-            remedy="Name the same version of it: --script PATH .",
-        )
-    given = tuple(without_paths(word) for word in again.arguments)
-    if given != tuple(without_paths(word) for word in record.arguments):
-        found = shlex.join(again.arguments) or "none"
-        raise UsageError(
-            f"The script's arguments are not those that are recorded: given are {found!r}, "
-            f"recorded are {shlex.join(record.arguments)!r}",
-            remedy="Look at them, then give them after -- , with the paths of this machine for "
-            "{path}/… .",
-        )
-    return text
+def _with(again: Again, given: Given) -> Again:
+    """What the user gives, with sets in their place that were named among a script's arguments."""
+    return replace(
+        again,
+        arguments=given.arguments,
+        calibration=again.calibration or given.sets.get("calibration"),
+        anti_dataset=again.anti_dataset or given.sets.get("anti_dataset"),
+    )
 
 
 def _source(
@@ -286,6 +265,7 @@ def _request(
             trust_remote_code=record.ran_code and again.trust_remote_code,
             script=again.script,
             arguments=again.arguments,
+            procedure=record.procedure,
         ),
         tags={"qreg.reproduces": str(record.digest)},
         environment=threads,

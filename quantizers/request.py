@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantizers.calibration import CalibrationSet
 from quantizers.interface import Intent, Options, Quantizer
+from quantizers.quality.budget import SHORT
 from quantizers.quality.perplexity import Perplexity
 from quantizers.recipe import Recipe
 from registry.artifact import Manifest
@@ -26,16 +28,19 @@ class QuantizationRequest:
         tool: which quantizer.
         recipe: a shipped recipe's name, a file's path, or for ModelSlim `practice:ID`.
         output: a new or empty folder; default: one below the data folder.
-        calibration: a JSONL file, or the folder or name of a data set.
-        anti_dataset: a JSONL file that ModelSlim's older API smooths with.
-        evaluate: whether perplexity is measured.
+        calibration: a file of samples (see `quantizers.samples`), or the folder or name of a data
+            set.
+        anti_dataset: a file of samples that ModelSlim's older API smooths with.
+        evaluate: how much is measured of what it did: `short` takes no longer than the tool or a
+            minute, `full` measures everything, `none` nothing. True and False are `full` and
+            `none`, as before there was a short way.
         evaluation_text: a UTF-8 file; default: docstrings that ship with Python.
         target: the NPU that the result shall run on, as `registry.lint` takes it.
         toolchain: another toolchain than the tool's usual one for this model.
         options: what else the tool takes.
         tags: for the MLflow run, beside qreg's own.
         keep_rejected: whether what was made and does not pass the checks is kept, as
-            `OUTPUT.rejected`.
+            `OUTPUT.rejected`, beside the output.
         environment: variables for the tool, over those that qreg sets.
         recipe_name: what the recipe is called, if not as its file says.
     """
@@ -47,13 +52,13 @@ class QuantizationRequest:
     output: Path | None = None
     calibration: Path | str | None = None
     anti_dataset: Path | None = None
-    evaluate: bool = True
+    evaluate: str | bool = SHORT
     evaluation_text: Path | None = None
     target: Target = field(default_factory=Target)
     toolchain: str = ""
     options: Options = field(default_factory=Options)
     tags: dict[str, str] = field(default_factory=dict)
-    keep_rejected: bool = False
+    keep_rejected: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     recipe_name: str = ""
 
@@ -91,6 +96,7 @@ class Prepared:
         intent: what the recipe does to this model.
         calibration, anti_dataset: the user's sets, or the one that comes with the tool.
         code: the source's own Python code, which may run; None where none may.
+        state: of a script's checkout; empty for a recipe.
     """
 
     request: QuantizationRequest
@@ -105,3 +111,4 @@ class Prepared:
     calibration: CalibrationSet | None
     anti_dataset: CalibrationSet | None
     code: RemoteCode | None = None
+    state: Mapping[str, object] = field(default_factory=dict)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from quantizers.checks import check_output
 from quantizers.execution import run_command
@@ -16,9 +16,8 @@ from quantizers.interface import Job
 from quantizers.placeholders import without_paths
 from quantizers.places import remember
 from quantizers.prepare import prepare
-from quantizers.quality.perplexity import Perplexity, measure_perplexity
-from quantizers.quality.text import held_out_text
-from quantizers.quality.tracked import track_quality
+from quantizers.quality.after import measure_after
+from quantizers.quality.perplexity import Perplexity
 from quantizers.record import (
     evidence_of,
     inputs_of,
@@ -36,11 +35,7 @@ from registry.clock import utc_now
 from registry.config import Settings
 from registry.describe import compose
 from registry.errors import (
-    IncompatibleError,
-    NotAllowedError,
-    NotFoundError,
     QregError,
-    ToolError,
 )
 from registry.folder import hash_files, list_files
 from registry.payload import MANIFEST_FILE
@@ -48,7 +43,6 @@ from registry.progress import Note, Observer, ignore
 from registry.staging import lock_of, partial_of, staged_folder
 from registry.tracking.release import experiment_name
 from registry.tracking.run import TrackedRun, tracked_run
-from toolchains import find_toolchain
 
 Judge = Callable[[Path, Manifest, TrackedRun], None]
 
@@ -78,6 +72,7 @@ def quantize(
     """
     started = time.monotonic()
     prepared = prepare(request, settings, observe)
+    request = prepared.request
     if not any(path.startswith("tokenizer") for path in prepared.checkpoint.files):
         observe(Note(f"{prepared.source} has no tokenizer: engines need one", warning=True))
     work = Path(tempfile.mkdtemp(prefix="qreg-quantize-"))
@@ -157,7 +152,7 @@ def _carry_out(
         facts = check_output(prepared, job, str(log), observe)
     except QregError:
         if prepared.request.keep_rejected:
-            _keep(job.output, rejected_of(prepared.output), observe)
+            _keep(job.output, prepared.output, observe)
         raise
     run.metrics(
         {
@@ -167,7 +162,7 @@ def _carry_out(
             "size/after_bytes": facts.checkpoint.weight_bytes,
         }
     )
-    perplexity, quality = _measure(prepared, settings, job, run, inputs, log, observe)
+    measured = measure_after(prepared, settings, job, run, inputs, log, finished.seconds, observe)
     provenance = {
         **with_used(inputs, job.work),
         "started": began,
@@ -178,86 +173,33 @@ def _carry_out(
         "peak_rss": finished.peak_rss,
         "mlflow_run": run.run_id,
         "activity": run.identity,
-        "quality": quality,
+        "quality": dict(measured.figures),
+        **({"evaluation": dict(measured.extent)} if measured.extent else {}),
     }
     files = hash_files(job.output, list_files(job.output), observe, stage="hashing the result")
     manifest = compose(facts.checkpoint, files, name=prepared.request.name, provenance=provenance)
-    manifest = replace(manifest, evidence=evidence_of(manifest, prepared.base, quality))
+    manifest = replace(
+        manifest, evidence=evidence_of(manifest, prepared.base, measured.figures, measured.extent)
+    )
     (job.output / MANIFEST_FILE).write_bytes(manifest.to_bytes())
-    return manifest, perplexity
-
-
-def _measure(
-    prepared: Prepared,
-    settings: Settings,
-    job: Job,
-    run: TrackedRun,
-    inputs: dict[str, Any],
-    log: Path,
-    observe: Observer,
-) -> tuple[Perplexity | None, dict[str, float]]:
-    """What quantization did to predictions and weights, if that is asked for."""
-    perplexity: Perplexity | None = None
-    if not prepared.request.evaluate:
-        return None, {}
-    try:
-        perplexity = _evaluate(prepared, settings, job, log, observe)
-        quality = track_quality(
-            run,
-            prepared.source,
-            job.output,
-            name=prepared.request.name,
-            provenance=inputs,
-            perplexity=perplexity,
-            work=job.work,
-            observe=observe,
-        )
-    except KeyboardInterrupt as error:
-        if type(error) is not KeyboardInterrupt:  # SIGTERM: the machine wants it to end
-            raise
-        # Hours of work are done and checked.
-        text = "Measuring was stopped; what was made is kept. Ctrl-C again stops that, too"
-        observe(Note(text, warning=True))
-        return perplexity, {}
-    return perplexity, quality
+    return manifest, measured.perplexity
 
 
 def rejected_of(output: Path) -> Path:
-    """Where an output goes that was made and did not pass the checks."""
-    return output.with_name(f"{output.name}.rejected")
+    """A folder beside an output for what was made and did not pass the checks: a new one."""
+    numbers = itertools.count(2)
+    found = output.with_name(f"{output.name}.rejected")
+    while found.exists():
+        found = output.with_name(f"{output.name}.rejected-{next(numbers)}")
+    return found
 
 
-def _keep(made: Path, target: Path, observe: Observer) -> None:
-    """Move what was made beside its place; `staged_folder` removes what is left."""
-    if target.exists():
-        observe(Note(f"{target} is there already; what was made is not kept", warning=True))
-        return
+def _keep(made: Path, output: Path, observe: Observer) -> None:
+    """Move what was made beside its place, as it cost hours; `staged_folder` removes what is left.
+
+    It has no qreg.json, so that nothing takes it for an artifact by mistake.
+    """
+    target = rejected_of(output)
     made.rename(target)
-    observe(Note(f"What was made is in {target}", warning=True))
-
-
-def _evaluate(
-    prepared: Prepared,
-    settings: Settings,
-    job: Job,
-    log: Path,
-    observe: Observer,
-) -> Perplexity | None:
-    text = prepared.request.evaluation_text
-    if text is None:
-        text = job.work / "held-out.txt"
-        text.write_text(held_out_text(), encoding="utf-8")
-    try:
-        return measure_perplexity(
-            {"float": prepared.source, "quantized": job.output},
-            text.absolute(),
-            find_toolchain("llmcompressor", settings),
-            work=job.work,
-            log=log,
-            trust_remote_code=job.options.trust_remote_code,
-            observe=observe,
-        )
-    except (IncompatibleError, NotAllowedError, NotFoundError, ToolError) as error:
-        # The artifact is whole and checked; that it could not be measured must not cost it.
-        observe(Note(f"{error.message}. {error.details.strip()}", warning=True))
-        return None
+    text = f"What was made is kept in {target} . Look at it with qreg lint {target}"
+    observe(Note(f"{text} , and remove it when you are done", warning=True))

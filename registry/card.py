@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from registry.artifact import Manifest
-from registry.claims import CLAIMED, WHY, figures, mapping, section
+from registry.claims import CLAIMED, WHY, extent, figures, mapping, section
 from registry.errors import UsageError
 from registry.markdown import cell
 from registry.names import check_name, printable
@@ -122,6 +122,8 @@ def _made_by(manifest: Manifest) -> list[str]:
         rows.append(f"| recipe | {cell(recipe['name'])} ({CLAIMED}) |")
     for name, value in figures(manifest.provenance).items():
         rows.append(f"| {cell(name)} | {value:.4f} ({CLAIMED}) |")
+    if extent(manifest.provenance):
+        rows.append(f"| measured on | {extent(manifest.provenance)} ({CLAIMED}) |")
     return rows
 
 

@@ -45,6 +45,27 @@ def figures(provenance: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def extent(provenance: Mapping[str, Any]) -> str:
+    """How much those numbers are of, where that is not all; empty else.
+
+    Numbers of a part of the text or of the layers are not to be compared with those of another.
+    """
+    found = section(provenance, "evaluation")
+    tokens, of_tokens, compared, left_out = (
+        _count(found.get(key))
+        for key in ("tokens", "of_tokens", "layers_compared", "layers_left_out")
+    )
+    parts = [f"{tokens:,} of {of_tokens:,} tokens"] if tokens < of_tokens else []
+    parts += [f"{compared:,} of {compared + left_out:,} layers"] if left_out > 0 else []
+    return ", ".join(parts)
+
+
+def _count(value: Any) -> int:
+    """A number of things that somebody claims; 0 for what is none."""
+    found = number(value)
+    return int(found) if found is not None and 0 < found < 2**63 else 0
+
+
 def number(value: Any) -> float | None:
     """A number that can be shown, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):

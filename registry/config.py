@@ -7,7 +7,7 @@ Everything comes from the environment, so that a container or a pipeline needs n
     QREG_TOOLCHAINS        toolchains         (default: QREG_DATA/toolchains)
     QREG_REGISTRY          default registry   (default: file://QREG_DATA/registry)
     QREG_SOURCES           where ORG/NAME is looked for, and what a pull falls back to, in order
-                           (default: the registry, models:/, ms://, hf://; separated by commas)
+                           (default: the registry, ms://, hf://, models:/; separated by commas)
     QREG_OFFLINE           1: nothing but this machine is asked
     QREG_ALLOW_FALLBACK    1: a name may be taken from the next source where an earlier one, of
                            your own, does not answer
@@ -75,14 +75,22 @@ class Settings:
     @property
     def tracking_label(self) -> str:
         """The tracking server for messages, without a password that its URI may hold."""
-        # A database's password may hold a slash.
-        scheme, separator, rest = self.tracking_uri.partition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+        return _label(self.tracking_uri)
+
+    @property
+    def registry_label(self) -> str:
+        """The same for MLflow's model registry."""
+        return _label(self.registry_uri)
 
     @property
     def embedded_tracking(self) -> bool:
         """Whether MLflow is the embedded default and not a server of the user's."""
         return self.tracking_uri == _embedded_uri(self.mlflow)
+
+    @property
+    def embedded_registry(self) -> bool:
+        """Whether MLflow's model registry is the one in the data folder."""
+        return self.registry_uri == _embedded_uri(self.mlflow)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -102,7 +110,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         registry=registry,
         tracking_uri=tracking,
         registry_uri=env.get("MLFLOW_REGISTRY_URI") or tracking,
-        sources=tuple(sources) or (registry, "models:/", "ms://", "hf://"),
+        sources=tuple(sources) or (registry, "ms://", "hf://", "models:/"),
         offline=_is_set(env, "QREG_OFFLINE"),
         allow_fallback=_is_set(env, "QREG_ALLOW_FALLBACK"),
     )
@@ -132,6 +140,12 @@ def _plain(data: Path) -> Path:
             remedy="Set QREG_DATA to a folder without one, or MLFLOW_TRACKING_URI to a server.",
         )
     return data
+
+
+def _label(uri: str) -> str:
+    # A database's password may hold a slash.
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _embedded_uri(folder: Path) -> str:

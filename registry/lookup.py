@@ -123,6 +123,11 @@ def may_move_on(wanted: Wanted, url: str, error: QregError) -> bool:
     return wanted.pinned or wanted.lenient or is_public_hub(url)
 
 
+def asking(url: str) -> Progress:
+    """The step of asking a place, for whoever waits."""
+    return Progress(f"asking {without_credentials(url)}")
+
+
 def _answer(
     wanted: Wanted,
     place: Place,
@@ -134,7 +139,7 @@ def _answer(
     """Ask one place; the next one, too, while this one thinks, where both may be believed."""
     if place.here:
         return ask(place.url)
-    observe(Progress(f"asking {without_credentials(place.url)}"))
+    observe(asking(place.url))
     question = begun.pop(place.url, None) or _question(place, ask)
     either = wanted.pinned or wanted.lenient or is_public_hub(place.url)
     if following and not following.here and either and not question.wait(HEAD_START):

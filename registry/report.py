@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from registry.checkpoint.architecture import Architecture
-from registry.claims import CLAIMED, WHY, claim, figures, plain, section
+from registry.claims import CLAIMED, WHY, claim, extent, figures, plain, section
 from registry.inspection import Inspection
 from registry.names import one_line
 from registry.page import colour, page, table
@@ -134,6 +134,8 @@ def _provenance(found: Inspection) -> dict[str, str]:
         facts["derived from"] = claim(f"{name}  {digest}")
     for key, value in figures(provenance).items():
         facts.setdefault(key.replace("_", " "), claim(f"{value:.4f}"))
+    if extent(provenance):
+        facts["measured on"] = claim(extent(provenance))
     return facts
 
 

@@ -17,11 +17,11 @@ from registry.errors import (
     QregError,
     UncertainError,
 )
-from registry.lookup import Place, Wanted, search
+from registry.lookup import Place, Wanted, asking, search
 from registry.progress import Note, Observer, ignore
 from registry.reference import Reference
 from registry.source import LocalSource, Source
-from registry.stores import Snapshot, not_here, open_store
+from registry.stores import Snapshot, is_public_hub, not_here, open_store
 from registry.stores.hub_snapshot import HubSnapshot
 
 if TYPE_CHECKING:
@@ -91,9 +91,12 @@ def resolve(
         return _pinned(_resolve_path(reference), reference.digest)
     if not reference.scheme:
         return _pinned(_search(reference, settings, readable, observe), reference.digest)
-    if settings.offline and not (reference.scheme == "models" and settings.embedded_tracking):
+    if settings.offline and not (reference.scheme == "models" and settings.embedded_registry):
         raise not_here(str(reference))
-    return _pinned(_resolve_in(_url_of(reference), reference, settings), reference.digest)
+    url = _url_of(reference)
+    if not _is_here(url, settings):
+        observe(asking(url))
+    return _pinned(_resolve_in(url, reference, settings), reference.digest)
 
 
 def _url_of(reference: Reference) -> str:
@@ -107,10 +110,7 @@ def _resolve_in(url: str, reference: Reference, settings: Settings) -> Resolved:
     """Find a reference in one place; its name is the last two parts of its location."""
     if url == "models:/":
         from registry.tracking.models import resolve_model
-        from registry.tracking.recovery import synchronise
 
-        if settings.embedded_tracking:
-            synchronise(settings)  # what was published a moment ago may not be there yet
         named = replace(reference, scheme="models")
         target, digest = resolve_model(named, settings)
         if target.startswith("models:"):
@@ -143,17 +143,50 @@ def _search(
     wanted = Wanted(
         str(reference), pinned=reference.digest is not None, lenient=settings.allow_fallback
     )
-    return search(wanted, places, ask, observe)
+    found = search(wanted, places, ask, observe)
+    if reference.digest is None and Place("models:/", here=True) in places:
+        _tell_of_another(found, reference, settings, observe)
+    return found
+
+
+def _tell_of_another(
+    found: Resolved, reference: Reference, settings: Settings, observe: Observer
+) -> None:
+    """Say where the MLflow of this machine knows another artifact under a public hub's name.
+
+    Hubs are asked first, and anyone may register a name on a public one.
+    """
+    url = f"{found.reference.partition('://')[0]}://"
+    if found.snapshot is None or not is_public_hub(url):
+        return
+    from registry.tracking.models import resolve_model
+
+    entry = replace(reference, scheme="models")
+    try:
+        target, digest = resolve_model(entry, settings)
+        if digest == _digest_of(found.snapshot):
+            return
+    except QregError:
+        return  # it has none that could be meant
+    text = (
+        f"{found.reference} is taken, and MLflow knows another artifact of that name, "
+        f"{digest.short} in {target}; say {entry} for that one"
+    )
+    observe(Note(text, warning=True))
+
+
+def _digest_of(snapshot: Snapshot) -> Digest:
+    return snapshot.digest if isinstance(snapshot, HubSnapshot) else snapshot.manifest.digest
 
 
 def _may_be_asked(url: str, settings: Settings) -> bool:
-    if url == "models:/" and settings.embedded_tracking:
+    if url == "models:/" and settings.embedded_registry:
         return not settings.offline and settings.mlflow.exists()
     return url.startswith("file://") or not settings.offline
 
 
 def _is_here(url: str, settings: Settings) -> bool:
-    return url.startswith("file://") or (url == "models:/" and settings.embedded_tracking)
+    return url.startswith("file://") or (url == "models:/" and settings.embedded_registry)
 
 
 def _is_away(url: str, settings: Settings) -> bool:
@@ -240,10 +273,8 @@ def _registry_around(path: Path) -> tuple[LocalStore, str] | None:
 def _pinned(resolved: Resolved, digest: Digest | None) -> Resolved:
     if digest is None:
         return resolved
-    if isinstance(resolved.snapshot, HubSnapshot):
-        found = resolved.snapshot.digest
-    elif resolved.snapshot is not None:
-        found = resolved.snapshot.manifest.digest
+    if resolved.snapshot is not None:
+        found = _digest_of(resolved.snapshot)
     else:
         assert resolved.folder is not None
         # A folder's own manifest is only a claim: the pin is checked against the bytes.

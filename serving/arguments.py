@@ -107,6 +107,12 @@ def override(
     return (*kept, *own)
 
 
+def without(nodes: Sequence[Sequence[Flag]], own: Sequence[Flag]) -> tuple[tuple[Flag, ...], ...]:
+    """Each node's flags without those that the user gives for all of them."""
+    named = {flag.name for flag in own}
+    return tuple(tuple(flag for flag in flags if flag.name not in named) for flags in nodes)
+
+
 def _negation(name: str) -> str:
     """`--x` for `--no-x`, and the other way round."""
     return f"--{name[5:]}" if name.startswith("--no-") else f"--no-{name.removeprefix('--')}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.config import Settings
-from registry.errors import IncompatibleError, IntegrityError, ToolError, UsageError
+from registry.errors import IncompatibleError, IntegrityError, QregError, ToolError, UsageError
 from registry.progress import Observer, ignore
-from serving.engines import Engine, open_engine
+from serving.engines import ENGINES, Engine, open_engine
+from serving.evidence.engine_log import StartWatch
+from serving.evidence.memory import measure
+from serving.evidence.record import Launch, keep_launch, new_identity
+from serving.failures import ended, never_ready, require_free_memory
 from serving.identity import process_tree, require_free_port, strangers_on
 from serving.plan import Plan
 from serving.probe import is_healthy
@@ -33,12 +37,14 @@ class Server:
         plan: what it was started from.
         tool: its processes and log.
         seconds: from start to ready.
+        launch: identity of this launch among the evidence on record.
     """
 
     url: str
     plan: Plan
     tool: Tool
     seconds: float
+    launch: str = ""
 
     @property
     def log(self) -> Path:
@@ -65,7 +71,7 @@ class Server:
         while self.tool.running and time.monotonic() < deadline:
             time.sleep(_POLL)
         if not self.tool.running:
-            raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+            raise self._ended()
 
     def wait(self) -> None:
         """Wait as long as the engine runs.
@@ -75,17 +81,28 @@ class Server:
         """
         while self.tool.running:
             time.sleep(_POLL)
-        raise _died(self.plan, open_engine(self.plan.engine), self.tool, "while serving")
+        raise self._ended()
+
+    def _ended(self) -> ToolError:
+        return how_it_ended(self.plan, self.tool, "while serving")
 
 
 @contextmanager
 def launch(
-    plan: Plan, settings: Settings, *, limit: float = START_LIMIT, observe: Observer = ignore
+    plan: Plan,
+    settings: Settings,
+    *,
+    limit: float = START_LIMIT,
+    observe: Observer = ignore,
+    begun: Callable[[Tool], None] = lambda tool: None,
 ) -> Iterator[Server]:
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
 
+    What the start showed is kept as evidence, also if it failed. `begun` is told of the processes
+    before they are waited for: who holds them can end them.
+
     Raises:
-        IncompatibleError: the plan has errors.
+        IncompatibleError: the plan has errors, or takes memory that is not free.
         NotFoundError: the engine's toolchain is not installed.
         UsageError: the port is taken.
         ToolError: the engine died at start-up, or was not ready within `limit` seconds.
@@ -96,20 +113,38 @@ def launch(
     toolchain = find_toolchain(engine.toolchain, settings)
     host, port = address_of(plan)
     require_free_port(host, port)
+    require_free_memory(plan)
     log = settings.new_log(f"serve-{plan.artifact}")
-    began = time.monotonic()
     with started(
         plan.argv,
         log=log,
         env={**python_environment(toolchain, observe=observe), **plan.env},
-        cwd=_working_folder(settings),
+        cwd=working_folder(settings),
         secrets=ENGINE_SECRETS,
     ) as tool:
+        begun(tool)
         url = f"http://{_reachable(host)}:{port}"
-        _wait_until_ready(plan, engine, tool, url, limit, observe)
-        server = Server(url, plan, tool, time.monotonic() - began)
-        server.check_identity()
+        identity, watch = new_identity(), StartWatch(engine.steps)
+        try:
+            _wait_until_ready(plan, engine, tool, url, limit, observe, watch)
+            server = Server(url, plan, tool, watch.seconds, identity)
+            server.check_identity()
+        except QregError as error:
+            for line in tool.lines():  # what it wrote when it died
+                watch.see(line)
+            seen = Launch(identity, plan, watch.figures(), (), watch.seconds)
+            keep_launch(seen, settings, error, observe)
+            raise
+        figures = watch.figures()
+        memory = measure(_kind(plan), process_tree(tool.supervisor_pid))
+        seen = Launch(identity, plan, figures, memory, server.seconds)
+        keep_launch(seen, settings, observe=observe)
         yield server
+
+
+def _kind(plan: Plan) -> str:
+    """`npu`, `cuda` or `cpu`; empty for engines of others."""
+    return next((kind for kind, name in ENGINES.items() if name == plan.engine), "")
 
 
 def require_launchable(plan: Plan) -> None:
@@ -130,43 +165,45 @@ def address_of(plan: Plan) -> tuple[str, int]:
 
 
 def _wait_until_ready(
-    plan: Plan, engine: Engine, tool: Tool, url: str, limit: float, observe: Observer
+    plan: Plan,
+    engine: Engine,
+    tool: Tool,
+    url: str,
+    limit: float,
+    observe: Observer,
+    watch: StartWatch,
 ) -> None:
     deadline = time.monotonic() + limit
+    stage, furthest = "", 0.0
     while time.monotonic() < deadline:
         for line in tool.lines():
+            watch.see(line)
             progress = engine.read_line(line)
-            if progress is not None:
+            # Workers repeat one another's lines; a step that was passed does not come back.
+            if progress is not None and (progress.done or furthest) >= furthest:
+                stage, furthest = progress.stage, progress.done or furthest
                 observe(progress)
         if not tool.running:
-            raise _died(plan, engine, tool, "at start-up")
+            raise ended(plan.engine, "at start-up", tool.wait().code, tool.log, engine.failures)
         if is_healthy(url):
             return
         time.sleep(_POLL)
-    raise ToolError(
-        f"{plan.engine} was not ready within {limit:.0f} seconds",
-        remedy=f"Its log is {tool.log} ; give it more time with --timeout .",
-        details=tool.tail(),
+    raise never_ready(plan.engine, limit, stage, tool.log, engine.failures)
+
+
+def how_it_ended(plan: Plan, tool: Tool, when: str) -> ToolError:
+    """Why an engine that has ended did so; `when` is `at start-up` or `while serving`."""
+    return ended(
+        plan.engine,
+        when,
+        tool.wait().code,
+        tool.log,
+        open_engine(plan.engine).failures,
+        serving=when == "while serving",
     )
 
 
-def _died(plan: Plan, engine: Engine, tool: Tool, when: str) -> ToolError:
-    code = tool.wait().code
-    tail = tool.tail(40)
-    lines = tail.split("\n")
-    telling = [line for line in lines if "Error" in line or "error:" in line]
-    reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return ToolError(
-        f"{plan.engine} ended {when} ({reason})",
-        # What ended a worker stands further up than the errors that followed from it.
-        remedy=engine.explain("\n".join(telling))
-        or engine.explain(tool.tail(400))
-        or f"Its whole log is {tool.log} .",
-        details="\n".join(telling[-6:] or lines[-12:]),
-    )
-
-
-def _working_folder(settings: Settings) -> Path:
+def working_folder(settings: Settings) -> Path:
     """Where engines run: not the user's folder, whose names could shadow the engine's modules."""
     settings.logs.mkdir(parents=True, exist_ok=True)
     return settings.logs

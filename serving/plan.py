@@ -64,7 +64,10 @@ class Flag:
 class Memory:
     """Bytes on each device. `free` is what is left; negative where it does not fit.
 
-    `parts` are the weights by component, where they are known.
+    `parts` are the weights by component, where they are known. `computed` is the part of the
+    overhead that is counted and not measured: HCCL's buffers, the attention mask. `kv_tokens` is
+    what the KV cache holds, of each replica; None where its geometry is not known.
+    `overhead_source` says where the overhead is known from, if from launches on record.
     """
 
     capacity: int
@@ -72,10 +75,58 @@ class Memory:
     kv_cache: int
     overhead: int
     parts: Mapping[str, int] = field(default_factory=dict)
+    computed: int = 0
+    kv_tokens: int | None = None
+    overhead_source: str = ""
 
     @property
     def free(self) -> int:
         return self.capacity - self.weights - self.kv_cache - self.overhead
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What launches of the same artifact showed, as far as it matters to a plan.
+
+    Attributes:
+        passed: whether the server answered; False for a launch that failed.
+        time: of the launch, UTC.
+        hardware: it ran on.
+        engine: that ran it.
+        release: of the engine.
+        digest_of_plan: the launched plan's.
+        differences: what another plan had, a phrase each; none where it was this one. The address,
+            the folder and the interpreter do not count.
+        seconds_to_ready: from the start to the first healthy answer; None where it never came.
+        cause: why it failed.
+    """
+
+    passed: bool
+    time: str
+    hardware: str
+    engine: str
+    release: str
+    digest_of_plan: str
+    differences: tuple[str, ...] = ()
+    seconds_to_ready: float | None = None
+    cause: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """For people: `proven on A3 on 2026-11-28 with vllm-ascend 0.23.0, with this plan`."""
+        verb = "proven" if self.passed else "failed"
+        told = f"{verb} on {self.hardware} on {self.time[:10]} with "
+        told += f"{self.engine} {self.release}".strip()
+        told += ", with another plan" if self.differences else ", with this plan"
+        if self.digest_of_plan:
+            told += f" ({self.digest_of_plan.removeprefix('sha256:')[:12]})"
+        if self.differences:
+            told += f": {'; '.join(self.differences[:4])}"
+            told += f"; {len(self.differences) - 4} more" if len(self.differences) > 4 else ""
+        return f"{told}. {self.cause}" if self.cause else told
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "same_plan": not self.differences, "sentence": self.sentence}
 
 
 @dataclass(frozen=True)
@@ -97,6 +148,7 @@ class Plan:
         parallel: how it is spread: `tensor`, `data`, `pipeline`, `expert` ranks.
         node_flags: what the command of each node has besides, where there are several.
         chip: kind of NPU, `A3`; empty elsewhere.
+        proven: what earlier launches of the artifact showed; no part of the plan's digest.
     """
 
     artifact: str
@@ -113,6 +165,7 @@ class Plan:
     parallel: Mapping[str, int] = field(default_factory=dict)
     node_flags: tuple[tuple[Flag, ...], ...] = ()
     chip: str = ""
+    proven: tuple[Proof, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -144,8 +197,13 @@ class Plan:
 
     @property
     def env(self) -> dict[str, str]:
-        """Additions to the environment."""
-        return {flag.name: flag.value or "" for flag in self.flags if flag.is_environment}
+        """Additions to the environment; the first node's where there are several."""
+        return self.env_of(0)
+
+    def env_of(self, node: int) -> dict[str, str]:
+        """Additions to the environment of one node, counted from 0."""
+        flags = self.flags_of(node)
+        return {flag.name: flag.value or "" for flag in flags if flag.is_environment}
 
     def value(self, name: str) -> str | None:
         """The value of a flag, None if it is not there."""
@@ -166,6 +224,7 @@ class Plan:
             "nodes": self.nodes,
             "argv": [self.argv_of(node) for node in range(self.nodes)],
             "env": self.env,
+            **self._environments(),
             "flags": [flag.to_json() for flag in self.flags],
             "parallel": dict(self.parallel),
             "memory": {
@@ -178,7 +237,19 @@ class Plan:
             "components": dict(self.memory.parts),
             "findings": [asdict(finding) for finding in self.findings],
         }
-        return {**content, "digest_of_plan": _digest(content)}
+        return {
+            **content,
+            "kv_tokens": self.memory.kv_tokens,
+            "overhead_source": self.memory.overhead_source,
+            "proven": [proof.to_json() for proof in self.proven],
+            "digest_of_plan": _digest(content),
+        }
+
+    def _environments(self) -> dict[str, Any]:
+        """The environment of each node, where there are several."""
+        if self.nodes == 1:
+            return {}
+        return {"node_env": [self.env_of(node) for node in range(self.nodes)]}
 
 
 def _digest(content: Mapping[str, Any]) -> str:

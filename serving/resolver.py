@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from registry.config import Settings
 from registry.errors import IncompatibleError, NotFoundError
 from registry.finding import SEVERITIES, WARNING, Finding
 from registry.progress import Observer, ignore
-from serving.arguments import override
+from serving.arguments import override, without
 from serving.collect import collect_facts
 from serving.engines import Engine, engine_for, open_engine
+from serving.evidence.lookup import measured_overheads, with_proofs
 from serving.facts import ArtifactFacts
 from serving.hardware import Detected, Hardware, detect, narrow, parse_hardware
 from serving.nearest import nearest
@@ -57,17 +59,20 @@ def make_plan(
         missing = ()  # planned for elsewhere; what is installed here does not matter
     elif table is not None:
         missing += pairing_faults(table, packages)
+    number = table.number if table else version
+    wishes = replace(wishes, measured=measured_overheads(settings, chosen, number, seen.hardware))
     plan = compose_plan(
         facts,
         wishes,
         chosen,
         seen.hardware,
         python=python,
-        release=table.number if table else version,
+        release=number,
         table=table,
         extra=(*seen.findings, *missing, *doubts),
     )
-    return nearest(plan, facts, wishes, chosen, seen.hardware, table, settings)
+    plan = nearest(plan, facts, wishes, chosen, seen.hardware, table, settings)
+    return with_proofs(plan, settings)
 
 
 def compose_plan(
@@ -89,13 +94,15 @@ def compose_plan(
     findings += [finding for check in engine.checks for finding in check(situation)]
     findings += extra
     layout = fit.layout
+    own = engine.node_flags(situation)
+    start = engine.node_command if own else engine.command
     return Plan(
         artifact=facts.name,
         digest=facts.digest,
         hardware=hardware.name,
         engine=engine.name,
         release=release,
-        command=engine.command(python, facts.folder),
+        command=start(python, facts.folder),
         flags=override(flags, wishes.flags, wishes.environment),
         memory=fit.memory,
         findings=tuple(sorted(findings, key=lambda found: SEVERITIES.index(found.severity))),
@@ -107,7 +114,7 @@ def compose_plan(
             "pipeline": layout.pipeline,
             "expert": layout.expert_ranks if layout.experts else 1,
         },
-        node_flags=engine.node_flags(situation),
+        node_flags=without(own, wishes.flags),
         chip=hardware.chip,
     )
 

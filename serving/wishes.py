@@ -26,6 +26,23 @@ _ALIASES = {"-tp": "--tensor-parallel-size", "-dp": "--data-parallel-size",
 
 
 @dataclass(frozen=True)
+class OverheadSample:
+    """What a launch on record took beside weights and KV cache, on the same kind of device.
+
+    Attributes:
+        bytes: on the fullest device, without what a plan computes (HCCL's buffers, masks).
+        weights: bytes of the weights on a device.
+        step: tokens of a step (`--max-num-batched-tokens`); 0 where it is not known.
+        source: when and where, for people.
+    """
+
+    bytes: int
+    weights: int
+    step: int
+    source: str
+
+
+@dataclass(frozen=True)
 class Wishes:
     """What the user asks of the launch.
 
@@ -39,7 +56,9 @@ class Wishes:
         goal: `latency`, `throughput` or `context`: what the layout is chosen for.
         role: `prefill` or `decode` of a split deployment; empty for one server that does both.
         address: of the first node, where there are several.
+        interface: of the network between the nodes, `eth0`; empty where each node finds its own.
         peer: tensor and data parallel sizes of the other side of a split deployment.
+        measured: overheads that launches on record had with the same engine, release and chip.
     """
 
     host: str = "127.0.0.1"
@@ -51,7 +70,9 @@ class Wishes:
     goal: str = LATENCY
     role: str = ""
     address: str = ""
+    interface: str = ""
     peer: tuple[int, int] | None = None
+    measured: tuple[OverheadSample, ...] = ()
 
     @cached_property
     def flags(self) -> Sequence[Flag]:

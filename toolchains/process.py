@@ -98,11 +98,15 @@ class Tool:
         self._rest = pieces.pop()
         return [piece.decode(errors="replace") for piece in pieces if piece.strip()]
 
-    def stop(self) -> Finished:
-        """End it and everything it started; returns when all are gone."""
+    def ask_to_end(self) -> None:
+        """Begin to end it and everything it started; returns at once. Any thread may call it."""
         assert self._supervisor.stdin is not None
         if not self._supervisor.stdin.closed:
             self._supervisor.stdin.close()
+
+    def stop(self) -> Finished:
+        """End it and everything it started; returns when all are gone."""
+        self.ask_to_end()
         return self.wait()
 
     def wait(self) -> Finished:
@@ -170,12 +174,19 @@ def run_tool(
     on_line: Callable[[str], None] = lambda line: None,
     grace: float = 10.0,
     secrets: Sequence[str] = (),
+    until: float | None = None,
 ) -> Finished:
-    """Run a tool to its end, handing each line of its output to `on_line` as it comes."""
+    """Run a tool to its end, handing each line of its output to `on_line` as it comes.
+
+    Raises:
+        TimeoutError: it still runs at `until`, of `time.monotonic`; it is ended then.
+    """
     with started(argv, log=log, env=env, cwd=cwd, grace=grace, secrets=secrets) as tool:
         while tool.running:
             for line in tool.lines():
                 on_line(line)
+            if until is not None and time.monotonic() > until:
+                raise TimeoutError
             time.sleep(_POLL)
         finished = tool.wait()
         for line in tool.lines():

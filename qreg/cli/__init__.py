@@ -33,6 +33,7 @@ COMMANDS = {
     "cache": ("cache", "Look after what was pulled to this machine."),
     "plan": ("plan", "Show how an artifact would be served, and why so."),
     "hardware": ("hardware", "Show what this machine is, and what hardware can run."),
+    "doctor": ("doctor", "Say what would stop a launch here, and how to mend it."),
     "serve": ("serve", "Serve an artifact and prove that it answers."),
     "generate": ("generate", "Answer a prompt offline, without a server."),
     "toolchain": ("toolchain", "Manage the environments of quantizers and engines."),

@@ -16,9 +16,11 @@ from registry.config import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from registry.artifact import Digest
     from registry.inspection import Inspection
 
 BAR = 32  # columns
+_MOST_EVIDENCE = 5
 
 
 @click.command("inspect")
@@ -59,12 +61,12 @@ def command(
         output.note(f"Wrote {html}")
     output.result(
         found.to_json(),
-        lambda console: _draw(console, found),
+        lambda console: _draw(console, found, settings),
         essential=str(found.digest or "-"),
     )
 
 
-def _draw(console: Console, found: Inspection) -> None:
+def _draw(console: Console, found: Inspection, settings: Settings) -> None:
     from rich.table import Table
 
     from registry.report import facts_of
@@ -90,6 +92,23 @@ def _draw(console: Console, found: Inspection) -> None:
     if found.findings:
         console.print()
         show_findings(console, found.findings)
+    if found.digest is not None:
+        _evidence(console, found.digest, settings)
+
+
+def _evidence(console: Console, digest: Digest, settings: Settings) -> None:
+    """What launches on this machine showed of it, the newest last."""
+    from registry.evidence import read_evidence
+
+    entries = [e for e in read_evidence(settings, digest) if e.get("kind") in ("launch", "smoke")]
+    told = [e for e in entries if e.get("kind") == "smoke" or e.get("verdict") == "failed"]
+    for entry in told[-_MOST_EVIDENCE:]:
+        words = [str(entry.get(key) or "") for key in ("hardware", "engine", "release")]
+        verdict = entry.get("verdict", "passed")
+        cause = f": {entry['cause']}" if entry.get("cause") else ""
+        line = f"{str(entry.get('time', ''))[:10]} {' '.join(filter(None, words))}{cause}"
+        style = "green" if verdict == "passed" else "red"
+        console.print(styled("evidence  ", (f"{verdict} ", style), (line, "default")))
 
 
 def _bars(console: Console, footprint: Mapping[str, Any]) -> None:

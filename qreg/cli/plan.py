@@ -121,7 +121,7 @@ def draw_plan(console: Console, plan: Plan) -> None:
     for node, own in enumerate(plan.node_flags):
         words = shlex.join(word for flag in own for word in flag.argv())
         console.print(styled((f"node {node}: {words}", "cyan")))
-    for flag in plan.flags:
+    for flag in plan.flags_of(0):  # the nodes' own are of one kind on all of them
         if flag.is_environment:
             _draw_flag(console, flag, flag.name, width)
     draw_memory(console, plan)
@@ -129,6 +129,9 @@ def draw_plan(console: Console, plan: Plan) -> None:
         style = {"error": "red", "warning": "yellow"}.get(finding.severity, "")
         told = (f"{finding.message}. {finding.fix}", "default")
         console.print(styled((f"{finding.severity} ", style), told))
+    for proof in plan.proven:
+        mark = ("✔ ", "green") if proof.passed else ("✘ ", "red")
+        console.print(styled(mark, (proof.sentence, "default")))
 
 
 def _draw_flag(console: Console, flag: Flag, name: str, width: int) -> None:
@@ -166,6 +169,10 @@ def draw_memory(console: Console, plan: Plan) -> None:
     most = _largest(memory.parts)
     if len(most) > 1:
         console.print("       █ " + ", ".join(f"{name} {size_text(size)}" for name, size in most))
+    if memory.kv_tokens:
+        console.print(f"       ▓ {memory.kv_tokens:,} tokens of KV cache")
+    if memory.overhead_source:
+        console.print(f"       ▒ {memory.overhead_source}")
 
 
 def _largest(parts: Any) -> list[tuple[str, int]]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from registry.config import Settings
-from registry.progress import Observer
+from registry.finding import WARNING
+from registry.progress import Note, Observer
 from serving.wishes import GOALS, LATENCY, ROLES, Wishes
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Planning:
     role: str
     peer: tuple[int, int] | None
     address: str
+    interface: str
     trust_remote_code: bool
     engine_arguments: tuple[str, ...]
 
@@ -59,6 +61,7 @@ class Planning:
             goal=self.goal,
             role=self.role,
             address=self.address,
+            interface=self.interface,
             peer=self.peer,
         )
         return make_plan(
@@ -84,22 +87,38 @@ def prepare(
 ) -> Plan:
     """Plan a launch on this machine, bring the artifact here and verify it.
 
-    What does not fit is refused before anything is moved.
+    What does not fit is refused before anything is moved. The plan's warnings are told first.
     """
     from registry.checkpoint.remote_code import trusted_code
     from registry.transfer.pulling import bring_here, pull
     from serving.launch import require_launchable
 
+    planning = replace(planning, interface="")  # each node's own, where the plan is everyone's
     plan = planning.plan(reference, settings, observe, host=host, port=port)
+    told = _tell(plan, observe)
     require_launchable(plan)
     exact = bring_here(reference, settings, observe)
     pulled = pull(exact, settings, observe=observe)
     if str(pulled.folder.absolute()) != plan.folder:  # what is launched is what is verified
         plan = planning.plan(exact, settings, observe, host=host, port=port)
+        _tell(plan, observe, told)
         require_launchable(plan)
     if any(flag.name == "--trust-remote-code" for flag in plan.flags):
         trusted_code(pulled.folder, pulled.manifest.name, observe)
     return replace(plan, digest=str(pulled.manifest.digest))
+
+
+def _tell(plan: Plan, observe: Observer, told: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Tell a plan's warnings that were not told yet; all that were told by now."""
+    warnings = {
+        f"{finding.message}. {finding.fix}".rstrip(): None
+        for finding in plan.findings
+        if finding.severity == WARNING
+    }
+    for text in warnings:
+        if text not in told:
+            observe(Note(text, warning=True))
+    return told | frozenset(warnings)
 
 
 class _Sizes(click.ParamType[Any]):
@@ -153,6 +172,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--peer", type=_Sizes(), help="Sizes of the other part, as 4x8 ."),
     click.option("--address", default="", help="Of the first of several nodes."),
+    click.option(
+        "--interface",
+        default="",
+        metavar="NAME",
+        help="Of the network between nodes; by default on the route to the first.",
+    ),
     click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run."),
     click.argument(
         "engine_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]..."

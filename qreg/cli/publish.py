@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ import click
 
 from qreg.cli.common import resolving_options
 from qreg.cli.output import Output, size_text
+from qreg.cli.sending import send_later
 from registry.config import Settings
 
 if TYPE_CHECKING:
@@ -91,7 +89,7 @@ def command(
             )
     finally:
         if not wait and journals(settings):  # also if only one of two stores took it
-            _send_later()
+            send_later()
     document = {
         "name": done.manifest.name,
         "digest": str(done.manifest.digest),
@@ -113,17 +111,3 @@ def command(
         console.print(f"Next: qreg plan {there}")
 
     output.result(document, human, essential=done.reference)
-
-
-def _send_later() -> None:
-    """Let a process of its own send what waits for MLflow: loading that takes seconds.
-
-    If it cannot, the next command does.
-    """
-    command = [sys.executable, "-m", "qreg", "sync", "--quiet"]
-    nowhere = subprocess.DEVNULL
-    with suppress(OSError):
-        process = subprocess.Popen(
-            command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
-        )
-        process.returncode = 0  # it is not waited for, and that is no mistake

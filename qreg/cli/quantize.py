@@ -8,19 +8,38 @@ from typing import TYPE_CHECKING
 import click
 
 from qreg.cli.common import resolving_options, target_of, target_options
-from qreg.cli.output import HUMAN, Output, size_text
+from qreg.cli.output import Output, size_text
 from registry.config import Settings
 
 if TYPE_CHECKING:
     from quantizers import QuantizationResult
 
 
-@click.command("quantize")
-@click.argument("source")
+# As quantizers.quality.budget has them, whose import `--help` should not wait for.
+MODES = SHORT, FULL, NONE = "short", "full", "none"
+
+
+class _Command(click.Command):
+    """Knows `--evaluate` alone and `--no-evaluate`, as they were before there were modes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        found = list(args)
+        for number, word in enumerate(args[:end]):
+            following = args[number + 1] if number + 1 < end else ""
+            if word == "--no-evaluate":
+                found[number] = f"--evaluate={NONE}"
+            elif word == "--evaluate" and following not in MODES:
+                found[number] = f"--evaluate={FULL}"
+        return super().parse_args(ctx, found)
+
+
+@click.command("quantize", cls=_Command)
+@click.argument("source", required=False, default="")
 @click.option(
     "--tool",
-    default="llmcompressor",
-    show_default=True,
+    default="",
+    show_default="llmcompressor",
     help="The quantizer: llmcompressor, modelslim, or a plug-in's.",
 )
 @click.option(
@@ -32,23 +51,23 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--recipes",
+    "listing",
     is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda context, _, wanted: _list_recipes(context) if wanted else None,
-    help="List the shipped recipes and exit.",
+    help="List the recipes, with SOURCE those that fit it and the practices that ModelSlim brings "
+    "for it, and end.",
 )
-@click.option("--name", required=True, help="ORG/NAME of the result.")
+@click.option("--name", default="", help="ORG/NAME of the result.")
 @click.option("--output", "folder", type=click.Path(path_type=Path), help="A new folder for it.")
 @click.option(
     "--calibration",
-    help='A JSONL file, a line {"text": "…"} a sample; for LLM-Compressor also {"messages": […]}, '
-    "or the folder or name of a data set. ModelSlim falls back to its own.",
+    help='A file of JSON Lines, or a JSON array; a sample is "…" or {"text": "…"}, for '
+    'LLM-Compressor also {"messages": […]}, or the folder or name of a data set. ModelSlim falls '
+    "back to its own.",
 )
 @click.option(
     "--anti-dataset",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="ModelSlim's scripts and v0 practices: a JSONL file to smooth outliers with.",
+    help="ModelSlim's scripts and v0 practices: a file of such samples to smooth outliers with.",
 )
 @click.option(
     "--device",
@@ -72,16 +91,30 @@ if TYPE_CHECKING:
     help="Another toolchain than the one that the tool takes for this model.",
 )
 @target_options
-@click.option("--evaluate/--no-evaluate", default=True, help="Measure perplexity before and after.")
+@click.option(
+    "--evaluate",
+    type=click.Choice(MODES),
+    default=SHORT,
+    show_default=True,
+    help="Measure perplexity before and after, and the error of the weights: short takes no longer "
+    "than the tool or a minute, full measures everything, as --evaluate alone does.",
+)
+@click.option(
+    "--no-evaluate",
+    is_flag=True,
+    expose_value=False,
+    help="As --evaluate none; it will go.",
+)
 @click.option(
     "--evaluation-text",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The text to measure on; default: docstrings that ship with Python.",
 )
 @click.option(
-    "--keep-rejected",
-    is_flag=True,
-    help="Keep what does not pass the checks, as OUTPUT.rejected.",
+    "--keep-rejected/--discard-rejected",
+    default=True,
+    show_default=True,
+    help="Keep what does not pass the checks beside the output, as OUTPUT.rejected.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's own Python code run.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")
@@ -93,6 +126,7 @@ def command(
     source: str,
     tool: str,
     recipe: str,
+    listing: bool,
     name: str,
     folder: Path | None,
     calibration: str | None,
@@ -104,7 +138,7 @@ def command(
     chip: str | None,
     tensor_parallel: int | None,
     data_parallel: int,
-    evaluate: bool,
+    evaluate: str,
     evaluation_text: Path | None,
     keep_rejected: bool,
     trust_remote_code: bool,
@@ -117,13 +151,22 @@ def command(
     qreg quantize ./Qwen3-30B-A3B --tool modelslim --recipe w8a8-moe --device npu:0,1 \\
         --target A3 --name org/Qwen3-30B-A3B-W8A8
     """
+    if listing:
+        from qreg.cli.recipes import list_recipes
+
+        list_recipes(output, settings, source, tool)
+        return
+    for what, given in (("SOURCE", source), ("--name", name)):
+        if not given:
+            raise click.UsageError(f"{what} is missing.")
+
     from quantizers import QuantizationRequest, quantize
     from quantizers.interface import Options
 
     request = QuantizationRequest(
         source=source,
         name=name,
-        tool=tool,
+        tool=tool or "llmcompressor",
         recipe=recipe,
         output=folder,
         calibration=calibration,
@@ -140,18 +183,6 @@ def command(
     _show(output, result)
 
 
-def _list_recipes(context: click.Context) -> None:
-    from quantizers.recipe import FOLDER, parse_yaml, read_text, shipped
-
-    output = Output(HUMAN)
-    for tool in sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
-        output.say(f"{tool}:")
-        for name in shipped(tool):
-            path = FOLDER / tool / f"{name}.yaml"
-            output.say(f"  {name:<26} {parse_yaml(read_text(path), str(path))['title']}")
-    context.exit()
-
-
 def _show(output: Output, result: QuantizationResult) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -166,6 +197,7 @@ def _show(output: Output, result: QuantizationResult) -> None:
         "size_before": result.size_before,
         "size_after": result.size_after,
         "quality": quality,
+        "evaluation": result.manifest.provenance.get("evaluation"),
         "mlflow_run": result.run_id,
         "log": str(result.log),
     }
@@ -183,11 +215,13 @@ def _show(output: Output, result: QuantizationResult) -> None:
             worst = f"{quality['sqnr_db_worst']:.2f} dB in the worst layer"
             table.add_row("SQNR", f"{quality['sqnr_db']:.2f} dB of all weights, {worst}")
         if "perplexity_float" in quality:
+            extent = result.manifest.provenance["evaluation"]
             table.add_row(
                 "perplexity",
                 f"{quality['perplexity_float']:.3f} float → "
                 f"{quality['perplexity_quantized']:.3f} quantized "
-                f"(× {quality['perplexity_ratio']:.4f})",
+                f"(× {quality['perplexity_ratio']:.4f}), on {extent['tokens']:,} of "
+                f"{extent['of_tokens']:,} tokens",
             )
         table.add_row("time", f"{result.seconds:.0f} s")
         table.add_row("MLflow run", result.run_id or "not sent yet")

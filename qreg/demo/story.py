@@ -74,6 +74,7 @@ def _verb(name: str, settings: Settings) -> str:
 
 def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
     quantized, pulled = str(folder / "quantized"), str(folder / "pulled")
+    port = str(free_port())
     return (
         Chapter(
             "Quantize it to INT8, in a tracked MLflow run",
@@ -85,11 +86,17 @@ def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
         Chapter("Publish it under its digest", ("publish", quantized)),
         Chapter("What the registry holds", ("list",)),
         Chapter("Pull it back, every byte verified", ("pull", NAME, "--output", pulled)),
-        Chapter("How it would be served here, and why so", ("plan", NAME)),
+        Chapter("How it would be served here, and why so", ("plan", NAME, "--port", port)),
+        Chapter(
+            "And on two Atlas 800 A3: the plan warns, as one is enough",
+            ("plan", NAME, "--hardware", "A3", "--nodes", "2"),
+        ),
+        Chapter("What would stop that launch here", ("doctor", NAME, "--port", port)),
         Chapter(
             "Serve it, prove that it answers, stop it",
-            ("serve", NAME, "--port", str(free_port()), "--smoke-only"),
+            ("serve", NAME, "--port", port, "--smoke-only"),
         ),
+        Chapter("Planned once more: it is proven", ("plan", NAME, "--port", port)),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from quantizers.bars import read_bar
+from quantizers.calibration import write_lines
 from quantizers.coverage import linear_modules
 from quantizers.failures import KnownFailure
 from quantizers.interface import (
@@ -19,6 +22,7 @@ from quantizers.interface import (
     Quantizer,
 )
 from quantizers.llmcompressor.environment import worker_env
+from quantizers.llmcompressor.procedure import USUAL, read_procedure
 from quantizers.llmcompressor.recipe import (
     TOOL,
     group_size,
@@ -27,6 +31,7 @@ from quantizers.llmcompressor.recipe import (
     schemes_of,
 )
 from quantizers.recipe import Recipe, find_recipe, read_text
+from quantizers.samples import ARRAY, shape_of
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.quantization.layers import is_linear_weight
@@ -110,7 +115,23 @@ class LLMCompressor(Quantizer):
                 "LLM-Compressor does not run on NPUs",
                 remedy="Leave out --device: it uses a GPU where there is one, and the CPU else.",
             )
-        return []
+        if options.procedure is None or is_model_free(recipe):
+            return []
+        read_procedure(options.procedure)
+        if options.procedure:
+            return []
+        text = (
+            "The record is of a qreg that did not shuffle samples, let the tokenizer add a second "
+            "BOS to chats, and cut shards at 50 GB: it is done so again"
+        )
+        return [Note(text)]
+
+    def procedure(self, recipe: Recipe, options: Options) -> Mapping[str, Any]:
+        if is_model_free(recipe):  # it takes no samples, and keeps the shards of the source
+            return {}
+        if options.procedure is None:
+            return USUAL.to_json()
+        return read_procedure(options.procedure).to_json()
 
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:
         """The model stays in memory; the quantized copies of its layers are made beside it.
@@ -144,11 +165,10 @@ class LLMCompressor(Quantizer):
             "source": str(job.source),
             "output": str(job.output),
             "device": job.options.device,
-            "seed": 42,
         }
         if is_model_free(job.recipe):
             worker = _MODEL_FREE_WORKER
-            description.write_text(json.dumps({**common, **job.recipe.body}))
+            description.write_text(json.dumps({**common, "seed": USUAL.seed, **job.recipe.body}))
         else:
             worker = _WORKER
             description.write_text(
@@ -156,7 +176,8 @@ class LLMCompressor(Quantizer):
                     {
                         **common,
                         "stages": job.recipe.body,
-                        "calibration": str(job.calibration) if job.calibration else None,
+                        "procedure": dict(self.procedure(job.recipe, job.options)),
+                        "calibration": _set_of(job),
                         "samples": calibration.samples if calibration else 0,
                         "max_tokens": calibration.max_tokens if calibration else 0,
                         "trust_remote_code": job.options.trust_remote_code,
@@ -190,3 +211,15 @@ class LLMCompressor(Quantizer):
             components=components,
             group_size=group_size(recipe),
         )
+
+
+def _set_of(job: Job) -> str | None:
+    """The calibration set as the worker reads it: JSON Lines, a folder, or a name of a hub."""
+    given = job.calibration
+    if given is None:
+        return None
+    if isinstance(given, Path) and given.is_file() and shape_of(given) == ARRAY:
+        lines = job.work / "calibration.jsonl"
+        write_lines(given, lines)
+        return str(lines)
+    return str(given)

@@ -1,39 +1,62 @@
-"""Calibration sets in ModelSlim's layout: JSONL with a field `inputs_pretokenized`."""
+"""Calibration sets in the shapes that ModelSlim and the scripts of its repository read.
+
+`msmodelslim quant` reads JSON Lines with a field `inputs_pretokenized`, and JSON arrays of texts
+(`infra/file_dataset_loader.py`, 26.1.0); a script reads the one or the other, and by suffix.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+from quantizers.samples import ARRAY, LAYOUT, read_samples, shape_of
 from registry.errors import UsageError
 
-_REMEDY = 'A line reads {"text": "…"}, {"inputs_pretokenized": "…"} or "…" .'
+_FIELD = "inputs_pretokenized"
 
 
-def write_calibration(source: Path, target: Path) -> None:
-    """Write a set in ModelSlim's layout; ModelSlim uses all of it.
+def write_calibration(source: Path, target: Path, shape: str) -> None:
+    """Write a set in a shape that ModelSlim reads; what has it already is copied byte by byte.
 
     Args:
-        source: JSONL with a text a line, see `_REMEDY`.
+        source: a file of samples that are texts, see `quantizers.samples`.
         target: a new file.
+        shape: `array` for a JSON array of texts, `lines` for JSON Lines.
 
     Raises:
-        UsageError: a line has no text.
+        UsageError: a sample has no text.
     """
-    with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as out:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            text = text_of(json.loads(line))
-            if not text:
-                raise UsageError(
-                    f"{source}, line {number} holds no text that ModelSlim takes", remedy=_REMEDY
-                )
-            out.write(json.dumps({"inputs_pretokenized": text}, ensure_ascii=False) + "\n")
+    samples = list(read_samples(source))
+    for sample in samples:
+        if not sample.text:
+            raise UsageError(
+                f"{sample.where} holds no text that ModelSlim takes", remedy=f"{LAYOUT}."
+            )
+    taken = all(_as_read(sample.value, shape) for sample in samples)
+    if taken and shape_of(source) == shape and _is_plain(source, shape):
+        shutil.copyfile(source, target)
+        return
+    texts = [sample.text for sample in samples]
+    with target.open("w", encoding="utf-8") as out:
+        if shape == ARRAY:
+            json.dump(texts, out, ensure_ascii=False, indent=1)
+            return
+        for text in texts:
+            out.write(json.dumps({_FIELD: text}, ensure_ascii=False) + "\n")
 
 
-def text_of(value: object) -> str:
-    """The text of a line; empty if it has none."""
-    if isinstance(value, dict):
-        value = value.get("inputs_pretokenized", value.get("text"))
-    return value if isinstance(value, str) else ""
+def _is_plain(source: Path, shape: str) -> bool:
+    """Whether a parser takes the file as it is: no byte order mark, no empty line between lines."""
+    with source.open("rb") as file:
+        if file.read(3) == b"\xef\xbb\xbf":
+            return False
+        file.seek(0)
+        return shape == ARRAY or all(line.strip() for line in file)
+
+
+def _as_read(value: object, shape: str) -> bool:
+    """Whether ModelSlim takes a sample's text from where it stands."""
+    if shape == ARRAY:
+        return isinstance(value, str)
+    return isinstance(value, dict) and isinstance(value.get(_FIELD), str)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantizers.coverage import linear_modules
 from quantizers.modelslim.devices import Device
-from quantizers.modelslim.practice import disabled_names, steps_of
+from quantizers.modelslim.practice import disabled_names, has_patterns, steps_of
 from quantizers.recipe import Recipe
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.architecture import read_architecture
@@ -21,7 +21,8 @@ def check_practice(recipe: Recipe, checkpoint: Checkpoint, device: Device) -> No
     """
     architecture = read_architecture(checkpoint.config)
     modules = dict(linear_modules(checkpoint, architecture.layers))
-    unknown = [name for name in disabled_names(recipe.body) if name not in modules]
+    skipped = [] if has_patterns(recipe.body) else disabled_names(recipe.body)
+    unknown = [name for name in skipped if name not in modules]
     if unknown:
         raise IncompatibleError(
             f"Practice {recipe.name} skips layers that {checkpoint.label} does not have: "

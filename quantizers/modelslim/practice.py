@@ -7,7 +7,7 @@ A practice has `apiversion` (`modelslim_v0`, `modelslim_v1`, `multimodal_vlm_mod
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,6 +204,25 @@ def disabled_names(practice: Mapping[str, Any]) -> list[str]:
     if practice["apiversion"] != V0:
         return []
     return _texts(_table(practice["spec"].get("calib_cfg")).get("disable_names"))
+
+
+def has_patterns(practice: Mapping[str, Any]) -> bool:
+    """Whether a v0 practice of ours skips layers by pattern, which ModelSlim's v0 does not know."""
+    return any("*" in name for name in disabled_names(practice))
+
+
+def with_names(practice: Mapping[str, Any], modules: Collection[str]) -> dict[str, Any]:
+    """A v0 practice of ours with the names of a model's layers in place of patterns.
+
+    ModelSlim stops at a name that the model does not have, such as a head that is tied.
+    """
+    names = disabled_names(practice)
+    patterns = NamePatterns([name for name in names if "*" in name])
+    matched = [module for module in modules if patterns.match(module)]
+    found = [name for name in names if "*" not in name and name in modules]
+    spec = practice["spec"]
+    config = {**spec["calib_cfg"], "disable_names": [*found, *matched]}
+    return {**practice, "spec": {**spec, "calib_cfg": config}}
 
 
 def spare_layers(practice: Mapping[str, Any]) -> int:

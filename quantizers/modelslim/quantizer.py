@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
-from quantizers.calibration import CalibrationSet, check_lines
+from quantizers.calibration import CalibrationSet, check_samples
 from quantizers.coverage import linear_modules
 from quantizers.failures import KnownFailure
 from quantizers.interface import Command, FindToolchain, Intent, Job, Needs, Options, Quantizer
 from quantizers.llmcompressor.environment import worker_env
 from quantizers.modelslim.calibration import write_calibration
+from quantizers.modelslim.checkout import state_of, working_folder
 from quantizers.modelslim.checks import calibration_warning, check_practice
-from quantizers.modelslim.devices import check_device, default_device, read_device
+from quantizers.modelslim.devices import Device, check_device, default_device, read_device
 from quantizers.modelslim.families import kind_of_model
 from quantizers.modelslim.paths import check_writable_paths, source_for_modelslim
 from quantizers.modelslim.practice import (
     V0,
     cache_scheme,
+    has_patterns,
     parse_practice,
     rules_of,
     spare_layers,
     with_datasets,
+    with_names,
 )
 from quantizers.modelslim.reading import (
     FAILURES,
@@ -32,20 +38,29 @@ from quantizers.modelslim.reading import (
     read_progress,
     read_warning,
 )
-from quantizers.modelslim.scripts import is_script, script_arguments, script_recipe
-from quantizers.modelslim.shipped import PREFIX, load_practice, shipped_set
+from quantizers.modelslim.script_sets import ANTI, CALIBRATION, OPTIONS, own_set, split_sets
+from quantizers.modelslim.script_source import read_source
+from quantizers.modelslim.scripts import (
+    check_script,
+    is_script,
+    script_arguments,
+    script_path,
+    script_recipe,
+)
+from quantizers.modelslim.shipped import PREFIX, load_practice, practices_for, shipped_set
+from quantizers.modelslim.tokenizers import check_tokenizer, toolchain_for_tokenizer
 from quantizers.recipe import Recipe, find_recipe, read_text
+from quantizers.samples import ARRAY, LINES
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.quantization.layers import is_linear_weight
-from registry.errors import UsageError
+from registry.errors import IncompatibleError, UsageError
 from registry.folder import sha256_file
 from registry.progress import Note, Progress
 from toolchains import Toolchain
 from toolchains.interpreter import module_command
 
 TOOL = "modelslim"
-CALIBRATION, ANTI = "calibration.jsonl", "anti.jsonl"
 # Parts that every adapter quantizes as linear layers. Routers are classes of their own in some
 # models, and lm_head and towers are outside of the layers that the runner goes through.
 _LAYERS = frozenset({"attention", "mlp", "experts", "shared_experts"})
@@ -64,7 +79,12 @@ class ModelSlim(Quantizer):
         self._script = False
 
     def toolchain_for(self, checkpoint: Checkpoint, options: Options) -> str:
-        return kind_of_model(checkpoint.config.get("model_type")).toolchain
+        kind = kind_of_model(checkpoint.config.get("model_type"))
+        return toolchain_for_tokenizer(checkpoint, kind)
+
+    def practices(self, checkpoint: Checkpoint, toolchain: Toolchain) -> list[str]:
+        kind = kind_of_model(checkpoint.config.get("model_type"))
+        return [f"{PREFIX}{name}" for name in practices_for(kind.adapter, toolchain)]
 
     def load_recipe(self, text: str, options: Options, toolchain: FindToolchain) -> Recipe:
         if options.script is not None:
@@ -80,6 +100,10 @@ class ModelSlim(Quantizer):
 
     def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
         device = read_device(options.device or default_device())
+        if is_script(recipe):
+            # Before the machine is looked at: `--device cpu` would be no help.
+            has_experts = bool(read_architecture(checkpoint.config).experts)
+            check_script(recipe, device if _has_npu() else Device("cpu"), experts=has_experts)
         check_device(device)
         warning = calibration_warning(recipe, checkpoint)
         notes = [Note(warning, warning=True)] if warning else []
@@ -92,15 +116,43 @@ class ModelSlim(Quantizer):
                 notes.append(Note(f"{text}; its default one is used", warning=True))
         return notes
 
+    def settle(self, recipe: Recipe, options: Options) -> tuple[Mapping[str, Path], Options]:
+        if not is_script(recipe):
+            return {}, options
+        source, folder = read_source(recipe.text), script_path(recipe).parent
+        sets, arguments = split_sets(source, options.arguments, folder)
+        return sets, replace(options, arguments=arguments)
+
+    def check_toolchain(
+        self, checkpoint: Checkpoint, options: Options, toolchain: Toolchain
+    ) -> None:
+        check_tokenizer(checkpoint, toolchain.name)
+        device = read_device(options.device or default_device())
+        packages = {name.lower().replace("_", "-") for name in toolchain.versions}
+        if device.kind == "npu" and "torch-npu" not in packages:
+            raise IncompatibleError(
+                f"Toolchain {toolchain.name} has no torch_npu, so it cannot use the NPUs here",
+                remedy="Use the vendor's environment: qreg toolchain use modelslim --python "
+                "$(command -v python3) . Or work on the CPU: --device cpu .",
+            )
+
+    def state(self, recipe: Recipe) -> Mapping[str, object]:
+        return state_of(script_path(recipe)) if is_script(recipe) else {}
+
     def check_output(self, output: Path) -> None:
         check_writable_paths(output, Path(tempfile.gettempdir()))
 
-    def default_set(self, name: str, toolchain: Toolchain) -> CalibrationSet | None:
+    def default_set(self, recipe: Recipe, use: str, toolchain: Toolchain) -> CalibrationSet | None:
+        if is_script(recipe):
+            return own_set(read_source(recipe.text), use, script_path(recipe).parent)
+        if use != CALIBRATION or recipe.calibration is None or not recipe.calibration.default:
+            return None
+        name = recipe.calibration.default
         path = shipped_set(name, toolchain)
         if path is None:
             return None
-        lines = check_lines(path) if path.suffix == ".jsonl" else None
-        return CalibrationSet(name, path, f"sha256:{sha256_file(path)}", lines, own=False)
+        digest = f"sha256:{sha256_file(path)}"
+        return CalibrationSet(name, path, digest, check_samples(path), "the tool")
 
     def estimate(self, checkpoint: Checkpoint, recipe: Recipe) -> Needs:
         """The model in memory once, or for v0 and scripts twice and more (they keep copies).
@@ -135,8 +187,14 @@ class ModelSlim(Quantizer):
         sets = self._calibration_sets(job)
         env = {**worker_env(), **device.environment(), "MSMODELSLIM_LOG_LEVEL": "info"}
         if self._script:
+            script, folder = read_source(job.recipe.text), script_path(job.recipe).parent
+            words = script.relative_paths(folder)
+            there = working_folder(script_path(job.recipe), words, job.work.resolve())
+            # Nothing is written beside the script, no compiled helper either.
+            env |= {"PYTHONDONTWRITEBYTECODE": "1"}
             arguments = script_arguments(job, source, sets, device)
-            return Command([str(toolchain.python), "-s", *arguments], env, own_modules=True)
+            argv = [str(toolchain.python), "-s", *arguments]
+            return Command(argv, env, folder=there, own_modules=True)
         practice = job.work / "practice.yaml"
         practice.write_text(self._practice(job, sets), encoding="utf-8")
         several = job.recipe.body.get("apiversion") != V0
@@ -201,18 +259,33 @@ class ModelSlim(Quantizer):
         return super().explain(log) or own_words(log)
 
     def _calibration_sets(self, job: Job) -> dict[str, Path]:
-        """The user's sets in ModelSlim's layout, by the name of their file."""
+        """The user's sets in the shape that is read, by their use; their names stay."""
         found = {}
-        for name, path in ((CALIBRATION, job.calibration), (ANTI, job.anti_dataset)):
-            if path is not None:
-                found[name] = job.work.resolve() / name
-                write_calibration(Path(path), found[name])
+        script = read_source(job.recipe.text) if self._script else None
+        for use, path in ((CALIBRATION, job.calibration), (ANTI, job.anti_dataset)):
+            if path is None:
+                continue
+            shape = script.shape(script.option(*OPTIONS[use])) if script else LINES
+            stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)
+            suffix = ".json" if shape == ARRAY else ".jsonl"
+            found[use] = job.work.resolve() / use / f"{stem}{suffix}"
+            found[use].parent.mkdir()
+            write_calibration(Path(path), found[use], shape)
         return found
 
     def _practice(self, job: Job, sets: dict[str, Path]) -> str:
         """The practice to run; a user's own file as it is, where it needs no other set."""
-        if not sets and "practice" not in (yaml.safe_load(job.recipe.text) or {}):
+        patterned = has_patterns(job.recipe.body)
+        plain = "practice" not in (yaml.safe_load(job.recipe.text) or {})
+        if not sets and plain and not patterned:
             return job.recipe.text
         calibration, anti = sets.get(CALIBRATION, ""), sets.get(ANTI, "")
         practice = with_datasets(job.recipe.body, str(calibration), str(anti))
+        if patterned:
+            layers = read_architecture(job.checkpoint.config).layers
+            practice = with_names(practice, dict(linear_modules(job.checkpoint, layers)))
         return str(yaml.safe_dump(practice, sort_keys=False, allow_unicode=True))
+
+
+def _has_npu() -> bool:
+    return default_device() == "npu"

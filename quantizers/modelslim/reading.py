@@ -38,7 +38,9 @@ _VERSIONS = re.compile(r" - WARNING - (Environment does not meet dependency requ
 # Adapters that load by layer draw bars for each; the lines of the processors tell more.
 _LAYER_BAR = re.compile(r"(?:\x1b\[A)?Loading (?:[\w.]*layers\.\d+|/\S+\.safetensors)?:")
 _STAGES = {"Loading checkpoint shards": "loading the model"}
-_ERROR = re.compile(r"Code: (\d+), Message: (.*?)(?:, TIP: (.*))?$", re.MULTILINE)
+# `str()` of its errors puts the tip on a line of its own, `repr()` behind a comma
+# (`utils/exception.py`).
+_ERROR = re.compile(r"Code: (\d+), Message: (.*?)(?:(?:, |\n)TIP: (.*))?$", re.MULTILINE)
 
 FAILURES = (
     KnownFailure(
@@ -60,8 +62,9 @@ FAILURES = (
     KnownFailure(
         r"module 'torch' has no attribute 'npu'|No module named 'torch_npu'",
         "this toolchain has no torch_npu, so no NPU can be used",
-        "Use --device cpu, or on an NPU machine the vendor's environment: "
-        "qreg toolchain use modelslim --python $(command -v python3) .",
+        "On an NPU machine use the vendor's environment: qreg toolchain use modelslim --python "
+        "$(command -v python3) . Recipes run on a CPU, too (--device cpu); a script that imports "
+        "torch_npu does not.",
     ),
     KnownFailure(
         r"Input path contains invalid characters",
@@ -71,7 +74,7 @@ FAILURES = (
     KnownFailure(
         r"InvalidDatasetError|Failed to load dataset|The path \S+\.jsonl? doesn't exist",
         "ModelSlim cannot read the calibration set",
-        'Give --calibration FILE.jsonl with a line {"text": "…"} a sample.',
+        'Give --calibration FILE: JSON Lines or a JSON array; a sample is "…" or {"text": "…"} .',
     ),
     KnownFailure(
         r"Code: 2\d\d, Message: .*[Ss]chema|validation errors? for",

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from quantizers.interface import Job
 from quantizers.modelslim.devices import Device
+from quantizers.modelslim.script_sets import ANTI, CALIBRATION, OPTIONS
+from quantizers.modelslim.script_source import ScriptSource, read_source
 from quantizers.recipe import Calibration, Recipe
-from registry.errors import NotFoundError, UsageError
+from registry.errors import IncompatibleError, NotFoundError, UsageError
 from registry.names import check_tag
 
 _MOST = 2**20  # bytes of a script
 _KEY = "script"
-# By what they are given: names of an option, the usual one first.
-_CALIBRATION = ("--calib_dataset", "--calib_file")
-_ANTI = ("--anti_dataset", "--anti_calib_file")
 _DEVICE = ("--device_type", "--dev_type")
-_RESERVED = ("--model_path", "--save_path", "--save_directory")
+_SAVE = ("--save_path", "--save_directory")
+_RESERVED = ("--model_path", *_SAVE)
+_WISHES = {CALIBRATION: "--calibration", ANTI: "--anti-dataset"}
 
 
 def script_recipe(path: Path) -> Recipe:
@@ -38,11 +39,15 @@ def script_recipe(path: Path) -> Recipe:
             remedy="Check out ModelSlim's repository and name a script below its example folder, "
             "such as example/Qwen3-MOE/quant_qwen_moe_w8a8.py .",
         )
+    content = path.read_bytes()
+    if len(content) > _MOST:
+        raise UsageError(f"The script {path} has {len(content)} bytes, and a script has {_MOST}")
     try:
-        text = path.read_bytes()[:_MOST].decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"The script {path} is no UTF-8 text: {error}") from error
-    if "--model_path" not in text or not _option(text, ("--save_path", "--save_directory")):
+    source = read_source(text)
+    if not source.option("--model_path") or not source.option(*_SAVE):
         raise UsageError(
             f"{path} takes no --model_path and --save_path",
             remedy="qreg runs scripts of ModelSlim's example folder, which take both.",
@@ -62,50 +67,71 @@ def is_script(recipe: Recipe) -> bool:
     return _KEY in recipe.body
 
 
+def script_path(recipe: Recipe) -> Path:
+    """Where a script is, for a recipe that is one."""
+    return Path(recipe.body[_KEY])
+
+
+def check_script(recipe: Recipe, device: Device, *, experts: bool) -> None:
+    """Refuse a script that needs an NPU where none is to be used.
+
+    Args:
+        recipe: that is a script.
+        device: where the work is to be done.
+        experts: whether the model has some, for the recipe that comes closest.
+
+    Raises:
+        IncompatibleError: it would fail after loading.
+    """
+    source = read_source(recipe.text)
+    if not source.npu or device.kind != "cpu":
+        return
+    near = "w8a8-moe-smooth" if experts else "w8a8-smooth"
+    raise IncompatibleError(
+        f"The script {recipe.name} runs on NPUs alone: {source.npu}",
+        remedy=f"Run it on a machine with NPUs. On a CPU the recipe {near} comes closest: leave "
+        f"out --script and what follows -- , and add --recipe {near} .",
+    )
+
+
 def script_arguments(job: Job, source: Path, sets: Mapping[str, Path], device: Device) -> list[str]:
     """The script and its arguments.
 
     Args:
         job: with a script for its recipe.
         source: the model, under a path that ModelSlim takes.
-        sets: the user's sets, under `calibration.jsonl` and `anti.jsonl`.
+        sets: the user's sets by their use, in the shape that the script reads.
         device: where to work.
 
     Raises:
         UsageError: it lacks an option that the user's wishes need, or arguments set what qreg sets.
     """
-    text, given = job.recipe.text, job.options.arguments
+    script, given = read_source(job.recipe.text), job.options.arguments
     for argument in given:
-        if argument.partition("=")[0] in _RESERVED:
+        if script.full(argument.partition("=")[0]) in _RESERVED:
             raise UsageError(
                 f"{argument} is set by qreg", remedy="Use SOURCE and --output of `qreg quantize`."
             )
-    save = _option(text, ("--save_path", "--save_directory"))
-    arguments = [job.recipe.body[_KEY], "--model_path", str(source), save, str(job.output)]
-    for names, path, wish in (
-        (_CALIBRATION, sets.get("calibration.jsonl"), "--calibration"),
-        (_ANTI, sets.get("anti.jsonl"), "--anti-dataset"),
-    ):
-        if path is not None:
-            arguments += [_needed(text, names, job, wish), str(path)]
-    named = _option(text, _DEVICE)
-    if named and not any(argument.partition("=")[0] == named for argument in given):
+    save = script.option(*_SAVE)
+    arguments = [str(script_path(job.recipe)), "--model_path", str(source), save, str(job.output)]
+    for use, path in sets.items():
+        arguments += [needed_option(script, OPTIONS[use], job.recipe, _WISHES[use]), str(path)]
+    named = script.option(*_DEVICE)
+    if named and named not in {script.full(argument.partition("=")[0]) for argument in given}:
         arguments += [named, device.kind]
     if job.options.trust_remote_code:
-        arguments += [_needed(text, ("--trust_remote_code",), job, "--trust-remote-code"), "True"]
+        names = ("--trust_remote_code",)
+        trust = needed_option(script, names, job.recipe, "--trust-remote-code")
+        arguments += [trust] if trust in script.switches else [trust, "True"]
     return [*arguments, *given]
 
 
-def _needed(text: str, names: tuple[str, ...], job: Job, wish: str) -> str:
-    found = _option(text, names)
+def needed_option(source: ScriptSource, names: tuple[str, ...], recipe: Recipe, wish: str) -> str:
+    """The script's option for a wish of the user's; raises UsageError where it has none."""
+    found = source.option(*names)
     if not found:
         raise UsageError(
-            f"Script {job.recipe.name} has no option for {wish} ({' or '.join(names)})",
+            f"Script {recipe.name} has no option for {wish} ({' or '.join(names)})",
             remedy=f"Leave out {wish}, or pass the script's own option after -- .",
         )
     return found
-
-
-def _option(text: str, names: tuple[str, ...]) -> str:
-    """The first of some names that a script's source has in quotes; empty if none."""
-    return next((n for n in names if f"'{n}'" in text or f'"{n}"' in text), "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import re
 from pathlib import Path
 
 import yaml
@@ -12,6 +14,7 @@ from registry.errors import NotFoundError, ToolError
 from toolchains import Toolchain
 
 PREFIX = "practice:"
+_DEFAULT = "default"
 
 
 def package_folder(toolchain: Toolchain) -> Path:
@@ -37,6 +40,30 @@ def shipped_practices(toolchain: Toolchain) -> dict[str, Path]:
         if version in API_VERSIONS:
             found.setdefault(str(identifier), path)
     return found
+
+
+def practices_for(adapter: str, toolchain: Toolchain) -> list[str]:
+    """Identifiers of the practices that ModelSlim keeps for a kind of model, and of its defaults.
+
+    Args:
+        adapter: a value of `--model_type`, see `quantizers.modelslim.families`.
+        toolchain: that ModelSlim is in.
+    """
+    config = configparser.ConfigParser()
+    config.read(package_folder(toolchain) / "config" / "config.ini", encoding="utf-8")
+    rows = config["ModelAdapter"] if config.has_section("ModelAdapter") else {}
+    kinds = [key for key, names in rows.items() if adapter in re.split(r"[,\s]+", names)]
+    wanted = {_plain(kind) for kind in (*kinds, _DEFAULT)}
+    return [
+        identifier
+        for identifier, path in shipped_practices(toolchain).items()
+        if _plain(path.parent.name) in wanted
+    ]
+
+
+def _plain(kind: str) -> str:
+    """A kind's name as its folder and its row in config.ini share it: step3_5, step_3_5."""
+    return kind.replace("_", "").replace("-", "")
 
 
 def load_practice(identifier: str, toolchain: Toolchain) -> Recipe:

@@ -12,6 +12,7 @@ from typing import Any
 
 from quantizers.consent import check_code
 from quantizers.quality.asked import check_asked, here, name_of
+from quantizers.quality.budget import Budget
 from quantizers.quality.comparability import incomparable_layers
 from quantizers.quality.histograms import Histograms
 from quantizers.quality.perplexity import FLOAT as FLOAT_MODEL
@@ -19,7 +20,7 @@ from quantizers.quality.perplexity import OTHER as OTHER_MODEL
 from quantizers.quality.perplexity import QUANTIZED as QUANTIZED_MODEL
 from quantizers.quality.perplexity import Perplexity, measure_perplexity
 from quantizers.quality.text import held_out_text
-from quantizers.quality.weights import LayerError, Sums, compare_weights
+from quantizers.quality.weights import LEFT_OUT, LayerError, Sums, compare_weights
 from registry.artifact import Digest
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import Facts, read_facts
@@ -70,6 +71,11 @@ class Quality:
         measured = [layer.sums for layer in self.layers if layer.sums]
         return sum(measured, Sums()) if measured else None
 
+    @property
+    def left_out(self) -> int:
+        """Quantized layers that there was no time to compare."""
+        return sum(layer.reason == LEFT_OUT for layer in self.layers)
+
     def groups(self) -> dict[tuple[str, str], tuple[LayerError, ...]]:
         """Layers by kind and scheme."""
         found: dict[tuple[str, str], list[LayerError]] = {}
@@ -102,6 +108,7 @@ class Quality:
                 for (kind, scheme), layers in self.groups().items()
             ],
             "left_float": self.left_float,
+            "left_out": self.left_out,
             "layers": [
                 {
                     "module": layer.module,
@@ -134,6 +141,10 @@ class Quality:
             found["weights/sqnr_db"] = total.sqnr
             found["weights/cosine"] = total.cosine or 0.0
             found["weights/sqnr_db_worst"] = _spread(self.layers)["sqnr_worst"]
+        if self.functional is not None:
+            found["perplexity/tokens"] = float(self.functional.tokens)
+        if self.left_out:
+            found["weights/layers_left_out"] = float(self.left_out)
         found["weights/layers_compared"] = float(sum(e.sums is not None for e in self.layers))
         return found
 
@@ -218,6 +229,7 @@ def measure_weights(
     *,
     name: str = "",
     provenance: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
     observe: Observer = ignore,
 ) -> Quality:
     """Compare the weights of a quantized model with those of its base.
@@ -227,6 +239,7 @@ def measure_weights(
         base: the model that it was made from, on this machine.
         name: what to call it; default: as its manifest does, or its folder.
         provenance: where it comes from; default: what its manifest says.
+        budget: the time that it may take; None: all that it takes.
         observe: is told the bytes read.
 
     Raises:
@@ -257,6 +270,7 @@ def measure_weights(
             theirs,
             incomparable=incomparable_layers(ours, theirs, provenance, _recipes(quantized)),
             histograms=histograms,
+            budget=budget,
             observe=observe,
         ),
         left_float=sum(layer.scheme == FLOAT for layer in layers),

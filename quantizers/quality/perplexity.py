@@ -7,6 +7,7 @@ dequantized, the inputs of its layers quantized as its format prescribes.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from quantizers.consent import needs_code
 from quantizers.llmcompressor import worker_env
+from quantizers.quality.budget import Budget, OutOfTime
 from quantizers.quality.simulation import simulate
 from registry.checkpoint import open_checkpoint
 from registry.checkpoint.facts import read_facts
@@ -29,6 +31,8 @@ WINDOW = 256  # tokens; each window is judged by itself
 MAX_TOKENS = 16_384  # of the text; enough for the ratio to be stable, short enough for a CPU
 MAX_LOGITS = 2 * 2**30  # bytes on disk: 3,500 tokens of a vocabulary of 150,000
 FLOAT, QUANTIZED, OTHER = "float", "quantized", "other"
+_OUT_OF_TIME = 75  # the worker's exit code
+_GRACE = 3.0  # seconds
 ANSWERS = 4  # prompts that the models go on from
 
 
@@ -47,6 +51,7 @@ class Perplexity:
     Attributes:
         values: exp of the mean negative log likelihood a token, by the name given to each model.
         tokens: how many were predicted.
+        of_tokens: how many of the text would have been, with all the time in the world.
         divergences: Kullback-Leibler divergence of the next token's distribution, from the first
             model to each other, nats a token.
         agreements: the share of tokens of which both find the same one most likely.
@@ -62,6 +67,7 @@ class Perplexity:
     compared: int = 0
     not_simulated: tuple[str, ...] = ()
     answers: tuple[Answer, ...] = ()
+    of_tokens: int = 0
 
     def figures(self) -> dict[str, float]:
         """Those of the models `float` and `quantized`, by the names under which they are tracked.
@@ -95,6 +101,7 @@ class Perplexity:
         return {
             **self.figures(),
             "tokens": self.tokens,
+            "of_tokens": max(self.of_tokens, self.tokens),
             "compared_tokens": self.compared,
             "not_simulated": list(self.not_simulated),
             "answers": [
@@ -112,6 +119,7 @@ def measure_perplexity(
     work: Path,
     log: Path,
     trust_remote_code: bool = False,
+    budget: Budget | None = None,
     observe: Observer = ignore,
 ) -> Perplexity:
     """Measure several models on one text, one after the other.
@@ -124,14 +132,17 @@ def measure_perplexity(
         work: a folder for the job's files: quantized models in float32, and logits.
         log: takes the worker's output.
         trust_remote_code: whether the models' own Python code may run.
+        budget: the time that it may take; with a limit, the models write no answers. None: all.
         observe: is told the windows done.
 
     Raises:
+        OutOfTime: there was no time for a single window of each model.
         IncompatibleError: a model's format cannot be simulated.
         NotAllowedError: a model cannot be loaded without its own Python code.
         ToolError: a model does not load, or its perplexity is not finite.
     """
     job, result = work / "perplexity.json", work / "perplexity-result.json"
+    budget = budget or Budget()
     folders: dict[str, str] = {}
     missing: list[str] = []
     try:
@@ -139,7 +150,9 @@ def measure_perplexity(
             facts = read_facts(open_checkpoint(folder))
             folders[name] = str(folder)
             if facts.quantization.method != "none":
-                missing += simulate(facts, work / f"simulated-{name}", observe=observe)
+                missing += simulate(
+                    facts, work / f"simulated-{name}", tick=budget.require, observe=observe
+                )
                 folders[name] = str(work / f"simulated-{name}")
         job.write_text(
             json.dumps(
@@ -149,14 +162,15 @@ def measure_perplexity(
                     "window": WINDOW,
                     "max_tokens": MAX_TOKENS,
                     "max_bytes": MAX_LOGITS,
-                    "answers": ANSWERS,
+                    "answers": ANSWERS if budget.left is None else 0,
+                    "until": None if budget.left is None else time.time() + budget.left,
                     "scratch": str(work / "logits"),
                     "trust_remote_code": trust_remote_code,
                     "result": str(result),
                 }
             )
         )
-        values = _run(job, result, toolchain, [*models.values()], log, observe)
+        values = _run(job, result, toolchain, [*models.values()], log, budget, observe)
     finally:
         for name in models:
             remove_tree(work / f"simulated-{name}")
@@ -169,11 +183,18 @@ def measure_perplexity(
         values["compared"],
         tuple(missing),
         tuple(Answer(**row) for row in values["answers"]),
+        values["of_tokens"],
     )
 
 
 def _run(
-    job: Path, result: Path, toolchain: Toolchain, models: list[Path], log: Path, observe: Observer
+    job: Path,
+    result: Path,
+    toolchain: Toolchain,
+    models: list[Path],
+    log: Path,
+    budget: Budget,
+    observe: Observer,
 ) -> dict[str, Any]:
     def on_line(line: str) -> None:
         if line.startswith("window "):
@@ -183,7 +204,14 @@ def _run(
     observe(Progress("measuring perplexity"))
     argv = [*worker_command(toolchain, _WORKER), str(job)]
     env = {**python_environment(toolchain, observe=observe), **worker_env()}
-    finished = run_tool(argv, log=log, env=env, cwd=job.parent, on_line=on_line)
+    # A window that was begun is ended, if that does not take long.
+    until = None if budget.until is None else budget.until + _GRACE
+    try:
+        finished = run_tool(argv, log=log, env=env, cwd=job.parent, on_line=on_line, until=until)
+    except TimeoutError as error:
+        raise OutOfTime from error
+    if finished.code == _OUT_OF_TIME:
+        raise OutOfTime
     try:
         values: dict[str, Any] = json.loads(result.read_text())
         return values

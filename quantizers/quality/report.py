@@ -65,7 +65,7 @@ def facts_of(quality: Quality) -> dict[str, str]:
         facts["perplexity"] = (
             f"{figures['perplexity_float']:.4f} float, "
             f"{figures['perplexity_quantized']:.4f} quantized "
-            f"(× {figures['perplexity_ratio']:.4f}), {found.tokens:,} tokens"
+            f"(× {figures['perplexity_ratio']:.4f}), {tokens_of(found)}"
         )
         facts["divergence"] = (
             f"{figures['divergence']:.6f} nats a token (KL, float to quantized); "
@@ -77,6 +77,13 @@ def facts_of(quality: Quality) -> dict[str, str]:
             facts |= _beside(quality.against, found)
         facts["not simulated"] = ", ".join(found.not_simulated)
     return {key: value for key, value in facts.items() if value}
+
+
+def tokens_of(found: Perplexity) -> str:
+    """How many tokens were predicted, and of how many where there was no time for all."""
+    if found.of_tokens <= found.tokens:
+        return f"{found.tokens:,} tokens"
+    return f"{found.tokens:,} of {found.of_tokens:,} tokens"
 
 
 def _beside(name: str, found: Perplexity) -> dict[str, str]:

@@ -8,7 +8,7 @@ way, on any machine, and what is measured is the format, not a kernel.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,19 @@ _ROWS = 2**20  # values at a time
 _ONLINE = ("kronecker_rotation_m", "heads_rotation", "left_trans", "mul_scale")
 
 
-def simulate(facts: Facts, target: Path, *, observe: Observer = ignore) -> tuple[str, ...]:
+def simulate(
+    facts: Facts,
+    target: Path,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    observe: Observer = ignore,
+) -> tuple[str, ...]:
     """Write a quantized checkpoint as one in floating point.
 
     Args:
         facts: of a checkpoint on this machine.
         target: a folder to fill; it takes four bytes a parameter.
+        tick: is called between pieces of some MB; what it raises ends the work.
         observe: is told the bytes dequantized.
 
     Returns:
@@ -72,7 +79,7 @@ def simulate(facts: Facts, target: Path, *, observe: Observer = ignore) -> tuple
                 and (t.name in layers or not is_quantization_part(t.name))
             ]
             planned = [_planned(t, layers.get(t.name), coded.get(t.name)) for t in kept]
-            write_shard(target / shard, planned, _pieces(kept, coded, data))
+            write_shard(target / shard, planned, _with(tick, _pieces(kept, coded, data)))
             where.update((tensor.name, shard) for tensor in planned)
             done += sum(tensor.size for tensor in kept)
             observe(Progress("dequantizing", done, total, "bytes", shard))
@@ -88,6 +95,12 @@ def simulate(facts: Facts, target: Path, *, observe: Observer = ignore) -> tuple
         data.close()
     _write_documents(facts, target, rules, where)
     return left_out(facts)
+
+
+def _with(tick: Callable[[], None], pieces: Iterator[memoryview]) -> Iterator[memoryview]:
+    for piece in pieces:
+        tick()
+        yield piece
 
 
 def _readings(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from quantizers.quality.budget import Budget
 from quantizers.quality.measure import Quality, measure_weights
 from quantizers.quality.perplexity import Perplexity
 from quantizers.quality.report import html_report
@@ -30,6 +31,8 @@ def track_quality(
     provenance: Mapping[str, Any],
     perplexity: Perplexity | None,
     work: Path,
+    budget: Budget,
+    extent: MutableMapping[str, Any],
     observe: Observer,
 ) -> dict[str, float]:
     """Compare the weights of what was made with the source; figures and report go to the run.
@@ -45,6 +48,8 @@ def track_quality(
         provenance: what went in, with the recipe's text.
         perplexity: what was measured of predictions, or None.
         work: a folder for files on their way.
+        budget: the time that comparing weights may take.
+        extent: gets `layers_compared` and `layers_left_out`.
         observe: is told the bytes compared.
 
     Returns:
@@ -54,12 +59,16 @@ def track_quality(
     figures = {} if perplexity is None else perplexity.figures()
     before, after = Resolved.of_folder(source), Resolved.of_folder(output)
     try:
-        found = measure_weights(after, before, name=name, provenance=provenance, observe=observe)
+        found = measure_weights(
+            after, before, name=name, provenance=provenance, budget=budget, observe=observe
+        )
     except QregError as error:
         observe(Note(f"Weights could not be compared: {error.message}", warning=True))
         run.metrics({key.replace("_", "/", 1): value for key, value in figures.items()})
         return figures
     found = replace(found, functional=perplexity, reference=name)
+    compared = sum(layer.sums is not None for layer in found.layers)
+    extent.update(layers_compared=compared, layers_left_out=found.left_out)
     return {**figures, **track_measured(run, found, work)}
 
 

@@ -16,6 +16,7 @@ from threading import Event, Lock
 
 import numpy as np
 
+from quantizers.quality.budget import Budget
 from quantizers.quality.coding.catalogue import coded_weight
 from quantizers.quality.coding.coded import Coded, Floats, Stored, Unreadable
 from quantizers.quality.histograms import Histograms, Sample
@@ -33,6 +34,7 @@ _MOST_THREADS = 4
 # this many times it, or with hardly more signal than error, weights are no rounding of the base's.
 _FAR_BEYOND_ROUNDING = 30.0
 _HARDLY_RELATED = 3.0  # dB
+LEFT_OUT = "left out: the time for measuring was up"
 NO_ROUNDING = (
     "its weights are no rounding of the base's: smoothed, rotated, trained further, or of another "
     "model"
@@ -130,6 +132,7 @@ def compare_weights(
     *,
     incomparable: dict[str, str],
     histograms: Histograms | None = None,
+    budget: Budget | None = None,
     observe: Observer = ignore,
 ) -> tuple[LayerError, ...]:
     """Measure every quantized layer against the base.
@@ -141,6 +144,8 @@ def compare_weights(
         base: facts of the model that it was made from, on this machine.
         incomparable: layers of which the weights are not those of the base rounded, with reasons.
         histograms: takes samples of weights and all scales.
+        budget: the time that it may take: layers that it does not reach have the reason LEFT_OUT.
+            Those that it reaches lie all over the model. None: all.
         observe: is told the bytes of both that were read.
 
     Returns:
@@ -149,11 +154,13 @@ def compare_weights(
     layers = [layer for layer in quantized.quantization.layers if layer.scheme != FLOAT]
     ours, theirs = TensorData(quantized.checkpoint), TensorData(base.checkpoint)
     weights = BaseWeights(base, theirs)
-    shared = _Shared(_bytes_of(layers, quantized), observe)
+    shared, budget = _Shared(_bytes_of(layers, quantized), observe), budget or Budget()
 
     def one(layer: Layer) -> LayerError:
         reason = incomparable.get(layer.module, "")
         sums: Sums | None = None
+        if not reason and budget.is_over:
+            reason = LEFT_OUT
         if not reason and not shared.stopped.is_set():
             coded = coded_weight(layer, quantized, ours)
             other = coded if isinstance(coded, Unreadable) else weights.of(layer, coded.shape)
@@ -169,12 +176,21 @@ def compare_weights(
     try:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
             try:
-                return tuple(pool.map(one, layers))
+                order = _spread(len(layers)) if budget.until else range(len(layers))
+                found = dict(zip(order, pool.map(one, (layers[i] for i in order)), strict=True))
+                return tuple(found[number] for number in range(len(layers)))
             finally:
                 shared.stopped.set()  # an interruption does not wait for terabytes
     finally:
         ours.close()
         theirs.close()
+
+
+def _spread(count: int) -> list[int]:
+    """Numbers in an order of which any beginning lies all over them: as in van der Corput's."""
+    bits = max(1, (count - 1).bit_length())
+    reverse = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    return [number for number in reverse if number < count]
 
 
 def _compare(

@@ -37,34 +37,54 @@ def samples_of(job):
 
 
 def calibration_set(job, tokenizer):
+    """The first samples, shuffled, as tokens; what was used goes into the file `used`."""
     from datasets import Dataset
 
+    procedure = job["procedure"]
     texts = []
     for row in samples_of(job):
         if len(texts) == job["samples"]:
             break
         if row.get("messages"):
-            texts.append(tokenizer.apply_chat_template(row["messages"], tokenize=False))
+            text, special = tokenizer.apply_chat_template(row["messages"], tokenize=False), False
         else:
             text = row.get("text", row.get("inputs_pretokenized"))
             if not isinstance(text, str):
                 columns = ", ".join(map(str, row))
                 raise SystemExit(f"calibration set: no column text or messages among {columns}")
-            texts.append(text)
+            # A plain text gets what the tokenizer adds, as when the model is asked to go on from
+            # it; one that begins with BOS went through a template before it came here.
+            special = not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))
+        texts.append({"text": text, "special": special or procedure["second_bos"]})
     if not texts:
         raise SystemExit("calibration set: it has no rows")
-    rows = [tokenizer(text, max_length=job["max_tokens"], truncation=True) for text in texts]
+    chosen = Dataset.from_list(texts)
+    if procedure["shuffle_seed"] is not None:
+        chosen = chosen.shuffle(seed=procedure["shuffle_seed"])
+    rows = [
+        tokenizer(
+            row["text"],
+            padding=False,
+            max_length=job["max_tokens"],
+            truncation=True,
+            add_special_tokens=row["special"],
+        )
+        for row in chosen
+    ]
     used = {
-        "samples": len(texts),
+        "samples": len(rows),
         "tokens": sum(len(row["input_ids"]) for row in rows),
-        "sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest(),
+        "sha256": hashlib.sha256("\0".join(row["text"] for row in chosen).encode()).hexdigest(),
+        "shuffle_seed": procedure["shuffle_seed"],
+        "with_special_tokens_added": sum(row["special"] for row in chosen),
     }
     Path(job["used"]).write_text(json.dumps(used))
     return Dataset.from_list([dict(row) for row in rows])
 
 
 def main(job):
-    torch.manual_seed(job["seed"])
+    procedure = job["procedure"]
+    torch.manual_seed(procedure["seed"])
     source, output = job["source"], Path(job["output"])
     trust = job["trust_remote_code"]
     print(f"loading {source}", flush=True)
@@ -80,11 +100,12 @@ def main(job):
             "dataset": rows,
             "num_calibration_samples": len(rows),
             "max_seq_length": job["max_tokens"],
-            "shuffle_calibration_samples": False,
+            "shuffle_calibration_samples": procedure["draws_order"],
         }
+    torch.manual_seed(procedure["seed"])  # what was drawn while loading does not count
     oneshot(model=model, recipe=yaml.safe_dump(job["stages"], sort_keys=False), **data)
     print(f"saving to {output}", flush=True)
-    model.save_pretrained(output, save_compressed=True)
+    model.save_pretrained(output, save_compressed=True, max_shard_size=procedure["max_shard_size"])
     tokenizer.save_pretrained(output)
     print("done", flush=True)
 

@@ -1,19 +1,23 @@
 """Measures what models predict. Runs inside the llmcompressor toolchain: python perplexity.py JOB
 
 JOB: {"models": {name: folder}, "text", "window", "max_tokens", "max_bytes", "answers", "scratch",
-      "trust_remote_code", "result"}
+      "trust_remote_code", "until", "result"}
 The first model is the reference; the logits of its first tokens are kept in the file `scratch`, up
 to `max_bytes`, and the others' are held against them. All is computed in float32. A folder with a
 `simulation.json` (quantizers/quality/simulation.py) has its layers' inputs quantized by its rules.
+`until` is when its time is up, in seconds since 1970, or null. Each model gets its share of it. All
+figures are of the first windows that all models had time for; if there is none, it exits with 75.
 
-Reports `window NAME i of n` lines; writes {"perplexity": {name: value}, "tokens": n, "divergence":
-{name: nats a token}, "agreement": {name: share}, "compared": n, "answers": [{"prompt",
-"continuations": {name: text}}]} to `result`.
+Reports `window NAME i of n` lines; writes {"perplexity": {name: value}, "tokens": n, "of_tokens": n
+of the whole text, "divergence": {name: nats a token}, "agreement": {name: share}, "compared": n,
+"answers": [{"prompt", "continuations": {name: text}}]} to `result`.
 """
 
 import json
 import math
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +26,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROMPT, ANSWER = 32, 24  # tokens
+OUT_OF_TIME = 75  # exit code
 FP8_LARGEST, FP4_LARGEST = 448.0, 6.0
 FP4_VALUES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 FP4_BOUNDS = (FP4_VALUES[1:] + FP4_VALUES[:-1]) / 2
@@ -139,15 +144,28 @@ class Reference:
         self.rows = stored.view(count, vocabulary)
 
 
+@dataclass
+class Window:
+    """Sums over the tokens of a window; those of the last three fields are of `compared` tokens."""
+
+    loss: float
+    tokens: int
+    divergence: float = 0.0
+    agreement: float = 0.0
+    compared: int = 0
+
+
 @torch.inference_mode()
-def measure(name, model, rows, reference):
-    """Mean loss, tokens; divergence from the reference, agreement with it, tokens compared."""
+def measure(name, model, rows, reference, until):
+    """The windows that there was time for."""
     first = reference.rows is None
-    loss = divergence = agreement = 0.0
-    count = compared = 0
+    count, found = 0, []
     for index, row in enumerate(rows):
+        if until is not None and time.time() >= until:
+            break
         logits = model(input_ids=row[None]).logits[0, :-1].float()
-        loss += torch.nn.functional.cross_entropy(logits, row[1:], reduction="sum").item()
+        loss = torch.nn.functional.cross_entropy(logits, row[1:], reduction="sum").item()
+        window = Window(loss, len(logits))
         if first and reference.rows is None:
             reference.begin(len(rows) * logits.shape[0], logits.shape[1])
         kept = reference.rows[count : count + len(logits)]
@@ -157,14 +175,23 @@ def measure(name, model, rows, reference):
             if kept.shape[1] != logits.shape[1]:
                 raise SystemExit(f"{name} predicts {logits.shape[1]} tokens, not {kept.shape[1]}")
             expected = torch.log_softmax(kept, -1)
-            found = torch.log_softmax(logits[: len(kept)], -1)
-            each = (expected.exp() * (expected - found)).double().sum(-1)
-            divergence += each.sum().item()
-            agreement += (kept.argmax(-1) == logits[: len(kept)].argmax(-1)).sum().item()
-            compared += len(kept)
+            predicted = torch.log_softmax(logits[: len(kept)], -1)
+            each = (expected.exp() * (expected - predicted)).double().sum(-1)
+            window.divergence = each.sum().item()
+            window.agreement = (kept.argmax(-1) == logits[: len(kept)].argmax(-1)).sum().item()
+            window.compared = len(kept)
         count += len(logits)
+        found.append(window)
         print(f"window {name} {index + 1} of {len(rows)}", flush=True)
-    return loss / count, count, divergence, agreement, compared
+    return found
+
+
+def share_of(until, models):
+    """When the time of one of several models that are still to come is up."""
+    if until is None:
+        return None
+    now = time.time()
+    return now + max(0.0, until - now) / models
 
 
 @torch.inference_mode()
@@ -190,9 +217,10 @@ def answers(name, model, tokenizer, rows, count, known):
 def main(job):
     text = Path(job["text"]).read_text(encoding="utf-8")
     reference = Reference(job["scratch"], job["max_bytes"])
-    result = {"perplexity": {}, "divergence": {}, "agreement": {}, "tokens": 0, "compared": 0}
-    result["answers"] = []
-    for name, folder in job["models"].items():
+    result = {"perplexity": {}, "divergence": {}, "agreement": {}, "compared": 0, "answers": []}
+    measured = {}
+    for number, (name, folder) in enumerate(job["models"].items()):
+        until = share_of(job["until"], len(job["models"]) - number)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=job["trust_remote_code"]
         )
@@ -202,17 +230,28 @@ def main(job):
         if window < 2:
             raise SystemExit("the text has less than two tokens")
         rows = ids[: len(ids) // window * window].view(-1, window)
+        result["of_tokens"] = len(rows) * (window - 1)
+        rows = rows[: min(map(len, measured.values()), default=len(rows))]
         model = load(folder, job["trust_remote_code"])
-        loss, count, divergence, agreement, compared = measure(name, model, rows, reference)
+        measured[name] = measure(name, model, rows, reference, until)
+        if not measured[name]:
+            print(f"there was no time for {name}", flush=True)
+            raise SystemExit(OUT_OF_TIME)
         answers(name, model, tokenizer, rows, job["answers"], result["answers"])
+        del model
+    count = min(map(len, measured.values()))
+    for name, windows in measured.items():
+        part = windows[:count]
+        tokens, compared = sum(w.tokens for w in part), sum(w.compared for w in part)
+        loss = sum(w.loss for w in part) / tokens
+        divergence = sum(w.divergence for w in part)
         if not math.isfinite(loss) or not math.isfinite(divergence):
             raise SystemExit(f"the loss of {name} is {loss}, its divergence {divergence}")
-        result["perplexity"][name], result["tokens"] = math.exp(loss), count
+        result["perplexity"][name], result["tokens"] = math.exp(loss), tokens
         if compared:
             result["divergence"][name] = divergence / compared
-            result["agreement"][name] = agreement / compared
+            result["agreement"][name] = sum(w.agreement for w in part) / compared
             result["compared"] = compared
-        del model
     Path(job["result"]).write_text(json.dumps(result))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.artifact import Manifest
-from registry.claims import CLAIMED, WHY, figures, mapping, section
+from registry.claims import CLAIMED, WHY, extent, figures, mapping, section
 from registry.markdown import cell
 from registry.names import printable
 
@@ -21,6 +21,7 @@ def write_card(manifest: Manifest, reference: str) -> str:
         "tool": (tool.get("name"), tool.get("version")),
         "recipe": (recipe.get("name"),),
         **{name: (f"{value:.4f}",) for name, value in figures(provenance).items()},
+        **({"measured on": (extent(provenance),)} if extent(provenance) else {}),
     }
     lines = [
         f"{manifest.name}: {cell(quantization.get('scheme', 'FLOAT'))} "

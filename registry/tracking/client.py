@@ -91,7 +91,8 @@ def ensure_experiment(client: MlflowClient, name: str, settings: Settings) -> st
         tags = {
             "mlflow.experimentKind": "custom_model_development",
             "mlflow.note.content": f"Quantizations of **{name.rpartition('/')[2]}**, made by qreg. "
-            "Compare runs by `perplexity/ratio` and `size/after_bytes`.",
+            "Compare runs by `perplexity/ratio` and `size/after_bytes`; those with another "
+            "`perplexity/tokens` measured on another part of the text.",
         }
         location = folder.as_uri() if settings.embedded_tracking else None
         return str(client.create_experiment(name, artifact_location=location, tags=tags))

@@ -28,7 +28,7 @@ from registry.files import remove_tree, write_atomically
 from registry.tracking.maker import Kinship, Maker
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
-RUN, PUBLICATION = "run", "publication"
+RUN, PUBLICATION, EVIDENCE = "run", "publication", "evidence"
 
 
 class Journal:

@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from registry.artifact import Digest
 from registry.config import Settings
-from registry.errors import IntegrityError, NotFoundError, ToolError, UsageError
+from registry.errors import IntegrityError, NotFoundError, UsageError
 from registry.reference import SCHEMES, Reference
-from registry.tracking.client import connect, ensure_experiment
-from registry.transport.signs import note_answer, note_question
+from registry.tracking.client import ensure_experiment
+from registry.tracking.entries import Wanted, read_tags
+from registry.tracking.names import model_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MAX_DESCRIPTION = 5000  # characters; PostgreSQL refuses longer ones, SQLite does not
-
-
-def model_name(name: str) -> str:
-    """ORG/NAME as a registered model's name, which may hold no slash: `ORG--NAME`."""
-    return name.replace("/", "--")
 
 
 def register_version(
@@ -54,31 +50,23 @@ def resolve_model(reference: Reference, settings: Settings) -> tuple[str, Digest
     Raises:
         NotFoundError: no such model, version or alias, or a version that qreg did not publish.
         IntegrityError: the entry names something that qreg does not write there, such as a folder.
-        ToolError: MLflow does not answer.
+        TransferError, NotAllowedError, ToolError: MLflow does not answer, or refuses; see
+            `entries.read_tags`.
     """
     name, _, number = reference.location.rpartition("/")
     if reference.revision or not number.isdigit():
         name, number = model_name(reference.location), ""
-    try:
-        client = connect(settings)
-        note_question()
-        if number:
-            version = client.get_model_version(model_name(name), number)
-        else:
-            version = client.get_model_version_by_alias(name, reference.revision or "current")
-        note_answer()
-    except Exception as error:
-        code = getattr(error, "error_code", "")
-        if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise NotFoundError(
-                f"MLflow at {settings.tracking_label} has no {reference}",
-                remedy="`qreg ui` shows the registered models, their versions and aliases.",
-            ) from error
-        raise ToolError(
-            f"MLflow at {settings.tracking_label} does not answer: {type(error).__name__}",
-            remedy="Check MLFLOW_TRACKING_URI and the server, or name the artifact as ORG/NAME.",
-        ) from error
-    target, digest = version.tags.get("qreg.reference"), version.tags.get("qreg.digest")
+    if number:
+        wanted = Wanted(model_name(name), version=number)
+    else:
+        wanted = Wanted(name, alias=reference.revision or "current")
+    tags = read_tags(wanted, settings)
+    if tags is None:
+        raise NotFoundError(
+            f"MLflow at {settings.registry_label} has no {reference}",
+            remedy="`qreg ui` shows the registered models, their versions and aliases.",
+        )
+    target, digest = tags.get("qreg.reference"), tags.get("qreg.digest")
     if not target or not digest:
         raise NotFoundError(
             f"{reference} was not published by qreg: it has no tags qreg.reference and qreg.digest",
@@ -106,7 +94,7 @@ def _checked(entry: Reference, target: str, digest: str, settings: Settings) -> 
         path = target.partition("://")[2].rpartition("@")[0]
         if any(part in ("", ".", "..") for part in path.split("/")[1:]):
             raise _strange(entry, target, "its path is not plain")
-        if not settings.embedded_tracking and not _in_registry(Path(path)):
+        if not settings.embedded_registry and not _in_registry(Path(path)):
             raise _strange(entry, target, "that is no registry on this machine")
     return str(found), pinned
 

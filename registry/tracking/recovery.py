@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.config import Settings
-from registry.tracking.journal import KILLED, PUBLICATION, Journal, journals
+from registry.tracking.journal import KILLED, RUN, Journal, journals
 from registry.tracking.maker import Kinship
 from registry.tracking.scratch import remove_scratch
 
@@ -113,8 +113,8 @@ def _close(journal: Journal) -> bool:
     operations = [op["op"] for op in journal.operations()]
     if "end" in operations:
         return False
-    if journal.header["kind"] == PUBLICATION:
-        # What it would have announced may not be there.
+    if journal.header["kind"] != RUN:
+        # What a publication would have announced may not be there; evidence was cut off.
         journal.append("end", status=KILLED)
         return True
     journal.append("tags", values={"qreg.error": "the process was killed"})
@@ -132,5 +132,5 @@ def _clear(journal: Journal, kinship: Kinship) -> list[Path]:
 
 def _patience_with(journal: Journal) -> float:
     """Seconds to wait for whoever has an activity: a run lasts for hours, its own sending not."""
-    publication = journal.readable and journal.header["kind"] == PUBLICATION
-    return _SENDING if publication else 0.0
+    short = journal.readable and journal.header["kind"] != RUN
+    return _SENDING if short else 0.0

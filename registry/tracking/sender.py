@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.config import Settings
 from registry.tracking.client import connect, ensure_experiment
+from registry.tracking.evidence import send_evidence
 from registry.tracking.journal import RUN, Journal
 from registry.tracking.models import register_version
 
@@ -166,5 +167,6 @@ _HANDLERS: dict[str, Callable[[MlflowClient, Journal, dict[str, Any], dict[str, 
     "curves": _curves,
     "artifact": _artifact,
     "dataset": _dataset,
+    "evidence": send_evidence,
     "end": _end,
 }

@@ -93,6 +93,7 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        readable: frozenset[int] = frozenset(),
         **arguments: Any,
     ) -> requests.Response:
         """A small request and its whole answer, tried again where that helps.
@@ -106,6 +107,7 @@ class Transport:
             url: of the service.
             headers: besides those of the service, or in their place; where an answer of the
                 service names them for another server, they are sent there as they are.
+            readable: statuses of errors whose answers the caller reads itself.
             arguments: of requests, such as `json`.
         """
 
@@ -119,7 +121,8 @@ class Transport:
                     timeout=(_CONNECT, self.patience.stall),
                     **arguments,
                 )
-            raise_for_status(what, response)
+            if response.status_code not in readable:
+                raise_for_status(what, response)
             note_answer()
             return response
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.progress import Progress
 from serving.facts import ArtifactFacts
+from serving.failures import SHARED, KnownFailure
 from serving.fit import Fit
 from serving.hardware import Detected, Hardware
 from serving.plan import Flag
@@ -22,16 +23,16 @@ class Engine(ABC):
         name: as users say it.
         toolchain: that it runs in.
         has_releases: whether there are tables of its releases.
-        steps: lines of its log that mark a step of the start, in their order: what is in the line,
-            and what goes on then.
-        failures: what is in the log of a known failure, and what to do about it.
+        steps: lines of its log that begin a step of the start, in the order of the steps: what is
+            in the line, and what goes on then. Several lines may begin one step.
+        failures: known ones, see `serving.failures`.
     """
 
     name: str
     toolchain: str
     has_releases: bool = False
     steps: tuple[tuple[str, str], ...] = ()
-    failures: tuple[tuple[str, str], ...] = ()
+    failures: tuple[KnownFailure, ...] = SHARED
 
     @abstractmethod
     def sight(self) -> Detected:
@@ -65,13 +66,14 @@ class Engine(ABC):
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         """The words before the flags that start the server for the model in `folder`."""
 
+    def node_command(self, python: Path, folder: str) -> tuple[str, ...]:
+        """The same for one of several nodes, where another entry point starts those."""
+        return self.command(python, folder)
+
     def read_line(self, line: str) -> Progress | None:
         """What a line of the log says of the start; None for other lines."""
-        for number, (sign, stage) in enumerate(self.steps, 1):
+        stages = tuple(dict.fromkeys(stage for _, stage in self.steps))
+        for sign, stage in self.steps:
             if sign in line:
-                return Progress(stage, number, len(self.steps), "steps")
+                return Progress(stage, stages.index(stage) + 1, len(stages), "steps")
         return None
-
-    def explain(self, log_tail: str) -> str:
-        """What to do about a failed start, from the log's error lines; empty if it is not known."""
-        return next((remedy for sign, remedy in self.failures if sign in log_tail), "")

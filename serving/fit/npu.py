@@ -2,8 +2,9 @@
 
 The rule is the one that all 358 measurable deployments of vLLM Ascend's own tests satisfy: weights,
 the KV cache of one sequence of the longest context and the overhead are at most the utilization
-times the memory that torch sees. The overhead is the engine's (`serving.fit.usual`), and twice
-HCCL's buffer where experts exchange tokens; on 310P there is the attention mask besides.
+times the memory that torch sees. The overhead is the engine's (`serving.fit.usual`), or what
+launches on record had (`serving.fit.overhead`), and twice HCCL's buffer where experts exchange
+tokens; on 310P there is the attention mask besides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from serving.fit.cpu import GIB
 from serving.fit.fit import Fit, Layout
 from serving.fit.goal import best_of
 from serving.fit.limits import SIZES, violations
+from serving.fit.overhead import overhead_of
 from serving.fit.usual import usual_overhead
 from serving.fit.weights import weights_per_device
 from serving.hardware import Hardware
@@ -174,7 +176,9 @@ def _evaluate_with(request: Request, layout: Layout, share: float, sequences: in
     usable = int(hardware.memory * share)
     asked, seqs = wishes.number("--max-model-len"), wishes.number("--max-num-seqs")
     most = request.most_positions
-    overhead = _usual(request, layout, sequences) + _buffers(request, layout, sequences)
+    told = overhead_of(wishes, weights, most, _usual(request, layout, sequences))
+    computed = _buffers(request, layout, sequences)
+    overhead = told.bytes + computed
     room = usable - weights - overhead
     problems = list(violations(facts, layout, hardware))
     if asked and most and asked > most:
@@ -195,12 +199,16 @@ def _evaluate_with(request: Request, layout: Layout, share: float, sequences: in
     elif room < 0:
         problems.append(_too_small(facts, hardware, layout, weights, GIB, overhead, usable))
         room = GIB
-    overhead += request.mask * (length or 0) ** 2
-    room -= request.mask * (length or 0) ** 2
+    mask = request.mask * (length or 0) ** 2
+    overhead, computed, room = overhead + mask, computed + mask, room - mask
     if cache and length and not seqs:
         typical = max(1, cache.bytes(min(length, _TYPICAL)))
         sequences = max(1, min(sequences, room // kept // typical))
-    memory = Memory(hardware.memory, weights, max(0, room), overhead, parts)
+    one = cache.bytes(length) * kept if cache and length else 0
+    tokens = int(max(0, room) * length / one) if one and length else None
+    memory = Memory(
+        hardware.memory, weights, max(0, room), overhead, parts, computed, tokens, told.source
+    )
     shortened = bool(length and most and not asked and length < most)
     return Fit(
         memory, length, sequences, shortened, layout, share, request.speculative,

@@ -27,6 +27,7 @@ class Chip:
         health: `OK`, `Warning`, `Alarm`, `Critical`, or whatever else stands there.
         used, total: memory in MB as npu-smi counts them.
         processes: number and name of processes on it.
+        held: MB that processes hold, by their number, on the host and in their container.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Chip:
     used: int
     total: int
     processes: tuple[tuple[int, str], ...] = ()
+    held: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def read_npu_smi(text: str) -> Reading:
     chips: list[Chip] = []
     unread: list[str] = []
     board: tuple[int, str, str] | None = None
-    processes: list[tuple[int, int, int, str]] = []
+    processes: list[_Process] = []
     version = re.search(r"npu-smi\s+([\w.]+)", text)
     in_processes = False
     for line in text.splitlines():
@@ -107,17 +109,34 @@ def _chip(cells: list[str], board: tuple[int, str, str] | None, position: int) -
     return Chip(number, board[0], int(words[0]), board[1], board[2], used, total)
 
 
-def _process(cells: list[str]) -> tuple[int, int, int, str] | None:
+@dataclass(frozen=True)
+class _Process:
+    """A row of the table of processes; `inside` is its number in its container, if that is told."""
+
+    board: int
+    slot: int
+    pid: int
+    name: str
+    megabytes: int | None
+    inside: int | None
+
+
+def _process(cells: list[str]) -> _Process | None:
     words = cells[0].split()
     if len(cells) < 4 or len(words) != 2 or not cells[1].isdecimal():
         return None
-    return int(words[0]), int(words[1]), int(cells[1]), cells[2]
+    memory = int(cells[3]) if cells[3].isdecimal() else None
+    inside = int(cells[4]) if len(cells) > 4 and cells[4].isdecimal() else None
+    return _Process(int(words[0]), int(words[1]), int(cells[1]), cells[2], memory, inside)
 
 
-def _with_processes(chip: Chip, processes: list[tuple[int, int, int, str]]) -> Chip:
-    own = [
-        (pid, name)
-        for board, slot, pid, name in processes
-        if (board, slot) == (chip.board, chip.slot)
+def _with_processes(chip: Chip, processes: list[_Process]) -> Chip:
+    own = [row for row in processes if (row.board, row.slot) == (chip.board, chip.slot)]
+    held = [
+        (pid, row.megabytes)
+        for row in own
+        if row.megabytes is not None
+        for pid in (row.pid, row.inside)
+        if pid is not None
     ]
-    return replace(chip, processes=tuple(own))
+    return replace(chip, processes=tuple((row.pid, row.name) for row in own), held=tuple(held))

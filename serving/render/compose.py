@@ -8,7 +8,15 @@ from serving.plan import Plan
 from serving.render.container import START_MINUTES, Container, Mount, container_of
 from serving.render.docker import published
 from serving.render.shell import all_flags
-from serving.render.text import ASK_ADDRESS, FIRST_NODE, comments, header, reasons, to_yaml
+from serving.render.text import (
+    ASKED,
+    OWN_ADDRESS,
+    comments,
+    header,
+    is_asked,
+    reasons,
+    to_yaml,
+)
 
 
 def render_compose(plan: Plan, *, image: str = "") -> str:
@@ -35,6 +43,11 @@ def render_compose(plan: Plan, *, image: str = "") -> str:
     usage = [" ".join([*asked, *usage])]
     if not alone:
         usage = [f"On each node, with its number from 0 to {plan.nodes - 1}: {usage[0]} node0"]
+    if is_asked(plan, OWN_ADDRESS):
+        usage.append(
+            "OWN_ADDRESS and OWN_INTERFACE in the environment are where the node meets the others: "
+            "`ip route get FIRST_NODE` and `ip address` show them."
+        )
     head = [*header(plan), *comments(usage), "#", *reasons(all_flags(plan))]
     return "\n".join([*head, to_yaml({"services": services})])
 
@@ -90,5 +103,8 @@ def _variable(mount: Mount) -> str:
 
 
 def _literal(word: str) -> str:
-    """A word that compose does not interpolate, but for the first node's address."""
-    return word.replace("$", "$$").replace(FIRST_NODE, ASK_ADDRESS)
+    """A word that compose does not interpolate, but for what each machine has a value for."""
+    word = word.replace("$", "$$")
+    for name, asked in ASKED.items():
+        word = word.replace(name, asked)
+    return word

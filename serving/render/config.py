@@ -28,6 +28,9 @@ def render_config(plan: Plan) -> str:
     start = [word for word in plan.command if word != plan.folder]
     for node in range(plan.nodes):
         own = plan.node_flags[node] if plan.node_flags else ()
+        for flag in own:
+            if flag.is_environment:
+                lines += _commented(f"node {node}, before: {export(flag)}")
         words = [*start, "--config", "serve.yaml", *(word for flag in own for word in flag.argv())]
         lines += _commented(f"node {node}: {join(words)}" if plan.nodes > 1 else join(words))
     seen: set[str] = set()

@@ -10,7 +10,16 @@ from registry.errors import IncompatibleError
 from serving.plan import Plan
 from serving.render.container import START_MINUTES, Container, Mount, container_of
 from serving.render.shell import all_flags, quote
-from serving.render.text import FIRST_NODE, comments, header, reasons, to_yaml
+from serving.render.text import (
+    FIRST_NODE,
+    OWN_ADDRESS,
+    OWN_INTERFACE,
+    comments,
+    header,
+    is_asked,
+    reasons,
+    to_yaml,
+)
 
 # What Ascend's device plugin calls NPUs; A2 and A3 are both of the 910 line.
 _RESOURCES = {
@@ -21,6 +30,7 @@ _RESOURCES = {
 _NAME = "app.kubernetes.io/name"
 _LEADER = "LWS_LEADER_ADDRESS"  # both are set in each pod by LeaderWorkerSet
 _INDEX = "LWS_WORKER_INDEX"
+_INTERFACE = "eth0"  # of a pod's own network, as all usual network plug-ins name it
 _PERIOD = 10  # seconds between probes
 
 
@@ -101,7 +111,10 @@ def render_kubernetes(
         "spec": {"selector": selector, "ports": [port]},
     }
     where = f"claim {claim}" if claim else f"{first.mounts[0].source} on each node"
-    head = [*header(plan), *comments([f"The model's files are expected in {where}."]), "#"]
+    told = [f"The model's files are expected in {where}."]
+    if is_asked(plan, OWN_INTERFACE):
+        told.append(f"Pods meet over {_INTERFACE}; plan with --interface where yours is another.")
+    head = [*header(plan), *comments(told), "#"]
     return "\n".join([*head, *reasons(all_flags(plan)), to_yaml(workload, service)])
 
 
@@ -130,7 +143,7 @@ def _pod(
     if container.entrypoint:
         server["command"], args = args[:1], args[1:]
     server["args"] = args
-    server["env"] = [{"name": k, "value": _literal(v)} for k, v in container.environment.items()]
+    server["env"] = [_variable(name, value) for name, value in container.environment.items()]
     server["resources"] = resources
     if container.answers:
         server["ports"] = [{"name": "http", "containerPort": container.port}]
@@ -186,6 +199,13 @@ def _copying(
             "volumeMounts": [*seen, {"name": found, "mountPath": "/found"}],
         }
     ]
+
+
+def _variable(name: str, value: str) -> dict[str, Any]:
+    """A variable; a pod's own address comes from the downward API."""
+    if value == OWN_ADDRESS:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    return {"name": name, "value": _INTERFACE if value == OWN_INTERFACE else _literal(value)}
 
 
 def _volume(mount: Mount, claim: str) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""A plan as a Python program that generates offline, as vLLM Ascend's guide has it."""
+"""A plan as a Python program that generates offline: the snippet of vLLM Ascend's guide.
+
+Prompts, sampling and names are those of its quantization guide; the arguments of `LLM` are the
+plan's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ from registry.errors import IncompatibleError
 from serving.generate import llm_arguments
 from serving.plan import Plan
 from serving.render.text import comments, header, why
+
+_PROMPTS = ("Hello, my name is", "The future of AI is")
+_SAMPLING = "temperature=0.6, top_p=0.95, top_k=40"
 
 
 def render_python(plan: Plan) -> str:
@@ -33,6 +40,11 @@ def render_python(plan: Plan) -> str:
         "",
         "",
         "def main():",
+        "    prompts = [",
+        *(f'        "{prompt}",' for prompt in _PROMPTS),
+        "    ]",
+        "    # Without max_tokens vLLM ends each text after 16 tokens.",
+        f"    sampling_params = SamplingParams({_SAMPLING})",
         "    llm = LLM(",
     ]
     for name, value in llm_arguments(plan).items():
@@ -44,16 +56,18 @@ def render_python(plan: Plan) -> str:
         if name in reasons:
             lines += [f"        {line}" for line in comments([why(reasons[name])])]
         lines.append(f"        {name}={value!r},")
-    lines += ["    )", "    sampling = SamplingParams(temperature=0.0, max_tokens=64)"]
+    lines.append("    )")
     if plan.chat:
         lines += [
-            '    conversations = [[{"role": "user", "content": "What is a registry?"}]]',
-            "    for output in llm.chat(conversations, sampling):",
+            "    # Texts are completed as they are. To ask questions, with the chat template:",
+            '    # llm.chat([[{"role": "user", "content": "What is AI?"}]], sampling_params)',
         ]
-    else:
-        lines.append('    for output in llm.generate(["A registry is"], sampling):')
     lines += [
-        "        print(output.outputs[0].text)",
+        "    outputs = llm.generate(prompts, sampling_params)",
+        "    for output in outputs:",
+        "        prompt = output.prompt",
+        "        generated_text = output.outputs[0].text",
+        '        print(f"Prompt: {prompt!r}, Generated text: {generated_text!r}")',
         "",
         "",
         "# Workers import this file again where they are spawned.",

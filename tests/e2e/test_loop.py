@@ -18,7 +18,9 @@ import psutil
 import pytest
 
 from quantizers.quality.text import training_passages
+from registry.artifact import Digest
 from registry.config import Settings
+from registry.evidence import read_all_evidence, read_evidence
 from registry.tracking.client import connect
 from serving.identity import free_port
 from tests.conftest import Run
@@ -85,7 +87,8 @@ def test_the_demo_model_from_weights_to_answers(
 ) -> None:
     source = built("DEMO")
     before = _tree(source)
-    quantized = qreg("quantize", source, "--name", NAME, "--output", tmp_path / "q", "--json")
+    made = ("--output", tmp_path / "q", "--evaluate", "full", "--json")
+    quantized = qreg("quantize", source, "--name", NAME, *made)
     assert quantized.code == 0, quantized.err
     result = quantized.json
     assert _tree(source) == before
@@ -146,6 +149,25 @@ def _check_run(settings: Settings, result: dict[str, Any], source: Path) -> None
     assert log.file_size > 1000
 
 
+def _check_evidence(qreg: Run, settings: Settings, ready: dict[str, Any]) -> None:
+    """Planned beside measured, by the real engine's own log; and a second plan that says so."""
+    launch, smoke = read_evidence(settings, Digest.parse(ready["digest"]))
+    assert smoke["verdict"] == "passed" and smoke["launch"] == launch["launch"]
+    planned, measured = launch["planned"], launch["measured"]
+    assert planned["kv_tokens"] == measured["kv_tokens"]
+    (worker,) = measured["devices"].values()
+    assert worker["kv_cache"] == planned["kv_cache"]
+    (memory,) = measured["memory"]
+    assert memory["ours"] > planned["weights"] + planned["kv_cache"]  # the cache is written to
+    assert 0 < measured["overhead"] < 3 * 2**30
+    assert sum(launch["stages"].values()) == pytest.approx(launch["seconds_to_ready"], abs=2)
+    again = qreg("plan", NAME, "--json").json
+    assert again["proven"][0]["same_plan"] and again["proven"][0]["passed"]
+    assert "overhead measured on CPU" in again["overhead_source"]
+    assert "proven on CPU" in qreg("plan", NAME).out
+    assert "evidence" in qreg("inspect", NAME).out
+
+
 def _check_serving(qreg: Run, settings: Settings) -> None:
     port = free_port()
     with _serving(NAME, "--port", port, "--json") as process:
@@ -163,8 +185,7 @@ def _check_serving(qreg: Run, settings: Settings) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert _gone(tree)
-    (evidence,) = (settings.data / "evidence").iterdir()
-    assert json.loads(evidence.read_text())["answer"] == ready["smoke"]["answer"]
+    _check_evidence(qreg, settings, ready)
     offline = qreg(
         "generate", NAME, "--prompt", "What is json.dumps?", "--max-tokens", 24, "--json"
     )
@@ -177,7 +198,8 @@ def test_experts_are_quantized_and_the_cpu_says_that_it_cannot_serve_them(
     qreg: Run, settings: Settings, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     ran = qreg(
-        *("quantize", built("TINY_MOE"), "--name", "test/moe", "--output", tmp_path / "q"), "--json"
+        *("quantize", built("TINY_MOE"), "--name", "test/moe", "--output", tmp_path / "q"),
+        *("--evaluate", "full", "--json"),
     )
     assert ran.code == 0, ran.err
     manifest = qreg("inspect", tmp_path / "q", "--json").json
@@ -255,6 +277,10 @@ def test_an_engine_that_dies_shows_its_last_error(
     ran = qreg("serve", "test/tiny", "--port", free_port(), "--", "--no-such-flag", "1")
     assert ran.code == 8
     assert "unrecognized arguments: --no-such-flag" in ran.err
+    (entry,) = read_all_evidence(settings)  # a failed start is evidence, too
+    assert (entry["kind"], entry["verdict"]) == ("launch", "failed")
+    assert "unrecognized arguments: --no-such-flag" in entry["cause"]
+    assert entry["flags"]["--no-such-flag"] == "1"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import quantizers.run
+import quantizers.quality.after
 from quantizers.comparison import tensor_changes
 from quantizers.request import QuantizationRequest
 from quantizers.run import quantize
@@ -112,7 +112,7 @@ def test_stopping_the_measuring_keeps_what_was_made(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(quantizers.run, "measure_perplexity", stopped)
+    monkeypatch.setattr(quantizers.quality.after, "measure_perplexity", stopped)
     here = replace(settings, toolchains=USER.toolchains)
     request = QuantizationRequest(
         str(float_model("dense", USER)), name="test/kept", output=tmp_path / "q"
@@ -259,28 +259,3 @@ def test_static_scales_from_a_folder_of_a_data_set(qreg: Run, tmp_path: Path) ->
         *("--calibration", data, "--name", "t/s", "--output", tmp_path / "r", "--json"),
     )
     assert wrong.code == 8 and "has no texts that qreg finds" in wrong.error["message"]
-
-
-def test_a_script_in_the_guides_way(qreg: Run, tmp_path: Path, calibration: Path) -> None:
-    """The older API drops the tokenizer and the chat template, and leaves files of mode 0400."""
-    script = Path(__file__).parents[1] / "workers" / "quant_moe_w8a8.py"
-    options = (
-        *("quantize", float_model("moe", USER), "--tool", "modelslim", "--script", script),
-        *("--device", "cpu", "--calibration", calibration, "--anti-dataset", calibration),
-        *("--name", "t/script", "--json"),
-    )
-    ran = qreg(*options, "--output", tmp_path / "q")
-    assert ran.code == 0, ran.err + ran.out
-    assert "left out chat_template.jinja" in ran.err
-    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "q").iterdir()} == {0o644}
-    manifest = json.loads((tmp_path / "q" / "qreg.json").read_text())
-    schemes = manifest["quantization"]["schemes"]
-    assert schemes["attention"] == {"W8A8": 8}
-    assert schemes["moe"] == {"W8A8_DYNAMIC": 2 * 8 * 3} and schemes["router"] == {"FLOAT": 2}
-    provenance = manifest["provenance"]
-    assert provenance["recipe"]["text"] == script.read_text()
-    assert provenance["anti_dataset"]["digest"] == provenance["calibration"]["digest"]
-    refused = qreg(*options, "--output", tmp_path / "r", "--keep-rejected", "--", "--skip_experts")
-    assert refused.code == 8 and "left 48 layers" in refused.error["message"]
-    assert not (tmp_path / "r").exists()
-    assert (tmp_path / "r.rejected" / "quant_model_description.json").is_file()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from quantizers.calibration import find_calibration
 from quantizers.coverage import coverage
-from quantizers.interface import Options
+from quantizers.interface import Job, Options
 from quantizers.llmcompressor import LLMCompressor
 from quantizers.llmcompressor.recipe import parse_stages, quantizing
 from quantizers.recipe import shipped
@@ -189,3 +191,29 @@ def test_what_belongs_to_modelslim(tmp_path: Path) -> None:
         LLMCompressor().check(source, recipe, Options(script=tmp_path / "x.py"))
     with pytest.raises(UsageError, match="NPUs"):
         LLMCompressor().check(source, recipe, Options(device="npu"))
+
+
+def test_a_json_array_is_a_calibration_set(tmp_path: Path) -> None:
+    """The guide's own sets are arrays; the worker reads lines."""
+    source, work = write_model(tmp_path / "m"), tmp_path / "work"
+    work.mkdir()
+    given = tmp_path / "set.json"
+    given.write_text('["ä", {"messages": [{"role": "user", "content": "b"}]}, {"text": "c"}]')
+    recipe = load_recipe("w8a8-static", "llmcompressor")
+    found = find_calibration(recipe, given)
+    assert found is not None and found.lines == 3
+    job = Job(source, tmp_path / "out", recipe, given, work, open_checkpoint(source))
+    LLMCompressor().command(job, _Tool)  # type: ignore[arg-type]
+    used = Path(json.loads((work / "job.json").read_text())["calibration"])
+    rows = [json.loads(line) for line in used.read_text().splitlines()]
+    assert rows == [
+        {"text": "ä"},
+        {"messages": [{"role": "user", "content": "b"}]},
+        {"text": "c"},
+    ]
+
+
+class _Tool:
+    python = Path("/usr/bin/python3")
+    version = "0.14.0.1"
+    python_version = "3.11.7"

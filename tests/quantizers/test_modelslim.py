@@ -18,16 +18,16 @@ from quantizers.modelslim.paths import is_taken, source_for_modelslim
 from quantizers.modelslim.patterns import NamePatterns, expand_braces
 from quantizers.modelslim.practice import is_data_free, parse_practice, rules_of, with_datasets
 from quantizers.modelslim.reading import FAILURES, own_words, read_progress, read_warning
-from quantizers.modelslim.scripts import script_arguments, script_recipe
+from quantizers.modelslim.tokenizers import check_tokenizer
 from quantizers.recipe import Recipe
 from quantizers.target import check_target
 from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.checkpoint.facts import read_facts
-from registry.errors import IncompatibleError, NotFoundError, UsageError
+from registry.errors import IncompatibleError, UsageError
 from registry.lint.target import CHIPS, Target
 from registry.progress import Progress
 from tests.checkpoints import CONFIG, FLOAT, LAYER, write_model
-from tests.conftest import USER
+from tests.conftest import USER, Run
 from tests.quantized import CASES, float_model, quantized
 from tests.quantizers.test_recipe import load_recipe
 
@@ -227,12 +227,13 @@ def test_calibration_sets_are_turned_into_modelslims_layout(tmp_path: Path) -> N
     written = job.output / "Qwen3-14B_best_practice.yaml"
     written.write_text(f"dataset: {practice['spec']['dataset']}\n")
     tool.finish(job)
-    assert written.read_text() == "dataset: calibration.jsonl\n"
+    assert written.read_text() == "dataset: calibration/c.jsonl\n"
 
 
 class _Tool:
     python = Path("/usr/bin/python3")
     version = "26.1.0"
+    python_version = "3.11.7"
 
 
 def test_a_users_practice_is_run_as_it_is(tmp_path: Path) -> None:
@@ -240,45 +241,6 @@ def test_a_users_practice_is_run_as_it_is(tmp_path: Path) -> None:
     job = _job(tmp_path, recipe)
     ModelSlim().command(job, _Tool)  # type: ignore[arg-type]
     assert (job.work / "practice.yaml").read_text() == "# mine\n" + V0
-
-
-SCRIPT = """
-parser.add_argument('--model_path'); parser.add_argument('--save_path')
-parser.add_argument('--anti_dataset'); parser.add_argument("--calib_dataset")
-parser.add_argument('--trust_remote_code')
-"""
-
-
-def test_scripts_of_the_guide(tmp_path: Path) -> None:
-    path = tmp_path / "quant_qwen_moe_w8a8.py"
-    path.write_text(SCRIPT)
-    recipe = script_recipe(path)
-    assert (recipe.name, recipe.text) == ("quant_qwen_moe_w8a8", SCRIPT)
-    options = Options("npu:0,1", trust_remote_code=True, script=path, arguments=("--rot", "1"))
-    job = _job(tmp_path, recipe, options=options)
-    sets = {"calibration.jsonl": Path("/c.jsonl"), "anti.jsonl": Path("/a.jsonl")}
-    arguments = script_arguments(job, job.source, sets, read_device("npu:0,1"))
-    assert arguments == [
-        *(str(path), "--model_path", str(job.source), "--save_path", str(job.output)),
-        *("--calib_dataset", "/c.jsonl", "--anti_dataset", "/a.jsonl"),
-        *("--trust_remote_code", "True", "--rot", "1"),
-    ]
-
-
-def test_scripts_that_do_not_fit(tmp_path: Path) -> None:
-    path = tmp_path / "quant.py"
-    with pytest.raises(NotFoundError, match="no script"):
-        script_recipe(path)
-    path.write_text("print()")
-    with pytest.raises(UsageError, match="takes no --model_path"):
-        script_recipe(path)
-    path.write_text("'--model_path' '--save_path'")
-    job = _job(tmp_path, script_recipe(path), options=Options(arguments=("--save_path=/x",)))
-    with pytest.raises(UsageError, match="set by qreg"):
-        script_arguments(job, job.source, {}, read_device("cpu"))
-    plain = Job(**{**vars(job), "options": Options()})
-    with pytest.raises(UsageError, match="no option for --calibration"):
-        script_arguments(plain, job.source, {"calibration.jsonl": Path("/c")}, read_device("cpu"))
 
 
 LINE = "2026-11-24 17:45:10,854 - msmodelslim.core.runner.layer_wise_runner - INFO - "
@@ -323,6 +285,11 @@ def test_modelslims_own_words_for_what_is_not_known() -> None:
     found = own_words(log)
     assert found is not None
     assert (found.what, found.remedy) == ("It broke. (code 204)", "Mend it.")
+    # An error that nobody catches is printed by `str()`, with the tip on a line of its own.
+    log = "msmodelslim.utils.exception.SchemaValidateError: Code: 203, Message: No.\nTIP: Mend it"
+    found = own_words(log)
+    assert found is not None
+    assert (found.what, found.remedy) == ("No. (code 203)", "Mend it.")
     assert own_words("nothing") is None
     assert all(failure.what and failure.remedy for failure in FAILURES)
 
@@ -343,3 +310,45 @@ def test_rules_of_steps_in_groups_come_in_order() -> None:
 @pytest.fixture(autouse=True)
 def _no_npu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES", raising=False)
+
+
+def _saved_by(folder: Path, kind: str) -> Checkpoint:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+    return open_checkpoint(folder)
+
+
+def test_a_tokenizer_of_transformers_5_leads_to_the_right_toolchain(tmp_path: Path) -> None:
+    dense = write_model(tmp_path / "dense")
+    new, old = _saved_by(dense, "TokenizersBackend"), _saved_by(dense, "Qwen2TokenizerFast")
+    assert ModelSlim().toolchain_for(old, Options()) == "modelslim"
+    _saved_by(dense, "TokenizersBackend")
+    assert ModelSlim().toolchain_for(new, Options()) == "modelslim-5.4"
+    check_tokenizer(new, "modelslim-5.4")
+    with pytest.raises(IncompatibleError, match="saved by transformers 5") as refused:
+        check_tokenizer(new, "modelslim")
+    assert "PreTrainedTokenizerFast" in refused.value.remedy
+    # With transformers 5 ModelSlim leaves experts in floating point, and says SUCCESS.
+    config = {**CONFIG, "num_experts": 8, "num_experts_per_tok": 2}
+    experts = write_model(tmp_path / "moe", config=config)
+    moe = _saved_by(experts, "TokenizersBackend")
+    assert ModelSlim().toolchain_for(moe, Options()) == "modelslim"
+    with pytest.raises(IncompatibleError, match="experts in floating point"):
+        check_tokenizer(moe, "modelslim")
+
+
+@pytest.mark.e2e
+def test_recipes_that_fit_a_model(qreg: Run) -> None:
+    shown = qreg("quantize", float_model("moe", USER), "--recipes", "--json")
+    assert shown.code == 0, shown.err
+    fits = {(row["tool"], row["recipe"]): row["fits"] for row in shown.json["recipes"]}
+    assert fits["modelslim", "w8a8-moe-smooth"] and fits["llmcompressor", "w8a8-dynamic"]
+    # Its practice for the real model skips 48 routers by name, and this one has two.
+    assert fits["modelslim", "practice:qwen3-30b-a3b-w8a8"] is False
+    assert ("modelslim", "practice:qwen3-32b-dense-w8a8") not in fits
+    dense = qreg("quantize", float_model("dense", USER), "--recipes", "--json").json["recipes"]
+    reasons = {row["recipe"]: row["reason"] for row in dense}
+    assert "is for models with experts" in reasons["w8a8-moe-smooth"]
+    assert {"practice:qwen3-32b-dense-w8a8", "practice:default-w8a16"} <= reasons.keys()
+    everything = qreg("quantize", "--recipes", "--tool", "modelslim", "--quiet")
+    assert everything.out.split() == sorted(everything.out.split())
+    assert qreg("quantize", "--name", "a/b").code == 2

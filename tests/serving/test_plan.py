@@ -63,6 +63,7 @@ def test_the_json_contract(facts: ArtifactFacts) -> None:
     assert set(document) == {
         *("artifact", "digest", "hardware", "release", "engine", "fits", "nodes", "argv", "env"),
         *("flags", "memory", "findings", "digest_of_plan", "parallel", "components"),
+        *("kv_tokens", "overhead_source", "proven"),
     }
     assert set(document["memory"]) == {"capacity", "weights", "kv_cache", "overhead", "free"}
     assert document["memory"]["free"] == document["memory"]["capacity"] - sum(

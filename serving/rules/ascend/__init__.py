@@ -56,6 +56,7 @@ CHECKS: tuple[Check, ...] = (
     checks.check_parsers,
     checks.check_remote_code,
     checks.check_nodes,
+    checks.check_stages,
     checks.check_pairs,
     *own_flags.CHECKS,
 )

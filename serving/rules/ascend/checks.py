@@ -179,14 +179,28 @@ def check_nodes(s: Situation) -> Iterator[Finding]:
             "nodes",
             WARNING,
             f"{layout.nodes} nodes were offered, one is enough: {layout} fits it",
-            "Launch it on each node by itself, with a load balancer in front.",
+            "Without --nodes it waits for no network; or launch it on each node by itself, with a "
+            "load balancer in front.",
         )
-    elif layout.nodes > 1 and not s.wishes.address:
+    if layout.nodes > 1 and not s.wishes.address:
         yield Finding(
             "address",
             WARNING,
             "The first node's address is not known yet",
             "Give it with --address , or set FIRST_NODE_ADDRESS where the script runs.",
+        )
+
+
+def check_stages(s: Situation) -> Iterator[Finding]:
+    layout = s.fit.layout
+    if layout.nodes > 1 and layout.pipeline > 1 and not s.knows("--nnodes"):
+        yield Finding(
+            "stages",
+            ERROR,
+            "This release of vLLM has no --nnodes: it spreads the stages of a pipeline over nodes "
+            "with Ray alone, and qreg starts no Ray cluster",
+            "Plan for a newer release: --release 0.13.0 or above; or for data parallel replicas: "
+            "-- --data-parallel-size N .",
         )
 
 

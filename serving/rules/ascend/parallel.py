@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from serving.plan import ARTIFACT, HARDWARE, USER, Flag
+from serving.rules.node_variables import FIRST_NODE as FIRST_NODE
+from serving.rules.node_variables import variables
 from serving.rules.situation import Situation
 
-# Stands for the first node's address where the user did not give it; scripts ask for it.
-FIRST_NODE = "FIRST_NODE_ADDRESS"
 _RPC_PORT = "13389"
 _MASTER_PORT = "29501"
 
@@ -62,29 +62,35 @@ def expert_parallel(s: Situation) -> Iterator[Flag]:
 
 
 def nodes(s: Situation) -> tuple[tuple[Flag, ...], ...]:
-    """What each node's command has besides; empty for one node."""
+    """What each node's command and environment have besides; empty for one node.
+
+    A layout that one node has the devices for is spread all the same where it can be shared evenly:
+    the user asked for several nodes.
+    """
     count, layout = s.fit.layout.nodes, s.fit.layout
-    if count < 2 or layout.devices <= s.hardware.devices:
+    even = not layout.data % count or not layout.pipeline % count
+    if count < 2 or (layout.devices <= s.hardware.devices and not even):
         return ()
     address = s.wishes.address or FIRST_NODE
     source = USER if s.wishes.address else HARDWARE
-    where = Flag("--data-parallel-address", address, "where the first node listens", source)
+    own = tuple(variables(s))
     if layout.pipeline > 1:
-        return tuple(_stage(s, node, address, source) for node in range(count))
-    local = max(1, layout.data // count)
-    share = Flag(
-        "--data-parallel-size-local", str(local), f"replicas on each of {count} nodes", HARDWARE
-    )
+        return tuple((*_stage(s, node, address, source), *own) for node in range(count))
+    where = Flag("--data-parallel-address", address, "where the first node listens", source)
     port = Flag("--data-parallel-rpc-port", _RPC_PORT, "the replicas' meeting point", HARDWARE)
-    first = (share, where, port)
-    others = []
-    for node in range(1, count):
-        start = Flag(
-            "--data-parallel-start-rank", str(node * local), "its first replica's number", HARDWARE
-        )
-        headless = Flag("--headless", None, "requests go to the first node", HARDWARE)
-        others.append((share, start, where, port, headless))
-    return (first, *others)
+    found, start = [], 0
+    for node in range(count):
+        local = layout.data // count + (node < layout.data % count)
+        flags = [Flag("--data-parallel-size-local", str(local), "replicas on this node", HARDWARE)]
+        if node:
+            reason = "its first replica's number"
+            flags.append(Flag("--data-parallel-start-rank", str(start), reason, HARDWARE))
+        flags += [where, port]
+        if node:
+            flags.append(Flag("--headless", None, "requests go to the first node", HARDWARE))
+        found.append((*flags, *own))
+        start += local
+    return tuple(found)
 
 
 def _stage(s: Situation, node: int, address: str, source: str) -> tuple[Flag, ...]:

@@ -194,8 +194,13 @@ def test_what_was_left_for_later_is_there_when_it_is_asked_for(
     done = publish(write_quantized(tmp_path / "m"), settings, name="org/m", wait=False)
     assert not settings.mlflow.exists() and len(journals(settings)) == 1
     assert recover(settings).sent == 0  # the next command does not stop for it: its sender comes
+    # It is read where it waits: whoever asks needs no MLflow, and sends nothing.
     assert resolve("models:/org--m@current", settings).manifest().digest == done.manifest.digest
+    assert not settings.mlflow.exists() and len(journals(settings)) == 1
+    # Its number comes from MLflow.
+    assert resolve("models:/org--m/1", settings).manifest().digest == done.manifest.digest
     assert journals(settings) == []
+    assert resolve("models:/org--m@current", settings).manifest().digest == done.manifest.digest
 
 
 def test_a_publication_is_left_for_later_by_a_command_and_sent_by_itself(

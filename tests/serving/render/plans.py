@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from registry.finding import ERROR, Finding
 from serving.plan import Flag, Memory, Plan
-from serving.rules.ascend.parallel import FIRST_NODE
+from serving.rules.node_variables import FIRST_NODE, OWN_ADDRESS, OWN_INTERFACE
 
 DIGEST = "sha256:" + "ab" * 32
 GIB = 2**30
@@ -55,6 +55,7 @@ ONE_NODE = Plan(
 )
 _MEETING = (flag("--data-parallel-address", FIRST_NODE), flag("--data-parallel-rpc-port", "13389"))
 _LOCAL = flag("--data-parallel-size-local", "1")
+_PLACE = (flag("HCCL_IF_IP", OWN_ADDRESS), flag("GLOO_SOCKET_IFNAME", OWN_INTERFACE))
 THREE_NODES = replace(
     ONE_NODE,
     flags=(
@@ -65,9 +66,9 @@ THREE_NODES = replace(
     hardware="Atlas 800 A2",
     chip="A2",
     node_flags=(
-        (_LOCAL, *_MEETING),
-        (_LOCAL, flag("--data-parallel-start-rank", "1"), *_MEETING, flag("--headless")),
-        (_LOCAL, flag("--data-parallel-start-rank", "2"), *_MEETING, flag("--headless")),
+        (_LOCAL, *_MEETING, *_PLACE),
+        (_LOCAL, flag("--data-parallel-start-rank", "1"), *_MEETING, flag("--headless"), *_PLACE),
+        (_LOCAL, flag("--data-parallel-start-rank", "2"), *_MEETING, flag("--headless"), *_PLACE),
     ),
 )
 ON_CPU = replace(

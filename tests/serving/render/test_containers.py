@@ -45,7 +45,12 @@ def _docker(plan: Plan, tmp_path: Path, *arguments: str, image: str = "") -> lis
     script.write_text(render(plan, "docker", image=image))
     done = subprocess.run(
         ["/bin/sh", script, *arguments],
-        env={"PATH": str(tools), "FIRST_NODE_ADDRESS": "10.0.0.7"},
+        env={
+            "PATH": str(tools),
+            "FIRST_NODE_ADDRESS": "10.0.0.7",
+            "OWN_ADDRESS": "10.0.0.9",
+            "OWN_INTERFACE": "net9",
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -106,6 +111,7 @@ def test_docker_on_several_nodes(tmp_path: Path) -> None:
             THREE_NODES, node, FOLDER, "10.0.0.7", "127.0.0.1"
         )
         assert _all(words, "--network") == ["host"] and "--publish" not in words
+        assert {"HCCL_IF_IP=10.0.0.9", "GLOO_SOCKET_IFNAME=net9"} <= set(_all(words, "--env"))
         # Only the first node answers; NPUs of several machines need their own network's addresses.
         assert ("--health-cmd" in words) == (node == 0)
         assert len([d for d in _all(words, "--device") if re.search(r"davinci\d", d)]) == 8
@@ -174,7 +180,11 @@ def test_images(tmp_path: Path) -> None:
 
 def _interpolated(value: str) -> str:
     """As compose reads a value."""
-    names = {"FIRST_NODE_ADDRESS:?the address of the first node": "10.0.0.7"}
+    names = {
+        "FIRST_NODE_ADDRESS:?the address of the first node": "10.0.0.7",
+        "OWN_ADDRESS:?the address of this node": "10.0.0.9",
+        "OWN_INTERFACE:?the network interface of this node": "net9",
+    }
     return re.sub(
         r"\$\$|\$\{([^}]*)\}|\$\w+", lambda m: names[m[1]] if m[1] else "$"[: m[0] == "$$"], value
     )
@@ -202,6 +212,9 @@ def test_compose_on_several_nodes() -> None:
             THREE_NODES, node, FOLDER, "10.0.0.7", "127.0.0.1"
         )
         assert service["network_mode"] == "host" and "ports" not in service
+        environment = {k: _interpolated(v) for k, v in service["environment"].items()}
+        assert environment["HCCL_IF_IP"] == "10.0.0.9"
+        assert environment["GLOO_SOCKET_IFNAME"] == "net9"
         assert ("healthcheck" in service) == (node == 0)
 
 

@@ -153,6 +153,10 @@ def test_every_node_of_a_group_starts_its_own_command(plan: Plan, tmp_path: Path
             plan, node, FOLDER, "leader.here", "0.0.0.0"
         )
         assert ("startupProbe" in server) == (node == 0)
+        environment = {variable["name"]: variable for variable in server["env"]}
+        pod = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+        assert environment["HCCL_IF_IP"] == {"name": "HCCL_IF_IP", **pod}
+        assert environment["GLOO_SOCKET_IFNAME"]["value"] == "eth0"
     assert service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
     # LeaderWorkerSet makes a headless Service of its own name.
     assert service["metadata"]["name"] != group["metadata"]["name"]

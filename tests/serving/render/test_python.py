@@ -29,12 +29,13 @@ VLLM = """
 import json, os
 ENVIRONMENT = dict(os.environ)
 class SamplingParams:
-    def __init__(self, temperature, max_tokens): pass
+    def __init__(self, **values): print(json.dumps(values))
 class LLM:
     def __init__(self, **arguments):
         print(json.dumps([arguments, ENVIRONMENT]))
-    def generate(self, prompts, sampling): print("generate", len(prompts)); return []
-    def chat(self, conversations, sampling): print("chat", conversations[0][0]["role"]); return []
+    def generate(self, prompts, sampling):
+        texts = [type("Text", (), {"text": f"an answer to {prompt}"}) for prompt in prompts]
+        return [type("Output", (), {"prompt": p, "outputs": [t]}) for p, t in zip(prompts, texts)]
 """
 SERVER_ONLY = ("--middleware", "--allowed-origins")
 
@@ -56,14 +57,20 @@ def _run(plan: Plan, folder: Path, python: str | Path = sys.executable) -> list[
 
 def test_llm_gets_its_arguments_after_the_environment(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "vllm.py").write_text(VLLM)
-    said, asked = _run(plan, tmp_path)
+    sampled, said, *answers = _run(plan, tmp_path)
     arguments, environment = json.loads(said)
     assert arguments == llm_arguments(plan)
     assert arguments["compilation_config"]["cudagraph_capture_sizes"] == [1, 2, 4]
     assert arguments["enable_prefix_caching"] is False and "host" not in arguments
     assert {name: environment[name] for name in plan.env} == plan.env
-    assert asked == "chat user"
-    assert _run(replace(plan, chat=False), tmp_path)[1] == "generate 1"
+    # The prompts and the sampling of vLLM Ascend's guide, which completes texts.
+    assert json.loads(sampled) == {"temperature": 0.6, "top_p": 0.95, "top_k": 40}
+    assert answers == [
+        f"Prompt: {prompt!r}, Generated text: 'an answer to {prompt}'"
+        for prompt in ("Hello, my name is", "The future of AI is")
+    ]
+    assert "llm.chat(" in render(plan, "python")
+    assert "llm.chat(" not in render(replace(plan, chat=False), "python")
 
 
 def test_every_argument_has_its_reason(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -92,12 +93,45 @@ def test_each_node_gets_its_own_words(tmp_path: Path) -> None:
     script = tmp_path / "serve.sh"
     script.write_text(render(_speaking(THREE_NODES), "shell"))
     for node in range(3):
-        done = _run(script, str(node), FIRST_NODE_ADDRESS="10.0.0.7")
+        place = {"OWN_ADDRESS": "10.0.0.9", "OWN_INTERFACE": "net9"}
+        done = _run(script, str(node), FIRST_NODE_ADDRESS="10.0.0.7", **place)
         argv, environment = json.loads(done.stdout)
         assert argv == expected(THREE_NODES, node, "10.0.0.7")
         assert environment["HCCL_OP_EXPANSION_MODE"] == "AIV"
-    argv, _ = json.loads(_run(script, NODE="2", FIRST_NODE_ADDRESS="h").stdout)
+        assert environment["HCCL_IF_IP"] == "10.0.0.9"
+        assert environment["GLOO_SOCKET_IFNAME"] == "net9"
+    argv, _ = json.loads(_run(script, NODE="2", FIRST_NODE_ADDRESS="h", **place).stdout)
     assert argv == expected(THREE_NODES, 2, "h")
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+@pytest.mark.parametrize("form", ["shell", "docker"])
+def test_a_node_finds_its_place_by_the_route(tmp_path: Path, shell: str, form: str) -> None:
+    says = tmp_path / "docker"  # in place of Docker: says what it was started with
+    says.write_text(f"#!{sys.executable}\n{SAYS}\n")
+    says.chmod(0o755)
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(THREE_NODES), form))
+    path = f"{tmp_path}:{os.environ['PATH']}:/usr/sbin:/sbin"
+
+    def place(**variables: str) -> tuple[str, str]:
+        done = _run(script, "1", shell=shell, PATH=path, **variables)
+        assert not done.returncode, done.stderr
+        argv, environment = json.loads(done.stdout)
+        environment |= {word.partition("=")[0]: word.partition("=")[2] for word in argv}
+        return environment["HCCL_IF_IP"], environment["GLOO_SOCKET_IFNAME"]
+
+    assert place(FIRST_NODE_ADDRESS="localhost", OWN_ADDRESS="127.0.0.1") == ("127.0.0.1", "lo")
+    assert place(FIRST_NODE_ADDRESS="127.0.0.1") == ("127.0.0.1", "lo")
+    chosen = place(FIRST_NODE_ADDRESS="127.0.0.1", OWN_ADDRESS="10.1.1.1", OWN_INTERFACE="net9")
+    assert chosen == ("10.1.1.1", "net9")
+
+
+def test_an_unknown_place_is_asked_for(tmp_path: Path) -> None:
+    script = tmp_path / "serve.sh"
+    script.write_text(render(_speaking(THREE_NODES), "shell"))
+    done = _run(script, "1", FIRST_NODE_ADDRESS="no-such-host.invalid")
+    assert done.returncode and "the address of this node" in done.stderr and not done.stdout
 
 
 def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
@@ -106,7 +140,7 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
     for arguments in ((), ("3",)):
         done = _run(script, *arguments, FIRST_NODE_ADDRESS="10.0.0.7")
         assert done.returncode == 2 and "Which node is this, 0 to 2?" in done.stderr
-    done = _run(script, "1")
+    done = _run(script, "1", OWN_ADDRESS="10.0.0.9", OWN_INTERFACE="net9")
     assert done.returncode and "the address of the first node" in done.stderr
     assert not done.stdout
 
