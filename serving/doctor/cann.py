@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from registry.doctor import ERROR, OK, WARNING, Check
+from toolchains.cann import is_set_up, untrusted
 
 SYSTEM = Path("/usr/local/Ascend")
 _HOMES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
@@ -73,10 +74,12 @@ def cann(environ: Mapping[str, str], system: Path = SYSTEM) -> Iterator[Check]:
     version = cann_version(home)
     name = f"CANN {version}" if version else "CANN, of a version that its files do not tell,"
     yield Check("cann", OK, f"{name} is in {home}", "", str(home))
-    if not environ.get("ASCEND_OPP_PATH"):
+    if not is_set_up(environ):
+        closed = untrusted(_script(home))
+        tools = f"qreg will not do it: {closed}" if closed else "Tools that qreg starts get it"
         yield Check(
             "cann-environment", WARNING, "CANN's variables are not set in this shell",
-            f"source {_script(home)} , in a service's unit, too.", str(home),
+            f"source {_script(home)} , in a service's unit, too. {tools}.", str(home),
         )  # fmt: skip
     else:
         yield Check("cann-environment", OK, "CANN's variables are set")
