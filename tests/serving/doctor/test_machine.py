@@ -97,6 +97,21 @@ def test_versions_in_files(tmp_path: Path, path: str, text: str | None, version:
     assert cann.version_in(tmp_path / path) == version
 
 
+def test_cann_that_qreg_sources_for_its_tools(tmp_path: Path) -> None:
+    for folder in ("ascend-toolkit/latest", "nnal/atb"):
+        (tmp_path / folder).mkdir(parents=True)
+    scripts = (tmp_path / "ascend-toolkit" / "set_env.sh", tmp_path / "nnal/atb/set_env.sh")
+    for script in scripts:
+        script.write_text("export X=1\n")
+    checks = {check.id: check for check in cann.cann({}, tmp_path)}
+    assert {check.status for check in checks.values()} == {"ok"}
+    assert str(scripts[0]) in checks["cann-environment"].found
+    assert str(scripts[1]) in checks["nnal"].found
+    scripts[0].chmod(0o666)
+    (changed,) = [c for c in cann.cann({}, tmp_path) if c.id == "cann-environment"]
+    assert changed.status == "warning" and "others can write" in changed.found
+
+
 def test_cann_that_nobody_sourced(tmp_path: Path) -> None:
     home = tmp_path / "cann-9.1.0"
     home.mkdir()

@@ -109,6 +109,15 @@ def test_another_plan_is_told_with_what_differs(settings: Settings) -> None:
     assert "with another plan" in proof.sentence and "--max-num-seqs was 8" in proof.sentence
 
 
+def test_of_another_engine_only_the_engine_is_told(settings: Settings) -> None:
+    made = _plan()
+    keep_launch(_launch(made), settings)
+    keep_smoke(made, "one", settings, ANSWER)
+    other = replace(made, engine="vllm-cpu", hardware="CPU x86_64", flags=made.flags[:2])
+    (proof,) = with_proofs(other, settings).proven
+    assert proof.differences == ("the hardware was A3", "the engine was vllm-ascend")
+
+
 def test_a_failure_is_told_until_the_same_passes(settings: Settings) -> None:
     made = _plan()
     error = ToolError("vllm-ascend ended at start-up", details="NPU out of memory\nmore")

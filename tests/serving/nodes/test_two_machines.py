@@ -76,8 +76,8 @@ class Node:
 
     def end(self) -> int:
         """Its exit code; nothing may be left on its machine."""
-        code = self.process.wait(60)
-        _wait(lambda: not self.machine.processes(), 10)
+        code = self.process.wait(120)
+        _wait(lambda: not self.machine.processes(), 40)
         return code
 
 
