@@ -124,8 +124,6 @@ def find_scripts(environ: Mapping[str, str], system: Path = SYSTEM) -> tuple[Pat
     roots = [system, *_below_home(environ)]
     homes = [Path(home) for home in _homes(environ)]
     toolkits = [root / name for root in roots for name in TOOLKIT_SCRIPTS]
-    # Without a link that names one of them, the newest.
-    toolkits += [p for root in roots for p in sorted(root.glob("cann-*/set_env.sh"), reverse=True)]
     if homes:
         toolkits = [folder / "set_env.sh" for home in homes for folder in (home, home.parent)]
         roots = [
