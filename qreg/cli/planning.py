@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from registry.config import Settings
-from registry.finding import WARNING
+from registry.finding import INFO, WARNING
 from registry.progress import Note, Observer
 from serving.wishes import GOALS, LATENCY, ROLES, Wishes
 
@@ -109,16 +109,17 @@ def prepare(
 
 
 def _tell(plan: Plan, observe: Observer, told: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Tell a plan's warnings that were not told yet; all that were told by now."""
-    warnings = {
-        f"{finding.message}. {finding.fix}".rstrip(): None
+    """Tell a plan's warnings, and what hides devices, if not told yet; all that was told by now."""
+    news = {
+        f"{finding.message}. {finding.fix}".rstrip(): finding.severity == WARNING
         for finding in plan.findings
         if finding.severity == WARNING
+        or (finding.severity == INFO and finding.id == "visible-devices")
     }
-    for text in warnings:
+    for text, warning in news.items():
         if text not in told:
-            observe(Note(text, warning=True))
-    return told | frozenset(warnings)
+            observe(Note(text, warning=warning))
+    return told | frozenset(news)
 
 
 class _Sizes(click.ParamType[Any]):

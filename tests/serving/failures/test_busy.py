@@ -50,6 +50,10 @@ def test_a_busy_npu_is_refused_with_what_uses_it() -> None:
     require_free_memory(npu_plan(None, 2), smi(table), {"ASCEND_RT_VISIBLE_DEVICES": "2,0"})
     with pytest.raises(IncompatibleError):
         require_free_memory(npu_plan(None, 1), smi(table), {"ASCEND_RT_VISIBLE_DEVICES": "1"})
+    # Devices to take instead are counted as --devices counts them: among those that are shown.
+    with pytest.raises(IncompatibleError) as caught:
+        require_free_memory(npu_plan("1", 1), smi(table), {"ASCEND_RT_VISIBLE_DEVICES": "1,2"})
+    assert "--devices 1 ." in caught.value.remedy
     # A plan that is content with what is free may start.
     require_free_memory(npu_plan(None, 2, capacity=5), smi(table), {})
 

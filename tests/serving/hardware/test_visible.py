@@ -17,6 +17,7 @@ from serving.plan import Plan
 from serving.releases import latest
 from serving.resolver import compose_plan
 from serving.wishes import Wishes
+from tests.checkpoints import write_quantized
 from tests.conftest import Run
 from tests.serving.hardware.tables import Row, a2
 from tests.serving.twins import facts_of
@@ -142,6 +143,13 @@ def test_commands_tell_and_respect_what_is_shown(qreg: Run, tmp_path: Path) -> N
     chosen = qreg("plan", model, "--json", "--devices", "1", env=env).json
     assert chosen["env"][ASCEND] == "3"
     assert qreg("hardware", env={**env, ASCEND: ""}).code == 6
+    # What the doctor looks at is what a launch would take.
+    sick = a2([Row(n, "910B3", health="Alarm" if n == 3 else "OK") for n in range(8)])
+    told = {**env, **tool(tmp_path / "sick", "npu-smi", sick)}
+    assert "NPU 3 is in state Alarm" in qreg("doctor", "--devices", "1", env=told).out
+    assert "Alarm" not in qreg("doctor", "--devices", "0", env=told).out
+    ran = qreg("serve", write_quantized(tmp_path / "small"), env=env)
+    assert ran.code and "Only NPU 2-3 of 8 are shown" in ran.err  # vLLM Ascend is not installed
     ran = qreg("serve", model, env={**env, ASCEND: "-1"})
     assert ran.code == 6 and "hides all 8 NPUs" in ran.err
 
