@@ -16,7 +16,7 @@ from registry.errors import UsageError
 SHORT, FULL, NONE = "short", "full", "none"
 MODES = (SHORT, FULL, NONE)
 LEAST = 60.0  # seconds that measuring may take, however quick the tool was
-_TO_PREDICTIONS = 0.7  # of the time; comparing weights reads them once
+_TO_PREDICTIONS = 0.8  # of the time; comparing weights reads them once
 
 
 class OutOfTime(Exception):

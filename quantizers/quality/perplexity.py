@@ -143,6 +143,7 @@ def measure_perplexity(
     """
     job, result = work / "perplexity.json", work / "perplexity-result.json"
     budget = budget or Budget()
+    result.unlink(missing_ok=True)
     folders: dict[str, str] = {}
     missing: list[str] = []
     try:
@@ -208,9 +209,10 @@ def _run(
     until = None if budget.until is None else budget.until + _GRACE
     try:
         finished = run_tool(argv, log=log, env=env, cwd=job.parent, on_line=on_line, until=until)
-    except TimeoutError as error:
-        raise OutOfTime from error
-    if finished.code == _OUT_OF_TIME:
+        code = finished.code
+    except TimeoutError:  # what it has measured by then counts
+        code = 0 if result.is_file() else _OUT_OF_TIME
+    if code == _OUT_OF_TIME:
         raise OutOfTime
     try:
         values: dict[str, Any] = json.loads(result.read_text())
@@ -222,7 +224,7 @@ def _run(
             needy = next((folder for folder in models if code_of(folder).wanted), models[0])
             raise untrusted_error(needy, needy.name) from error
         raise ToolError(
-            f"Perplexity could not be measured (exit code {finished.code})",
+            f"Perplexity could not be measured (exit code {code})",
             remedy=f"The whole log is {log} ; the measurement can be left out.",
             details="\n".join(lines[-8:]),
         ) from error

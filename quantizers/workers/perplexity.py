@@ -15,13 +15,13 @@ of the whole text, "divergence": {name: nats a token}, "agreement": {name: share
 
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from llmcompressor.modeling.moe.linearize import linearize_moe
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -42,6 +42,9 @@ def load(folder, trust):
         inputs = json.loads(rules.read_text())["inputs"]
         modules = dict(model.named_modules())
         if any(name not in modules for name in inputs):  # experts that transformers holds fused
+            # Importing it takes as long as all the rest does for a small model.
+            from llmcompressor.modeling.moe.linearize import linearize_moe
+
             linearize_moe(model)
             modules = dict(model.named_modules())
         missing = [name for name in inputs if name not in modules]
@@ -156,10 +159,9 @@ class Window:
 
 
 @torch.inference_mode()
-def measure(name, model, rows, reference, until):
-    """The windows that there was time for."""
-    first = reference.rows is None
-    count, found = 0, []
+def measure(name, model, rows, reference, until, found, told):
+    """Add the windows that there is time for to `found`; `told` is called after each."""
+    first, count = reference.rows is None, 0
     for index, row in enumerate(rows):
         if until is not None and time.time() >= until:
             break
@@ -183,7 +185,7 @@ def measure(name, model, rows, reference, until):
         count += len(logits)
         found.append(window)
         print(f"window {name} {index + 1} of {len(rows)}", flush=True)
-    return found
+        told()
 
 
 def share_of(until, models):
@@ -219,6 +221,12 @@ def main(job):
     reference = Reference(job["scratch"], job["max_bytes"])
     result = {"perplexity": {}, "divergence": {}, "agreement": {}, "compared": 0, "answers": []}
     measured = {}
+
+    def told():
+        # Whoever ends this process when its time is up has the windows so far.
+        if job["until"] is not None and len(measured) == len(job["models"]):
+            write(job, result, measured)
+
     for number, (name, folder) in enumerate(job["models"].items()):
         until = share_of(job["until"], len(job["models"]) - number)
         tokenizer = AutoTokenizer.from_pretrained(
@@ -233,12 +241,18 @@ def main(job):
         result["of_tokens"] = len(rows) * (window - 1)
         rows = rows[: min(map(len, measured.values()), default=len(rows))]
         model = load(folder, job["trust_remote_code"])
-        measured[name] = measure(name, model, rows, reference, until)
+        measured[name] = []
+        measure(name, model, rows, reference, until, measured[name], told)
         if not measured[name]:
             print(f"there was no time for {name}", flush=True)
             raise SystemExit(OUT_OF_TIME)
         answers(name, model, tokenizer, rows, job["answers"], result["answers"])
         del model
+    write(job, result, measured)
+
+
+def write(job, result, measured):
+    """The figures of the windows that all models have."""
     count = min(map(len, measured.values()))
     for name, windows in measured.items():
         part = windows[:count]
@@ -246,13 +260,16 @@ def main(job):
         loss = sum(w.loss for w in part) / tokens
         divergence = sum(w.divergence for w in part)
         if not math.isfinite(loss) or not math.isfinite(divergence):
+            Path(job["result"]).unlink(missing_ok=True)
             raise SystemExit(f"the loss of {name} is {loss}, its divergence {divergence}")
         result["perplexity"][name], result["tokens"] = math.exp(loss), tokens
         if compared:
             result["divergence"][name] = divergence / compared
             result["agreement"][name] = sum(w.agreement for w in part) / compared
             result["compared"] = compared
-    Path(job["result"]).write_text(json.dumps(result))
+    partial = Path(f"{job['result']}.partial")
+    partial.write_text(json.dumps(result))
+    os.replace(partial, job["result"])
 
 
 if __name__ == "__main__":
