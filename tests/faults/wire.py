@@ -87,6 +87,9 @@ PUBLISHING = {
 }
 
 
+_S3_PLACES = ("moto", "swift")
+
+
 def broken_pulls(
     place: Place, folder: Path, only: Iterable[tuple[str, str]] = ()
 ) -> Iterator[Outcome]:
@@ -104,6 +107,8 @@ def broken_pulls(
         broken = place.behind(between.url)
         for target, fault in _chosen(PULLING[place.name], only):
             for times, sources in ((1, ()), (None, ()), (None, (second,))):
+                if sources and target.name == "listing" and place.name in _S3_PLACES:
+                    continue  # a pin names the revision, so that nothing is listed
                 # Only a pin says that what another source has is what was meant.
                 name = f"{NAME}@{digest}" if sources else NAME
                 reference = name if sources else place.reference(NAME)
