@@ -85,6 +85,11 @@ def check_device(device: Device, system: Path = Path("/dev")) -> None:
             "/dev/davinci* , /dev/davinci_manager and /dev/hisi_hdc to it.",
         )
     visible = [part for part in os.environ.get(VISIBLE, "").split(",") if part.strip()]
+    if VISIBLE in os.environ and not visible:
+        raise IncompatibleError(
+            f"{VISIBLE} is empty, which hides all NPUs",
+            remedy=f"Unset it, or name NPUs in it: export {VISIBLE}=0,1 .",
+        )
     count = len(visible) or len(there)
     beyond = [number for number in device.numbers if number >= count]
     if beyond:

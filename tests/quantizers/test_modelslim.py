@@ -148,7 +148,7 @@ def test_smoothing_that_fails_on_a_cpu_is_refused(tmp_path: Path) -> None:
     assert "flex_smooth_quant" in caught.value.remedy
 
 
-def test_devices(tmp_path: Path) -> None:
+def test_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four = read_device("npu:4,5,6,7")
     assert four.argument(several=True) == "npu:0,1,2,3"
     assert four.argument(several=False) == "npu"
@@ -171,6 +171,9 @@ def test_devices(tmp_path: Path) -> None:
     check_device(read_device("npu:0,1"), tmp_path)
     with pytest.raises(IncompatibleError, match="no NPU 2: this machine shows 2"):
         check_device(read_device("npu:1,2"), tmp_path)
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "")
+    with pytest.raises(IncompatibleError, match="hides all NPUs"):
+        check_device(read_device("npu"), tmp_path)
 
 
 def test_a_source_under_any_path(tmp_path: Path) -> None:
