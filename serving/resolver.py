@@ -60,7 +60,9 @@ def make_plan(
     elif table is not None:
         missing += pairing_faults(table, packages)
     number = table.number if table else version
-    wishes = replace(wishes, measured=measured_overheads(settings, chosen, number, seen.hardware))
+    if wishes.nodes == 1:  # what one machine has on record, the others do not: plans must agree
+        measured = measured_overheads(settings, chosen, number, seen.hardware)
+        wishes = replace(wishes, measured=measured)
     plan = compose_plan(
         facts,
         wishes,

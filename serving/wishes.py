@@ -34,12 +34,18 @@ class OverheadSample:
         weights: bytes of the weights on a device.
         step: tokens of a step (`--max-num-batched-tokens`); 0 where it is not known.
         source: when and where, for people.
+        sequences: at once; 0 where it is not known.
+        ranks: tensor, data and pipeline parallel sizes.
+        cold: whether graphs were compiled, which takes memory that a cache of them saves.
     """
 
     bytes: int
     weights: int
     step: int
     source: str
+    sequences: int = 0
+    ranks: tuple[int, int, int] = (1, 1, 1)
+    cold: bool = True
 
 
 @dataclass(frozen=True)

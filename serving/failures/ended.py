@@ -14,6 +14,7 @@ from serving.failures.log import Line, read_log
 
 _SHOWN = 8  # last lines of the log
 _WIDTH = 300  # characters of each
+_ARGUMENTS = "non-default args"  # in it stands what the user gave, a key of the server's, too
 _ROOM = 2**16  # bytes; with less on its disk a log cannot be whole
 _KILLED = {
     signal.SIGKILL: (
@@ -52,7 +53,7 @@ def ended(
         serving: whether it had served before, so that only the end of the log tells.
     """
     lines = read_log(log, recent=serving)
-    cause = root_cause(lines, known)
+    cause = root_cause(lines, known, serving=serving)
     reason = f"exit code {code}" if code >= 0 else f"signal {-code}, {_signal_name(-code)}"
     if cause is None or not cause.remedy:
         # A signal from outside leaves no word in the log, where older errors may stand.
@@ -131,6 +132,7 @@ def _details(cause: RootCause | None, lines: Sequence[Line]) -> str:
     first = list(cause.lines) if cause else []
     if cause and cause.process and first:
         first[0] = f"({cause.process}) {first[0]}"
+    lines = [line for line in lines if _ARGUMENTS not in line.text]
     told = [line for line in lines if line.may_fail] or list(lines)
     last = [line.text.rstrip()[:_WIDTH] for line in told[-_SHOWN:]]
     if first and last:

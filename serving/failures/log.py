@@ -18,6 +18,7 @@ from pathlib import Path
 _LONGEST = 4000  # characters of a line that are looked at
 _RECENT = 8 * 2**20  # bytes of a log's end that are read where only its end matters
 _LINES = 20_000  # of them
+_READY = "Application startup complete"  # uvicorn
 _BURST = 300  # seconds before the last line in which what ended a server was told
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -85,12 +86,16 @@ class Line:
 
 @dataclass(frozen=True)
 class LoggedError:
-    """An error in a log: its line, and what the same process said right after it."""
+    """An error in a log: its line, and what the same process said right after it.
+
+    `raised` is not set for a message at level ERROR that no exception belongs to.
+    """
 
     position: int
     process: str
     lines: tuple[str, ...]
     follows: bool
+    raised: bool = True
 
     @property
     def text(self) -> str:
@@ -113,7 +118,13 @@ def read_log(path: Path, *, recent: bool = False) -> list[Line]:
     except OSError:
         return []
     lines = list(parse(text.replace("\r", "\n").split("\n")))
-    return _burst(lines[-_LINES:]) if recent else lines
+    return _burst(_since_ready(lines[-_LINES:])) if recent else lines
+
+
+def _since_ready(lines: list[Line]) -> list[Line]:
+    """What was said after the server was ready: whatever came before, it lived on with."""
+    ready = [at for at, line in enumerate(lines) if _READY in line.text]
+    return lines[ready[-1] + 1 :] if ready else lines
 
 
 def _burst(lines: list[Line]) -> list[Line]:
@@ -181,6 +192,7 @@ def errors(lines: list[Line]) -> Iterator[LoggedError]:
             line.process,
             (line.text.strip(), *_continued(lines, position)),
             bool(_FOLLOWS.search(line.text)) or _said_better(lines, position, exception),
+            exception is not None or bool(_OTHER.match(line.text)),
         )
 
 

@@ -8,11 +8,29 @@ from __future__ import annotations
 
 from serving.failures.known import KnownFailure
 
-PORT = KnownFailure(
-    r"\[Errno 98\]|EADDRINUSE|[Aa]ddress already in use",
-    "another program took the port in the meantime",
-    "Choose another one with --port , or end that program; `ss -ltnp` shows it.",
-    "Linux, errno 98; uvicorn and torch repeat it",
+_TAKEN = r"\[Errno 98\]|EADDRINUSE|[Aa]ddress already in use"
+PORTS = (
+    # ZeroMQ between replicas, torch's store between ranks: other ports than the server's.
+    KnownFailure(
+        rf"(?:{_TAKEN}).*tcp://\S*?:(?P<port>\d+)|tcp://\S*?:(?P<other>\d+).*(?:{_TAKEN})",
+        "port {port}{other}, where the engine's processes meet, is taken",
+        "`ss -ltnp` shows who has it, often an earlier launch: end that, or choose another one: "
+        "-- --data-parallel-rpc-port N .",
+        "zmq.error.ZMQError, of ZeroMQ in v1/utils.py",
+    ),
+    KnownFailure(
+        rf"port: (?P<port>\d+),.*(?:{_TAKEN})",
+        "port {port}, where the ranks meet, is taken",
+        "`ss -ltnp` shows who has it, often an earlier launch: end that, or choose another one: "
+        "-- --master-port N .",
+        "torch.distributed.DistNetworkError, of torch's TCPStore",
+    ),
+    KnownFailure(
+        _TAKEN,
+        "another program took the port in the meantime",
+        "Choose another one with --port , or end that program; `ss -ltnp` shows it.",
+        "Linux, errno 98; uvicorn and torch repeat it",
+    ),
 )
 MEMORY = (
     KnownFailure(
@@ -222,7 +240,7 @@ PROCESSES = (
         weak=True,
     ),
     KnownFailure(
-        r"engine core exited unexpectedly|Engine core process \S+ died unexpectedly",
+        r"engine core exited unexpectedly|Engine core proc(?:ess)? \S+ died unexpectedly",
         "the engine's core process ended without a word, as one that was killed does",
         "`dmesg` or `journalctl -k` names whom Linux killed and why; otherwise somebody did.",
         "v1/engine/core_client.py, which warns only; v1/utils.py",
@@ -271,4 +289,4 @@ PROCESSES = (
         weak=True,
     ),
 )
-SHARED = (PORT, *MEMORY, *DISK, *ARTIFACT, *FLAGS, *PROCESSES)
+SHARED = (*PORTS, *MEMORY, *DISK, *ARTIFACT, *FLAGS, *PROCESSES)

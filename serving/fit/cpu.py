@@ -26,9 +26,11 @@ def fit_cpu(facts: ArtifactFacts, hardware: Hardware, wishes: Wishes | None = No
     """
     capacity = int(hardware.memory * CPU_UTILIZATION)
     longest = facts.architecture.max_positions
-    told = overhead_of(wishes or Wishes(), facts.weight_bytes, longest, CPU_OVERHEAD)
-    room = capacity - facts.weight_bytes - told.bytes
     sequences = 4 * hardware.cores
+    told = overhead_of(
+        wishes or Wishes(), facts.weight_bytes, longest, CPU_OVERHEAD, sequences=sequences
+    )
+    room = capacity - facts.weight_bytes - told.bytes
     per_token = facts.architecture.kv_bytes_per_token
     if per_token and longest:
         wanted = -(-per_token * longest * sequences // GIB) * GIB

@@ -176,7 +176,14 @@ def _evaluate_with(request: Request, layout: Layout, share: float, sequences: in
     usable = int(hardware.memory * share)
     asked, seqs = wishes.number("--max-model-len"), wishes.number("--max-num-seqs")
     most = request.most_positions
-    told = overhead_of(wishes, weights, most, _usual(request, layout, sequences))
+    told = overhead_of(
+        wishes,
+        weights,
+        most,
+        _usual(request, layout, sequences),
+        sequences=sequences,
+        ranks=(layout.tensor, layout.data, layout.pipeline),
+    )
     computed = _buffers(request, layout, sequences)
     overhead = told.bytes + computed
     room = usable - weights - overhead

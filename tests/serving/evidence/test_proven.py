@@ -120,11 +120,16 @@ def test_of_another_engine_only_the_engine_is_told(settings: Settings) -> None:
 
 def test_a_failure_is_told_until_the_same_passes(settings: Settings) -> None:
     made = _plan()
-    error = ToolError("vllm-ascend ended at start-up", details="NPU out of memory\nmore")
+    error = ToolError(
+        "vllm-ascend ended at start-up: NPU out of memory, see /home/alice/x.log",
+        details="non-default args: {'api_key': ['sk-secret']}",
+    )
     keep_launch(_launch(made), settings, error)
     (proof,) = with_proofs(made, settings).proven
     assert not proof.passed and "failed on A3" in proof.sentence
-    assert "NPU out of memory" in proof.sentence
+    assert "NPU out of memory, see ~" in proof.sentence
+    kept = next((settings.data / "evidence").iterdir()).read_text()
+    assert "sk-secret" not in kept and "alice" not in kept
     keep_launch(_launch(made, "two"), settings)
     keep_smoke(made, "two", settings, {"prompt": "?"}, cause="It answered without text")
     assert "without text" in with_proofs(made, settings).proven[0].sentence
@@ -168,7 +173,8 @@ def _sample(size: float, weights: float = 10, step: int = 4096) -> OverheadSampl
 
 def _overhead(samples: list[OverheadSample], weights: float = 10, **wishes: Any) -> float:
     given = Wishes(measured=tuple(samples), **wishes)
-    return overhead_of(given, int(weights * GIB), 40960, 4 * GIB).bytes / GIB
+    size = int(weights * GIB)
+    return overhead_of(given, size, 40960, 4 * GIB, sequences=64).bytes / GIB
 
 
 def test_the_largest_measured_overhead_counts_with_a_margin() -> None:
@@ -187,6 +193,22 @@ def test_a_smaller_model_or_a_shorter_step_proves_nothing() -> None:
     longer = ("--max-num-batched-tokens", "16384")
     assert _overhead([_sample(0.3)], arguments=longer) == 4.0
     assert _overhead([_sample(0.3)], role="prefill") == 4.0
+
+
+def test_an_unusual_launch_does_not_spoil_other_plans() -> None:
+    """A step of the user's own, a larger model, more ranks: other plans stay as they are."""
+    assert _overhead([_sample(8.5, step=32768)]) == 4.0
+    assert _overhead([_sample(14, weights=60)]) == 4.0
+    assert _overhead([replace(_sample(9), ranks=(2, 1, 1))]) == 4.0
+    assert _overhead([replace(_sample(0.3), sequences=16)]) == 4.0
+
+
+def test_warm_starts_lower_nothing() -> None:
+    """They took 0.57 GiB where a cold one took 1.46 (launches on an H200)."""
+    warm = replace(_sample(0.57), cold=False)
+    assert _overhead([warm] * 3) == 4.0
+    assert _overhead([warm, warm, _sample(1.46)]) == pytest.approx(1.71)
+    assert _overhead([replace(_sample(5), cold=False)]) == 6.0
 
 
 def test_a_plan_takes_the_measured_overhead_and_says_so(settings: Settings) -> None:

@@ -31,9 +31,11 @@ def smi(table: str = "", gpus: str = "", processes: str = "") -> Ask:
     return ask
 
 
-def npu_plan(devices: str | None, ranks: int, capacity: float = 54.8) -> Plan:
+def npu_plan(devices: str | None, ranks: int, share: str = "0.9") -> Plan:
+    """A plan counts the whole of a device, 60.96 GiB, of which the engine takes a share."""
     flags = (flag("ASCEND_RT_VISIBLE_DEVICES", devices),) if devices else ()
-    memory = Memory(int(capacity * GIB), 30 * GIB, 20 * GIB, 4 * GIB)
+    flags += (flag("--gpu-memory-utilization", share),)
+    memory = Memory(int(60.96 * GIB), 30 * GIB, 20 * GIB, 4 * GIB)
     return replace(ONE_NODE, flags=flags, memory=memory, parallel={"tensor": ranks})
 
 
@@ -42,7 +44,7 @@ def test_a_busy_npu_is_refused_with_what_uses_it() -> None:
     with pytest.raises(IncompatibleError) as caught:
         require_free_memory(npu_plan(None, 2), smi(table), {})
     assert "NPU 1 is in use by VLLM::Worker" in caught.value.message
-    assert "takes 54.8 GiB" in caught.value.message and "6.0 of 64.0 GiB" in caught.value.message
+    assert "takes 54.9 GiB" in caught.value.message and "6.0 of 64.0 GiB" in caught.value.message
     assert "--devices 0,2 ." in caught.value.remedy and caught.value.exit_code == 6
     # Those that the plan does not use do not matter.
     require_free_memory(npu_plan(None, 1), smi(table), {})
@@ -55,16 +57,16 @@ def test_a_busy_npu_is_refused_with_what_uses_it() -> None:
         require_free_memory(npu_plan("1", 1), smi(table), {"ASCEND_RT_VISIBLE_DEVICES": "1,2"})
     assert "--devices 1 ." in caught.value.remedy
     # A plan that is content with what is free may start.
-    require_free_memory(npu_plan(None, 2, capacity=5), smi(table), {})
+    require_free_memory(npu_plan(None, 2, share="0.08"), smi(table), {})
 
 
 def test_what_an_idle_npu_has_in_use_does_not_matter() -> None:
-    """An idle NPU shows 5 %, which a share of 0.99 of all memory would not leave."""
-    require_free_memory(npu_plan(None, 1, capacity=63.9), smi(a2([IDLE])), {})
+    """An idle NPU shows 5 %, which a share of 1.0 of all memory would not leave."""
+    require_free_memory(npu_plan(None, 1, share="1.0"), smi(a2([IDLE])), {})
 
 
 def test_a_busy_gpu() -> None:
-    memory = Memory(int(125.3 * GIB), 9 * GIB, 100 * GIB, GIB)
+    memory = Memory(int(139.4 * GIB), 9 * GIB, 100 * GIB, GIB)
     plan = replace(ONE_NODE, engine="vllm", flags=(), memory=memory, parallel={"tensor": 1})
     with pytest.raises(IncompatibleError) as caught:
         require_free_memory(plan, smi(gpus=GPUS, processes=PROCESSES), {})
@@ -74,6 +76,25 @@ def test_a_busy_gpu() -> None:
     require_free_memory(plan, smi(gpus=GPUS, processes=PROCESSES), free)
     unknown = {"CUDA_VISIBLE_DEVICES": "GPU-11"}  # which one this is is not known: vLLM will say
     require_free_memory(plan, smi(gpus=GPUS, processes=PROCESSES), unknown)
+
+
+@pytest.mark.parametrize(
+    ("share", "used", "starts"),
+    [("0.9", 8000, True), ("0.9", 16000, False), ("0.3", 60000, True), (None, 8000, True)],
+)
+def test_the_share_of_a_gpu_is_what_must_be_free(
+    share: str | None, used: int, starts: bool
+) -> None:
+    """`request_memory` (v1/worker/utils.py of vLLM 0.25.1) asks for the total times the share."""
+    flags = (flag("--gpu-memory-utilization", share),) if share else ()
+    memory = Memory(int(139.4 * GIB), 9 * GIB, 100 * GIB, GIB)
+    plan = replace(ONE_NODE, engine="vllm", flags=flags, memory=memory, parallel={"tensor": 1})
+    there = smi(gpus=f"0, GPU-11, 143771, {used}\n", processes=f"GPU-11, 12, /bin/other, {used}\n")
+    if starts:
+        require_free_memory(plan, there, {})
+        return
+    with pytest.raises(IncompatibleError, match="takes 125"):
+        require_free_memory(plan, there, {})
 
 
 def test_nobody_tells() -> None:
@@ -93,7 +114,10 @@ def test_main_memory() -> None:
     require_free_memory(cpu_plan(0.001, 0))
     with pytest.raises(IncompatibleError) as caught:
         require_free_memory(cpu_plan(0.5, 100_000))
-    assert "100000.5 GiB of memory (0.5 of weights, 100000.0 of KV cache)" in caught.value.message
+    assert (
+        "100002.5 GiB of memory (0.5 of weights, 100000.0 of KV cache, 2.0 besides)"
+        in caught.value.message
+    )
     assert "VLLM_CPU_KVCACHE_SPACE=" in caught.value.remedy
     with pytest.raises(IncompatibleError, match=r"3\.0 of KV cache"):  # what the user asked counts
         require_free_memory(cpu_plan(10**6, 1, asked="3"))

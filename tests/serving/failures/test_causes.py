@@ -32,6 +32,66 @@ def cause(text: str, known: tuple[KnownFailure, ...] = CPU) -> RootCause:
     return found
 
 
+TRITON = (
+    "(EngineCore_DP0 pid=9) ERROR 10-10 10:00:00 [gpt_oss_triton_kernels_moe.py:34] Failed to "
+    "import Triton kernels. Please make sure your triton version is compatible.\n"
+)
+DIED = (
+    "(APIServer pid=1) ERROR 10-10 10:02:00 [core_client.py:1] Engine core proc EngineCore_DP0 "
+    "died unexpectedly, shutting down client.\n"
+)
+REQUEST = "(APIServer pid=1) ERROR 10-10 10:01:00 [serving_chat.py:1] "
+
+
+def test_what_an_engine_lived_on_with_did_not_end_it(tmp_path: Path) -> None:
+    """A message that 0.25.1 logs and goes on after, an error of a request: then a kill -9."""
+    starting = LAST.replace("'EngineCore_0': 1", "'EngineCore_0': -9")
+    assert "was killed (SIGKILL)" in cause(TRITON + starting, CUDA).what
+    ready = "(APIServer pid=1) INFO 10-10 10:00:30 [x.py:1] Application startup complete.\n"
+    bad = (
+        f"{REQUEST}Error in preprocessing prompt inputs\n{REQUEST}Traceback (most recent call "
+        f"last):\n{REQUEST}jinja2.exceptions.TemplateError: roles must alternate\n"
+    )
+    log = tmp_path / "serve.log"
+    log.write_text(TRITON + ready + bad + DIED)
+    found = root_cause(read_log(log, recent=True), CUDA, serving=True)
+    assert found is not None and "ended without a word" in found.what
+
+
+def test_hccl_says_why_after_torch_npu_says_that() -> None:
+    """How torch_npu writes it: the symptom, its own code, then HCCL's reason (#5461, #9447)."""
+    text = (
+        "RuntimeError: createHCCLComm:torch_npu/csrc/distributed/ProcessGroupHCCL.cpp:1 HCCL "
+        "function error: HcclGetRootInfo, error code is 6\n"
+        "[ERROR] 2026-09-23-23:05:10 (PID:1, Device:0, RankID:0) ERR02200 DIST call hccl api "
+        "failed.\nEI0006: [PID: 1] 2026-09-23 Getting socket times out. Reason: 1. The remote\n"
+    )
+    found = cause(text + LAST, ASCEND)
+    assert "HCCL waited in vain" in found.what and "HCCL_IF_IP" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "port", "option"),
+    [
+        (
+            "zmq.error.ZMQError: Address already in use (addr='tcp://10.0.0.1:13389')",
+            "13389",
+            "--data-parallel-rpc-port",
+        ),
+        (
+            "torch.distributed.DistNetworkError: The server socket has failed to listen on any "
+            "local network address. port: 29501, useIpv6: false, code: -98, name: EADDRINUSE, "
+            "message: address already in use",
+            "29501",
+            "--master-port",
+        ),
+    ],
+)
+def test_ports_between_processes_are_not_the_servers(line: str, port: str, option: str) -> None:
+    found = cause(f"(EngineCore_DP0 pid=1) {line}\n{LAST}", CUDA)
+    assert f"port {port}," in found.what and option in found.remedy
+
+
 @pytest.mark.parametrize(
     ("log", "what", "remedy"),
     [
