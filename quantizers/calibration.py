@@ -51,13 +51,16 @@ class CalibrationSet:
         return found | ({} if self.own else {"origin": f"comes with {self.origin}"})
 
 
-def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet | None:
+def find_calibration(
+    recipe: Recipe, given: Path | str | None, *, untouched: bool = False
+) -> CalibrationSet | None:
     """Look for the set that a user names, and check that it is one.
 
     Args:
         recipe: wants one, or none.
         given: a file of samples, see `quantizers.samples`; for LLM-Compressor also a folder that
             `datasets` reads, or a data set's name on a hub.
+        untouched: whether a script reads it as it is, so that it may be anything.
 
     Returns:
         None where none is named.
@@ -82,13 +85,15 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
             remedy=f"Give --calibration FILE{rest} {LAYOUT}.",
         )
     path = Path(given).absolute()
+    if untouched:
+        return CalibrationSet(path.name, path, digest_of(path), None)
     if path.is_dir() and not _takes_more(recipe):
         raise UsageError(
             f"{given} is a folder, and ModelSlim calibrates with a file",
             remedy=f"Give a file. {LAYOUT}{_NO_CHATS}",
         )
     if path.exists():
-        lines = None if path.is_dir() else check_samples(path, chats=_takes_more(recipe))
+        lines = None if path.is_dir() else _check(recipe, path)
         return CalibrationSet(path.name, path, digest_of(path), lines)
     text = str(given)
     if _takes_more(recipe) and _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
@@ -96,6 +101,12 @@ def find_calibration(recipe: Recipe, given: Path | str | None) -> CalibrationSet
     raise NotFoundError(
         f"There is no calibration file {given}", remedy=f"Give the path of a file. {LAYOUT}."
     )
+
+
+def _check(recipe: Recipe, path: Path) -> int:
+    """Samples in a file; a script of ModelSlim's takes an empty text among others."""
+    blank = recipe.body.get("script") is not None if recipe.tool == "modelslim" else False
+    return check_samples(path, chats=_takes_more(recipe), blank=blank)
 
 
 def _takes_more(recipe: Recipe) -> bool:
@@ -113,23 +124,25 @@ def digest_of(path: Path) -> str:
     return str(payload_digest(files))
 
 
-def check_samples(path: Path, *, chats: bool = True) -> int:
+def check_samples(path: Path, *, chats: bool = True, blank: bool = False) -> int:
     """Check that a file holds samples; returns how many.
 
     Args:
         path: of the file, see `quantizers.samples`.
         chats: whether conversations are samples, too.
+        blank: whether an empty text is one, if others are not empty.
 
     Raises:
         UsageError: it is no file of samples.
     """
-    count, remedy = 0, f"{LAYOUT}{_CHATS if chats else _NO_CHATS}"
+    count, filled, remedy = 0, 0, f"{LAYOUT}{_CHATS if chats else _NO_CHATS}"
     for sample in read_samples(path):
-        if not (sample.text or (chats and sample.is_chat)):
+        taken = sample.text or (chats and sample.is_chat)
+        if not taken and not (blank and sample.given is not None):
             what = "holds a chat, and no text" if sample.is_chat else "holds no text"
             raise UsageError(f"{sample.where} {what}", remedy=remedy)
-        count += 1
-    if not count:
+        count, filled = count + 1, filled + bool(taken)
+    if not filled:
         raise UsageError(f"The calibration file {path} is empty", remedy=remedy)
     return count
 

@@ -31,6 +31,7 @@ class Options:
         trust_remote_code: whether the model's own Python code may run.
         script: a script of the user's that does the work, or None.
         arguments: for that script, as they are.
+        untouched: uses of sets, `calibration` or `anti_dataset`, that the script reads as they are.
         procedure: what a record says of how the tool was run, see `Quantizer.procedure`; None for
             the usual way.
     """
@@ -40,6 +41,7 @@ class Options:
     trust_remote_code: bool = False
     script: Path | None = None
     arguments: tuple[str, ...] = ()
+    untouched: tuple[str, ...] = ()
     procedure: Mapping[str, Any] | None = None
 
 

@@ -30,6 +30,14 @@ def without_paths(text: str, known: Mapping[str, str] | None = None) -> str:
     return _ABSOLUTE.sub(r"{path}/\1", text)
 
 
+def placed_argument(word: str) -> str:
+    """An argument of which no absolute path is left, whatever its folders are called."""
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    if value.startswith("/"):
+        return f"{option}{equals}{{path}}/{value.rstrip('/').rpartition('/')[2]}"
+    return without_paths(word)
+
+
 def published_reference(reference: str) -> str | None:
     """A reference that others may find, too; None for a folder of this machine."""
     return None if Reference.parse(reference).scheme == "file" else reference

@@ -64,8 +64,11 @@ def prepare(request: QuantizationRequest, settings: Settings, observe: Observer)
     intent = quantizer.intent(checkpoint, recipe)
     check_recipe_fits(checkpoint, recipe, intent)
     notes = check_target(intent, recipe.name, request.target)
-    calibration = find_calibration(recipe, request.calibration)
-    anti = _anti_dataset(recipe, request.anti_dataset)
+    untouched = request.options.untouched
+    calibration = find_calibration(
+        recipe, request.calibration, untouched="calibration" in untouched
+    )
+    anti = _anti_dataset(recipe, request.anti_dataset, untouched="anti_dataset" in untouched)
     check_evaluation_text(request.evaluation_text)
     notes += quantizer.check(checkpoint, recipe, request.options)
     check_resources(quantizer.estimate(checkpoint, recipe), output)
@@ -106,7 +109,7 @@ def _toolchain(quantizer: Quantizer, request: QuantizationRequest, usual: str) -
     return request.toolchain
 
 
-def _anti_dataset(recipe: Recipe, given: Path | None) -> CalibrationSet | None:
+def _anti_dataset(recipe: Recipe, given: Path | None, *, untouched: bool) -> CalibrationSet | None:
     if given is None:
         return None
     if recipe.tool != "modelslim" or recipe.body.get("apiversion", "script") == "modelslim_v1":
@@ -114,7 +117,7 @@ def _anti_dataset(recipe: Recipe, given: Path | None) -> CalibrationSet | None:
             f"Recipe {recipe.name} smooths with the calibration set, and takes no --anti-dataset",
             remedy="Leave it out; ModelSlim's scripts and practices of modelslim_v0 take one.",
         )
-    return find_calibration(recipe, given)
+    return find_calibration(recipe, given, untouched=untouched)
 
 
 def _settled(

@@ -12,7 +12,7 @@ from typing import Any
 from quantizers.calibration import digest_of
 from quantizers.interface import USED, Command, Job
 from quantizers.modelslim.devices import ALLOCATION, VISIBLE
-from quantizers.placeholders import published_reference, without_paths
+from quantizers.placeholders import placed_argument, published_reference, without_paths
 from quantizers.places import Places
 from quantizers.quality.tracked import OF_WEIGHTS
 from quantizers.request import Prepared, QuantizationRequest
@@ -105,6 +105,8 @@ def known_paths(prepared: Prepared, job: Job) -> dict[str, str]:
         prepared.toolchain.python: "{python}",
         Path(__file__).parent: "{qreg}",
     }
+    if script := prepared.request.options.script:
+        found[script.absolute().parent] = "{script}"
     return {str(path): name for path, name in found.items()}
 
 
@@ -127,13 +129,13 @@ def _code(code: RemoteCode) -> dict[str, Any]:
 
 
 def files_of(arguments: Iterable[str]) -> dict[str, str]:
-    """Digests of the files and folders that a script's arguments name, by the argument."""
+    """Digests of the files that a script's arguments name, by place and argument."""
     found = {}
-    for word in arguments:
+    for number, word in enumerate(arguments, 1):
         value = word.partition("=")[2] if word.startswith("-") else word
         path = Path(value)
-        if value and path.is_absolute() and path.exists():
-            found[without_paths(word)] = digest_of(path)
+        if value and path.is_absolute() and path.is_file():
+            found[f"{number} {placed_argument(word)}"] = digest_of(path)
     return found
 
 
@@ -164,7 +166,7 @@ def options_of(request: QuantizationRequest) -> dict[str, Any]:
         "model_type": options.model_type,
         "trust_remote_code": options.trust_remote_code,
         "script": options.script and options.script.name,
-        "arguments": [without_paths(word) for word in options.arguments],
+        "arguments": [placed_argument(word) for word in options.arguments],
         "target": target.chip and target.chip.name,
     }
     return {key: value for key, value in found.items() if value}

@@ -41,11 +41,13 @@ class RecordedSet:
         digest: `sha256:…` of it; None for a data set of a hub.
         path: where older releases of qreg say that it was, on the machine of whoever made it. It is
             told, and never opened.
+        texts: whether its samples were texts, which are counted in a record.
     """
 
     file: str
     digest: Digest | None
     path: str = ""
+    texts: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Record:
         arguments: that the script got; paths in them may be shortened.
         files: digests of the files that arguments name, by the argument.
         commit: of the script's checkout; empty where it is not known.
+        changed: whether files of the checkout differed from it.
         ran_code: whether the model's own Python code was allowed to run.
         code: digest of that code, where it is recorded.
         chip: that the result was meant for.
@@ -98,6 +101,7 @@ class Record:
     arguments: tuple[str, ...] = ()
     files: Mapping[str, Digest] = field(default_factory=dict)
     commit: str = ""
+    changed: bool = False
     ran_code: bool = False
     code: Digest | None = None
     chip: Chip | None = None
@@ -157,6 +161,7 @@ def read_record(manifest: Manifest) -> Record:
             for word, value in fields.table("files").items()
         },
         commit=fields.commit(),
+        changed=bool(fields.table("checkout").get("changed")),
         ran_code=bool(options.get("trust_remote_code")),
         code=fields.code(),
         chip=fields.chip(options),
@@ -254,7 +259,8 @@ class _Fields:
                 continue
             digest = self.digest(table, use) if table.get("digest") else None
             path = self.text(table, "path", use)
-            found[use] = RecordedSet(_shown(table.get("file") or "without a name"), digest, path)
+            name = _shown(table.get("file") or "without a name")
+            found[use] = RecordedSet(name, digest, path, "lines" in table)
         return found
 
     def arguments(self, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quantizers.catalogue import open_quantizer
 from quantizers.interface import Options
-from quantizers.placeholders import without_paths
+from quantizers.placeholders import placed_argument
 from quantizers.record import files_of
 from quantizers.recorded import Record
 from registry.config import Settings
@@ -56,24 +56,23 @@ def find_recorded_script(
                 remedy="Leave out --script and what follows -- .",
             )
         return Given()
-    text = script.read_text(encoding="utf-8", errors="replace") if script else ""
-    if script is None or text != record.recipe_text:
-        raise UsageError(
-            f"{record.artifact} was made by the script {record.script!r}",
-            remedy=f"Name the same version of it: --script PATH .{_commit(record)}",
-        )
     quantizer, options = open_quantizer(record.tool), Options(script=script, arguments=arguments)
 
     def toolchain() -> Toolchain:
         return find_toolchain(record.toolchain, settings)
 
-    recipe = quantizer.load_recipe("", options, toolchain)
+    recipe = quantizer.load_recipe("", options, toolchain) if script else None
+    if recipe is None or recipe.text != record.recipe_text:
+        raise UsageError(
+            f"{record.artifact} was made by the script {record.script!r}",
+            remedy=f"Name the same version of it: --script PATH .{_commit(record)}",
+        )
     sets, settled = quantizer.settle(recipe, options)
     sets, kept = _matching(record, arguments, sets, settled.arguments)
     for word, digest in files_of(settled.arguments).items():
         if word in record.files and digest != str(record.files[word]):
             raise IntegrityError(
-                f"{word} is not the file that is recorded: it has {digest}, recorded is "
+                f"Argument {word} is not the file that is recorded: it has {digest}, recorded is "
                 f"{record.files[word]}",
                 remedy="Give the recorded one.",
             )
@@ -85,12 +84,17 @@ def find_recorded_script(
                 f"is {brought.digest}",
                 remedy=f"Check out the recorded state of its repository.{_commit(record)}",
             )
-    commit = quantizer.state(recipe).get("commit")
+    state = quantizer.state(recipe)
+    commit = state.get("commit")
+    if record.commit and commit == record.commit and (state["changed"] or record.changed):
+        when = "then" if record.changed else "since"
+        text = f"Files of the script's checkout were changed {when}; its helpers may differ"
+        observe(Note(text, warning=True))
     if record.commit and commit != record.commit:
         there = f"is at commit {commit}" if commit else "is at no commit that git tells"
         text_of_note = f"The script's checkout {there}; recorded is {record.commit}"
         observe(Note(f"{text_of_note}. Its helpers may differ", warning=True))
-    return Given(text, kept, sets)
+    return Given(recipe.text, kept, sets)
 
 
 def _matching(
@@ -114,7 +118,7 @@ def _matching(
 
 
 def _placed(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(without_paths(word) for word in words)
+    return tuple(placed_argument(word) for word in words)
 
 
 def _commit(record: Record) -> str:

@@ -265,11 +265,17 @@ def _request(
             trust_remote_code=record.ran_code and again.trust_remote_code,
             script=again.script,
             arguments=again.arguments,
+            untouched=_untouched(record),
             procedure=record.procedure,
         ),
         tags={"qreg.reproduces": str(record.digest)},
         environment=threads,
     )
+
+
+def _untouched(record: Record) -> tuple[str, ...]:
+    """Uses of sets that a script read as they are: they hold no texts that could be counted."""
+    return tuple(use for use, found in record.sets.items() if record.script and not found.texts)
 
 
 def _compare(

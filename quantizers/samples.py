@@ -40,12 +40,17 @@ class Sample:
     fields: tuple[str, ...] = TEXT_FIELDS
 
     @property
-    def text(self) -> str:
-        """Its text; empty if it has none."""
+    def given(self) -> str | None:
+        """Its text, which may be empty; None if it has none."""
         value = self.value
         if isinstance(value, Mapping):
             value = next((value[key] for key in self.fields if key in value), None)
-        return value if isinstance(value, str) else ""
+        return value if isinstance(value, str) else None
+
+    @property
+    def text(self) -> str:
+        """Its text; empty if it has none."""
+        return self.given or ""
 
     @property
     def is_chat(self) -> bool:

@@ -14,6 +14,7 @@ from quantizers.samples import ARRAY, LAYOUT, read_samples, shape_of
 from registry.errors import UsageError
 
 _FIELD = "inputs_pretokenized"
+_MODE = 0o640  # ModelSlim's helpers refuse what the group may write
 
 
 def write_calibration(source: Path, target: Path, shape: str) -> None:
@@ -29,21 +30,23 @@ def write_calibration(source: Path, target: Path, shape: str) -> None:
     """
     samples = list(read_samples(source))
     for sample in samples:
-        if not sample.text:
+        if sample.given is None:
             raise UsageError(
                 f"{sample.where} holds no text that ModelSlim takes", remedy=f"{LAYOUT}."
             )
     taken = all(_as_read(sample.value, shape) for sample in samples)
     if taken and shape_of(source) == shape and _is_plain(source, shape):
         shutil.copyfile(source, target)
+        target.chmod(_MODE)
         return
     texts = [sample.text for sample in samples]
-    with target.open("w", encoding="utf-8") as out:
+    # In ASCII: a script opens it in the locale's encoding, and lone surrogates have no other form.
+    with target.open("w", encoding="ascii") as out:
         if shape == ARRAY:
-            json.dump(texts, out, ensure_ascii=False, indent=1)
-            return
-        for text in texts:
-            out.write(json.dumps({_FIELD: text}, ensure_ascii=False) + "\n")
+            json.dump(texts, out, indent=1)
+        else:
+            out.writelines(json.dumps({_FIELD: text}) + "\n" for text in texts)
+    target.chmod(_MODE)
 
 
 def _is_plain(source: Path, shape: str) -> bool:

@@ -18,18 +18,25 @@ from pathlib import Path
 _TIME = 20.0  # seconds for git, on a slow disk
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _LEVELS = 3  # folders above a script that relative paths may climb to
-# No hook and no helper of the repository's runs, and its index is not written anew.
-_QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+# No hook and no monitor of the repository's runs, and its index is not written anew. In a container
+# it often belongs to another user than the one who runs its script, which git would not look at.
+_QUIET = (
+    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"),
+    *("-c", "safe.directory=*"),
+)
+_COPIED = 64 * 2**20  # bytes of a folder that is copied; a larger one is linked
 
 
 def state_of(script: Path) -> Mapping[str, object]:
     """The commit that a script's checkout is at, and whether its files differ from it.
 
     Returns:
-        `{"commit": …, "changed": …}`; empty where it is no checkout, or git is not there.
+        `{"commit": …, "changed": …}`; empty where the script is in no checkout, or without git.
     """
+    script = script.resolve()
     commit = _git(script.parent, "rev-parse", "HEAD").strip()
-    if not _COMMIT.match(commit):
+    kept = _git(script.parent, "ls-files", "--error-unmatch", "--", script.name)
+    if not _COMMIT.match(commit) or not kept:  # a copy in another repository is not that one's
         return {}
     changed = _git(script.parent, "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "changed": bool(changed.strip())}
@@ -41,7 +48,10 @@ def _git(folder: Path, *words: str) -> str:
             ["git", *_QUIET, "-C", str(folder), *words],  # noqa: S607 - the user's own git
             capture_output=True,
             timeout=_TIME,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
+                "GIT_OPTIONAL_LOCKS": "0",
+            },
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -67,8 +77,15 @@ def working_folder(script: Path, relative: Iterable[str], work: Path) -> Path:
         if not target.is_relative_to(root) or target.exists() or not there.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        if there.is_dir():
-            target.symlink_to(there.resolve(), target_is_directory=True)
-        else:
+        if not there.is_dir():
             shutil.copyfile(there, target)
+            target.chmod(0o640)  # ModelSlim's helpers refuse what the group may write
+        elif _size(there) <= _COPIED:
+            shutil.copytree(there, target)
+        else:
+            target.symlink_to(there.resolve(), target_is_directory=True)
     return folder
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -38,19 +38,27 @@ from quantizers.modelslim.reading import (
     read_progress,
     read_warning,
 )
-from quantizers.modelslim.script_sets import ANTI, CALIBRATION, OPTIONS, own_set, split_sets
-from quantizers.modelslim.script_source import read_source
+from quantizers.modelslim.script_sets import (
+    ANTI,
+    CALIBRATION,
+    OPTIONS,
+    is_of_texts,
+    own_set,
+    split_sets,
+)
 from quantizers.modelslim.scripts import (
+    check_arguments,
     check_script,
     is_script,
     script_arguments,
     script_path,
     script_recipe,
+    source_of,
 )
 from quantizers.modelslim.shipped import PREFIX, load_practice, practices_for, shipped_set
 from quantizers.modelslim.tokenizers import check_tokenizer, toolchain_for_tokenizer
 from quantizers.recipe import Recipe, find_recipe, read_text
-from quantizers.samples import ARRAY, LINES
+from quantizers.samples import ARRAY, LINES, shape_of
 from registry.checkpoint import Checkpoint
 from registry.checkpoint.architecture import read_architecture
 from registry.checkpoint.quantization.layers import is_linear_weight
@@ -105,8 +113,13 @@ class ModelSlim(Quantizer):
             has_experts = bool(read_architecture(checkpoint.config).experts)
             check_script(recipe, device if _has_npu() else Device("cpu"), experts=has_experts)
         check_device(device)
-        warning = calibration_warning(recipe, checkpoint)
-        notes = [Note(warning, warning=True)] if warning else []
+        notes = []
+        if warning := calibration_warning(recipe, checkpoint):
+            notes.append(Note(warning, warning=True))
+        if is_script(recipe):
+            layers = read_architecture(checkpoint.config).layers
+            if warning := check_arguments(recipe, options.arguments, layers):
+                notes.append(Note(warning, warning=True))
         if not is_script(recipe):
             check_practice(recipe, checkpoint, device)
             if not options.model_type and kind_of_model(checkpoint.config.get("model_type")) == (
@@ -119,9 +132,11 @@ class ModelSlim(Quantizer):
     def settle(self, recipe: Recipe, options: Options) -> tuple[Mapping[str, Path], Options]:
         if not is_script(recipe):
             return {}, options
-        source, folder = read_source(recipe.text), script_path(recipe).parent
+        source, folder = source_of(recipe), script_path(recipe).parent
         sets, arguments = split_sets(source, options.arguments, folder)
-        return sets, replace(options, arguments=arguments)
+        untouched = tuple(use for use, path in sets.items() if not is_of_texts(path))
+        untouched = tuple(dict.fromkeys((*options.untouched, *untouched)))
+        return sets, replace(options, arguments=arguments, untouched=untouched)
 
     def check_toolchain(
         self, checkpoint: Checkpoint, options: Options, toolchain: Toolchain
@@ -144,7 +159,7 @@ class ModelSlim(Quantizer):
 
     def default_set(self, recipe: Recipe, use: str, toolchain: Toolchain) -> CalibrationSet | None:
         if is_script(recipe):
-            return own_set(read_source(recipe.text), use, script_path(recipe).parent)
+            return own_set(source_of(recipe), use, script_path(recipe).parent)
         if use != CALIBRATION or recipe.calibration is None or not recipe.calibration.default:
             return None
         name = recipe.calibration.default
@@ -187,7 +202,7 @@ class ModelSlim(Quantizer):
         sets = self._calibration_sets(job)
         env = {**worker_env(), **device.environment(), "MSMODELSLIM_LOG_LEVEL": "info"}
         if self._script:
-            script, folder = read_source(job.recipe.text), script_path(job.recipe).parent
+            script, folder = source_of(job.recipe), script_path(job.recipe).parent
             words = script.relative_paths(folder)
             there = working_folder(script_path(job.recipe), words, job.work.resolve())
             # Nothing is written beside the script, no compiled helper either.
@@ -261,11 +276,15 @@ class ModelSlim(Quantizer):
     def _calibration_sets(self, job: Job) -> dict[str, Path]:
         """The user's sets in the shape that is read, by their use; their names stay."""
         found = {}
-        script = read_source(job.recipe.text) if self._script else None
+        script = source_of(job.recipe) if self._script else None
         for use, path in ((CALIBRATION, job.calibration), (ANTI, job.anti_dataset)):
             if path is None:
                 continue
+            if use in job.options.untouched:
+                found[use] = Path(path)
+                continue
             shape = script.shape(script.option(*OPTIONS[use])) if script else LINES
+            shape = shape or shape_of(Path(path))  # the source does not tell: as the user has it
             stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)
             suffix = ".json" if shape == ARRAY else ".jsonl"
             found[use] = job.work.resolve() / use / f"{stem}{suffix}"

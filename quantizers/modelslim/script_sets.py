@@ -6,6 +6,7 @@ way: it is checked, recorded with its digest, and handed on in the shape that th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
@@ -16,8 +17,11 @@ from registry.errors import NotFoundError, UsageError
 CALIBRATION, ANTI = "calibration", "anti_dataset"
 # Names of the option for each use, the usual one first.
 OPTIONS = {
-    CALIBRATION: ("--calib_dataset", "--calib_file", "--calib_dataset_path"),
-    ANTI: ("--anti_dataset", "--anti_calib_file", "--anti_dataset_path"),
+    CALIBRATION: (
+        *("--calib_dataset", "--calib_file", "--calib_dataset_path", "--calib_data"),
+        *("--calib_path", "--calib-dataset"),
+    ),
+    ANTI: ("--anti_dataset", "--anti_calib_file", "--anti_dataset_path", "--anti-dataset"),
 }
 
 
@@ -26,13 +30,16 @@ def split_sets(
 ) -> tuple[Mapping[str, Path], tuple[str, ...]]:
     """Sets that are named among a script's arguments, by use, and the other arguments.
 
-    What qreg cannot read as a set stays where it is, as the script may read it. Paths that are
-    there are made absolute: a script runs in another folder than the user's.
+    Paths that are there are made absolute: a script runs in another folder than the user's.
 
     Args:
         source: of the script.
         arguments: as the user gives them after `--`.
         folder: of the script.
+
+    Raises:
+        NotFoundError: a set is not there.
+        UsageError: two are named for one use, of which a script would take the last.
     """
     found: dict[str, Path] = {}
     rest: list[str] = []
@@ -40,21 +47,31 @@ def split_sets(
     for word in words:
         name, equals, value = word.partition("=")
         use = _use_of(source, name)
-        if use is None or use in found:
+        if use is None:
             rest.append(f"{name}={settled(value, folder)}" if equals else settled(word, folder))
             continue
-        if not equals:
-            following = next(words, None)
-            if following is None:
-                rest.append(word)
-                continue
-            value = following
+        value = value if equals else next(words, "")
         path = Path(settled(value, folder))
-        if _is_set(path):
-            found[use] = path
-        else:
-            rest += [f"{name}={path}"] if equals else [name, str(path)]
+        if not value or not path.exists():
+            raise NotFoundError(
+                f"The set {value!r} that {name} names is not there",
+                remedy="Give its path, as it is seen from here or from the script's folder.",
+            )
+        if use in found:
+            raise UsageError(
+                f"Two sets are named for {name}: {found[use]} and {path}",
+                remedy="Name one of them.",
+            )
+        found[use] = path.absolute()
     return found, tuple(rest)
+
+
+def is_of_texts(path: Path) -> bool:
+    """Whether a set holds texts, so that it can be handed on in another shape."""
+    try:
+        return path.is_file() and check_samples(path, chats=False, blank=True) > 0
+    except (UsageError, OSError):
+        return False
 
 
 def settled(word: str, folder: Path) -> str:
@@ -70,7 +87,7 @@ def settled(word: str, folder: Path) -> str:
         return word
     for place in (Path.cwd(), folder):
         if (place / path).exists():
-            return str((place / path).resolve())
+            return os.path.abspath(place / path)
     return word
 
 
@@ -93,7 +110,7 @@ def own_set(source: ScriptSource, use: str, folder: Path) -> CalibrationSet | No
             remedy=f"Check out the whole repository, or give a set: {option} FILE .",
         )
     try:
-        lines = check_samples(path)
+        lines = check_samples(path, blank=True)
     except UsageError:
         lines = None  # of another kind than texts; the script knows how to read it
     return CalibrationSet(path.name, path, digest_of(path), lines, "the script")
@@ -103,10 +120,3 @@ def _use_of(source: ScriptSource, name: str) -> str | None:
     """What an argument names a set for; None for other arguments."""
     full = source.full(name)
     return next((use for use, names in OPTIONS.items() if full in names), None)
-
-
-def _is_set(path: Path) -> bool:
-    try:
-        return path.is_file() and check_samples(path, chats=False) > 0
-    except (UsageError, OSError):
-        return False

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from quantizers.modelslim.script_values import Values
 from quantizers.samples import ARRAY, LINES
 
 _NPU_PACKAGE = "torch_npu"
 _NPU_KEYWORDS = ("dev_type", "device_type")
+_SHAPES = {"json": ARRAY, "jsonl": LINES}
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class ScriptSource:
     """A script's source, read.
 
     Attributes:
-        options: default of each option, as the source has it; None where it gives no constant.
+        options: default of each option; None where the source gives none that can be told.
         switches: options that take no value.
         words: all texts in the source, as options may be added by a helper.
         shapes: of the file that an option names, `array` or `lines`, where the source tells.
         npu: the line that needs an NPU, for people; empty where none is seen.
     """
 
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, str | None] = field(default_factory=dict)
     switches: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     shapes: Mapping[str, str] = field(default_factory=dict)
@@ -49,17 +51,16 @@ class ScriptSource:
 
     def default(self, option: str) -> str:
         """The path that an option has by default; empty if it has none."""
-        value = self.options.get(option)
-        return value if isinstance(value, str) else ""
+        return self.options.get(option) or ""
 
     def shape(self, option: str) -> str:
-        """The shape of the file that an option names; JSON Lines where nothing tells it."""
-        return self.shapes.get(option, LINES)
+        """The shape of the file that an option names; empty where nothing tells it."""
+        return self.shapes.get(option, "")
 
     def relative_paths(self, folder: Path) -> Iterator[str]:
         """Files and folders that the source names by a path relative to its own folder."""
-        defaults = {value for value in self.options.values() if isinstance(value, str)}
-        for word in sorted(self.words):
+        defaults = {value for value in self.options.values() if value}
+        for word in sorted(self.words | defaults):
             path = PurePath(word)
             if not 0 < len(word) < 256 or path.is_absolute() or "\n" in word or "\0" in word:
                 continue
@@ -68,42 +69,53 @@ class ScriptSource:
                 yield word
 
 
-def read_source(text: str) -> ScriptSource:
-    """Read a script; one that Python cannot parse has no options."""
+def read_source(text: str, file: str = "") -> ScriptSource:
+    """Read a script; one that Python cannot parse has no options.
+
+    Args:
+        text: of the script.
+        file: its path, which the script knows as `__file__`.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ScriptSource()
+    values = Values(tree, file)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    added = list(_added(calls))
-    options = {name: default for name, default, _ in added}
+    added = list(_added(calls, values))
+    options = {name: default for name, default, _, _ in added}
     return ScriptSource(
         options=options,
-        switches=frozenset(name for name, _, switch in added if switch),
+        switches=frozenset(name for name, _, switch, _ in added if switch),
         words=frozenset(
             node.value
             for node in ast.walk(tree)
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ),
-        shapes=_shapes(calls, options),
-        npu=_npu(tree, calls),
+        shapes=_shapes(calls, values, options, {name: dest for name, _, _, dest in added}),
+        npu=_npu(tree, values),
     )
 
 
-def _added(calls: list[ast.Call]) -> Iterator[tuple[str, object, bool]]:
-    """Name, default and whether it is a switch, of every option that is added with constants."""
+def _added(calls: list[ast.Call], values: Values) -> Iterator[tuple[str, str | None, bool, str]]:
+    """Name, default, whether it is a switch, and attribute of every option that is added."""
     for call in calls:
         if _name(call.func) != "add_argument":
             continue
-        given = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
-        switch = str(given.get("action", "")).startswith(("store_true", "store_false"))
-        for arg in call.args:
-            name = arg.value if isinstance(arg, ast.Constant) else None
-            if isinstance(name, str) and name.startswith("-"):
-                yield name, given.get("default"), switch
+        given = {keyword.arg: values.text(keyword.value) for keyword in call.keywords}
+        switch = (given.get("action") or "").startswith(("store_true", "store_false"))
+        for name in (values.text(arg) for arg in call.args):
+            if name and name.startswith("-"):
+                dest = given.get("dest") or name.lstrip("-").replace("-", "_")
+                yield name, given.get("default"), switch, dest
 
 
-def _shapes(calls: list[ast.Call], options: Mapping[str, object]) -> dict[str, str]:
+def _shapes(
+    calls: list[ast.Call],
+    values: Values,
+    options: Mapping[str, str | None],
+    attributes: Mapping[str, str],
+) -> dict[str, str]:
     """What each option's file looks like: by how it is checked, its default, else how it is read.
 
     Scripts of the repository check a path with `get_valid_read_path(PATH, "json")`; others name
@@ -111,24 +123,33 @@ def _shapes(calls: list[ast.Call], options: Mapping[str, object]) -> dict[str, s
     """
     checked: dict[str, str] = {}
     for call in calls:
-        constants = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
-        texts = [value for value in constants if isinstance(value, str)]
-        shape = next((s for text in texts if (s := _shape_of_suffix(f".{text}"))), "")
-        for arg in call.args if shape else ():
-            checked.setdefault(_name(arg), shape)
-    # `json.loads` reads a line, `json.load` a whole file.
-    names = {_name(call.func) for call in calls}
-    usual = LINES if {"loads", "load_jsonl"} & names or "load" not in names else ARRAY
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        suffixes = [text for one in given for text in values.texts(one)]
+        shape = next((s for text in suffixes if (s := _SHAPES.get(text.lstrip(".")))), "")
+        for arg in given if shape else ():
+            checked.setdefault(values.attribute(arg), shape)
+    usual = _usual_shape(calls)
     found = {}
     for option, default in options.items():
-        name = option.lstrip("-").replace("-", "_")
-        named = _shape_of_suffix(PurePath(default).suffix) if isinstance(default, str) else ""
-        found[option] = checked.get(name) or named or usual
+        named = _SHAPES.get(PurePath(default).suffix.lstrip("."), "") if default else ""
+        if shape := checked.get(attributes[option]) or named or usual:
+            found[option] = shape
     return found
 
 
-def _shape_of_suffix(suffix: str) -> str:
-    return {".json": ARRAY, ".jsonl": LINES}.get(suffix, "")
+def _usual_shape(calls: list[ast.Call]) -> str:
+    """How a script reads every file of JSON; empty where it has both ways, or none.
+
+    `json.load` reads a whole file, `json.loads` a line.
+    """
+    ways = {
+        {"load": ARRAY, "loads": LINES}.get(call.func.attr, "")
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and _name(call.func.value) == "json"
+    }
+    ways |= {LINES for call in calls if _name(call.func) == "load_jsonl"}
+    ways.discard("")
+    return ways.pop() if len(ways) == 1 else ""
 
 
 def _name(node: ast.expr) -> str:
@@ -138,24 +159,43 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _npu(tree: ast.Module, calls: list[ast.Call]) -> str:
+def _npu(tree: ast.Module, values: Values) -> str:
     """The first line that fails where there is no NPU.
 
-    Only what always runs counts: an import at the top, not one in `try` or `if`; a device that is
+    Only what always runs counts: nothing in a branch, nothing that is tried; a device that is
     written down, not one that is chosen.
     """
-    for statement in tree.body:
+    for node in _always(tree):
         names: list[str] = []
-        if isinstance(statement, ast.Import):
-            names = [alias.name for alias in statement.names]
-        elif isinstance(statement, ast.ImportFrom):
-            names = [statement.module or ""]
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
         if any(name.partition(".")[0] == _NPU_PACKAGE for name in names):
-            return f"it imports {_NPU_PACKAGE}, line {statement.lineno}"
-    for call in calls:
-        for keyword in call.keywords:
-            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
-            written = isinstance(value, str) and value.partition(":")[0] == "npu"
-            if keyword.arg in _NPU_KEYWORDS and written:
+            return f"it imports {_NPU_PACKAGE}, line {getattr(node, 'lineno', '?')}"
+        if isinstance(node, ast.Attribute) and node.attr == "npu" and _name(node.value) == "torch":
+            return f"it uses torch.npu, line {node.lineno}"
+        if not isinstance(node, ast.Call):
+            continue
+        for keyword in node.keywords:
+            value = values.text(keyword.value)
+            if keyword.arg in _NPU_KEYWORDS and value and value.partition(":")[0] == "npu":
                 return f"it works with {keyword.arg}={value!r}, line {keyword.value.lineno}"
     return ""
+
+
+def _always(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes below one that run whenever it does, functions taken to be called."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If):
+            if not _is_main(child.test):
+                continue
+        elif isinstance(child, ast.Try | ast.IfExp | ast.BoolOp):
+            continue
+        yield child
+        yield from _always(child)
+
+
+def _is_main(test: ast.expr) -> bool:
+    """Whether a test is that of `if __name__ == "__main__":`."""
+    return isinstance(test, ast.Compare) and _name(test.left) == "__name__"

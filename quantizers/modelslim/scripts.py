@@ -7,6 +7,7 @@ has is read from its source. What else it takes comes from the user, as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,17 +44,17 @@ def script_recipe(path: Path) -> Recipe:
     if len(content) > _MOST:
         raise UsageError(f"The script {path} has {len(content)} bytes, and a script has {_MOST}")
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"The script {path} is no UTF-8 text: {error}") from error
-    source = read_source(text)
+    source = read_source(text, str(path.absolute()))
     if not source.option("--model_path") or not source.option(*_SAVE):
         raise UsageError(
             f"{path} takes no --model_path and --save_path",
             remedy="qreg runs scripts of ModelSlim's example folder, which take both.",
         )
     return Recipe(
-        name=check_tag(path.stem),
+        name=check_tag(re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem).lstrip(".-") or "script"),
         title=f"ModelSlim's script {path.name}",
         tool="modelslim",
         calibration=Calibration(128, 2048, "the script's own"),
@@ -72,6 +73,44 @@ def script_path(recipe: Recipe) -> Path:
     return Path(recipe.body[_KEY])
 
 
+def source_of(recipe: Recipe) -> ScriptSource:
+    """The source of a recipe that is a script, read."""
+    return read_source(recipe.text, str(script_path(recipe)))
+
+
+def check_arguments(recipe: Recipe, arguments: tuple[str, ...], layers: int | None) -> str:
+    """Look for arguments whose result does not pass the checks after the work.
+
+    Args:
+        recipe: that is a script.
+        arguments: that it gets.
+        layers: of the model.
+
+    Returns:
+        What the user should know; empty if nothing.
+
+    Raises:
+        UsageError: it could never pass.
+    """
+    source, words = source_of(recipe), iter(arguments)
+    for word in words:
+        name, _, value = word.partition("=")
+        full = source.full(name)
+        if full == "--mindie_format":
+            raise UsageError(
+                "--mindie_format writes what MindIE reads, and vLLM Ascend does not",
+                remedy="Leave it out; for MindIE run the script without qreg.",
+            )
+        if full == "--layer_count":
+            count = value or next(words, "")
+            if count.isdigit() and 0 < int(count) < (layers or 0):
+                return (
+                    f"--layer_count {count} leaves out layers of the model's {layers}: the result "
+                    "will not pass the checks, and is kept beside the output"
+                )
+    return ""
+
+
 def check_script(recipe: Recipe, device: Device, *, experts: bool) -> None:
     """Refuse a script that needs an NPU where none is to be used.
 
@@ -83,14 +122,14 @@ def check_script(recipe: Recipe, device: Device, *, experts: bool) -> None:
     Raises:
         IncompatibleError: it would fail after loading.
     """
-    source = read_source(recipe.text)
+    source = source_of(recipe)
     if not source.npu or device.kind != "cpu":
         return
     near = "w8a8-moe-smooth" if experts else "w8a8-smooth"
     raise IncompatibleError(
         f"The script {recipe.name} runs on NPUs alone: {source.npu}",
         remedy=f"Run it on a machine with NPUs. On a CPU the recipe {near} comes closest: leave "
-        f"out --script and what follows -- , and add --recipe {near} .",
+        f"out --script and what follows -- , and say --recipe {near} --device cpu .",
     )
 
 
@@ -106,7 +145,7 @@ def script_arguments(job: Job, source: Path, sets: Mapping[str, Path], device: D
     Raises:
         UsageError: it lacks an option that the user's wishes need, or arguments set what qreg sets.
     """
-    script, given = read_source(job.recipe.text), job.options.arguments
+    script, given = source_of(job.recipe), job.options.arguments
     for argument in given:
         if script.full(argument.partition("=")[0]) in _RESERVED:
             raise UsageError(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from quantizers.calibration import check_samples, find_calibration
 from quantizers.interface import Job, Options
 from quantizers.modelslim import ModelSlim
 from quantizers.modelslim.calibration import write_calibration
@@ -14,7 +17,12 @@ from quantizers.modelslim.checkout import state_of, working_folder
 from quantizers.modelslim.devices import read_device
 from quantizers.modelslim.script_sets import own_set, split_sets
 from quantizers.modelslim.script_source import ScriptSource, read_source
-from quantizers.modelslim.scripts import check_script, script_arguments, script_recipe
+from quantizers.modelslim.scripts import (
+    check_arguments,
+    check_script,
+    script_arguments,
+    script_recipe,
+)
 from quantizers.recipe import Recipe
 from quantizers.samples import ARRAY, LINES
 from registry.checkpoint import open_checkpoint
@@ -57,7 +65,12 @@ def test_what_the_guides_script_says() -> None:
         ),
         ("p.add_argument('--calib_dataset')\nvalue = json.load(file)", ARRAY),
         ("p.add_argument('--calib_dataset')\nx = [json.loads(line) for line in file]", LINES),
-        ("p.add_argument('--calib_dataset')", LINES),
+        ("p.add_argument('--calib_dataset', dest='d')\nread(args.d, ('.json', '.jsonl'))", ARRAY),
+        ("p.add_argument('--calib_dataset')\nd = args.calib_dataset\nread(d, '.json')", ARRAY),
+        ("p.add_argument('--calib_dataset')\nread(args.calib_dataset, extensions='jsonl')", LINES),
+        # Both ways, or none: the user's file stays as it is.
+        ("p.add_argument('--calib_dataset')\njson.load(f)\njson.loads(args.tokenizer)", ""),
+        ("p.add_argument('--calib_dataset')\ntorch.load(f)", ""),
     ],
 )
 def test_which_shape_a_script_reads(lines: str, shape: str) -> None:
@@ -72,6 +85,10 @@ def test_which_shape_a_script_reads(lines: str, shape: str) -> None:
         ("c = QuantConfig(w_bit=8,\n  dev_type='npu')\n", "line 2"),
         ("try:\n    import torch_npu\nexcept ImportError:\n    pass\n", ""),
         ("if npu:\n    import torch_npu\n", ""),
+        ("if __name__ == '__main__':\n    import torch_npu\n", "line 2"),
+        ("def main():\n    torch.npu.set_compile_mode(jit_compile=False)\n", "line 2"),
+        ("D = 'npu'\nc = QuantConfig(dev_type=D)\n", "line 2"),
+        ("if d:\n    c = QuantConfig(dev_type='npu')\nelse:\n    c = 1\n", ""),
         ("p.add_argument('--device_type', default='npu', help='npu or cpu')\n", ""),
         ("c = QuantConfig(dev_type=args.device_type)\n", ""),
     ],
@@ -147,20 +164,82 @@ def test_sets_among_the_arguments(
     assert (sets, rest) == ({"calibration": tmp_path / "set.json"}, ("--rot",))
 
 
-def test_what_is_no_set_of_texts_stays_with_the_script(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_named_set_is_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run would be recorded with the script's own set, or with the first of two."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "images.json").write_text('[{"image": "a.png", "question": "What?"}]')
     (tmp_path / "scales.bin").write_bytes(b"\xff\xfe")
-    words = ("--calib_dataset", "./folder", "--scales", "scales.bin", "--alpha", "0.5", "name")
-    sets, rest = split_sets(GUIDE, words, tmp_path)
-    assert not sets
-    assert rest == (
-        *("--calib_dataset", f"{tmp_path}/folder", "--scales", f"{tmp_path}/scales.bin"),
-        *("--alpha", "0.5", "name"),
-    )
-    assert split_sets(GUIDE, ("--calib_dataset",), tmp_path) == ({}, ("--calib_dataset",))
+    words = ("--calib_dataset", "images.json", "--anti_dataset=./folder", "--scales", "scales.bin")
+    sets, rest = split_sets(GUIDE, (*words, "--alpha", "0.5", "name"), tmp_path)
+    assert sets == {"calibration": tmp_path / "images.json", "anti_dataset": tmp_path / "folder"}
+    assert rest == ("--scales", f"{tmp_path}/scales.bin", "--alpha", "0.5", "name")
+    for wrong in (("--calib_dataset",), ("--calib_dataset", "no.json"), ("--anti_dataset=",)):
+        with pytest.raises(NotFoundError, match="is not there"):
+            split_sets(GUIDE, wrong, tmp_path)
+    twice = ("--calib_dataset", "images.json", "--calib=images.json")
+    with pytest.raises(UsageError, match="Two sets are named"):
+        split_sets(GUIDE, twice, tmp_path)
+
+
+def test_a_set_that_holds_no_texts_is_handed_on_as_it_is(tmp_path: Path) -> None:
+    path = make_checkout(tmp_path / "repository")
+    images = tmp_path / "images.json"
+    images.write_text('[{"image": "a.png"}]')
+    recipe, tool = script_recipe(path), ModelSlim()
+    options = Options(script=path, arguments=("--calib_dataset", str(images)))
+    sets, options = tool.settle(recipe, options)
+    assert (sets, options.untouched) == ({"calibration": images}, ("calibration",))
+    found = find_calibration(recipe, images, untouched=True)
+    assert found is not None and found.lines is None and found.digest.startswith("sha256:")
+    job = replace(_job(tmp_path, recipe, options), calibration=images)
+    argv = list(tool.command(job, _Tool).argv)  # type: ignore[arg-type]
+    assert argv[argv.index("--calib_dataset") + 1] == str(images)
+
+
+class _Tool:
+    python = Path("/usr/bin/python3")
+    version = "26.1.0"
+    python_version = "3.11.7"
+
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        '"../common/x.json"',
+        'os.path.join("..", "common", "x.json")',
+        'f"../common/{NAME}.json"',
+        '"../common/" + NAME + ".json"',
+        "os.path.join(FOLDER, 'x.json')",
+        "os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'common', 'x.json')",
+    ],
+)
+def test_defaults_that_are_put_together(default: str, tmp_path: Path) -> None:
+    folder = tmp_path / "example" / "Qwen"
+    (tmp_path / "example" / "common").mkdir(parents=True)
+    folder.mkdir()
+    (tmp_path / "example" / "common" / "x.json").write_text('["a"]')
+    text = f"NAME = 'x'\nFOLDER = '../common'\np.add_argument('--calib_file', default={default})"
+    source = read_source(TAKING + text, str(folder / "quant.py"))
+    found = own_set(source, "calibration", folder)
+    assert found is not None and (found.name, found.lines) == ("x.json", 1)
+    assert source.shape("--calib_file") == ARRAY
+    there = working_folder(folder / "quant.py", source.relative_paths(folder), tmp_path / "work")
+    assert (there / source.default("--calib_file")).is_file()
+
+
+def test_results_that_could_not_pass_are_told_before(tmp_path: Path) -> None:
+    recipe = script_recipe(make_checkout(tmp_path / "repository"))
+    with pytest.raises(UsageError, match="MindIE"):
+        check_arguments(recipe, ("--mindie",), 2)
+    assert "will not pass" in check_arguments(recipe, ("--layer_count", "1"), 2)
+    assert check_arguments(recipe, ("--layer_count=2", "--rot"), 2) == ""
+
+
+def test_scripts_of_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "quant ä.py"
+    path.write_text("\ufeff" + TAKING, encoding="utf-8")
+    assert script_recipe(path).name == "quant--"
 
 
 def test_a_scripts_own_sets(tmp_path: Path) -> None:
@@ -189,7 +268,7 @@ def test_a_script_runs_in_a_folder_of_the_job(tmp_path: Path) -> None:
     assert not [path for path in work.rglob("*") if path.name in ("passwd", "no.json")]
 
 
-def test_the_state_of_a_checkout(tmp_path: Path) -> None:
+def test_the_state_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = make_checkout(tmp_path / "repository")
     before = content_of(tmp_path / "repository")
     state = state_of(script)
@@ -197,9 +276,19 @@ def test_the_state_of_a_checkout(tmp_path: Path) -> None:
     assert content_of(tmp_path / "repository") == before  # git writes no index, either
     script.write_text(script.read_text() + "\n")
     assert state_of(script)["changed"] is True
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))
+    link = tmp_path / "link.py"
+    link.symlink_to(script)
+    assert state_of(link)["commit"] == state["commit"]
+    copy = script.with_name("copy.py")  # not of the repository, though in it
+    copy.write_text("")
     alone = tmp_path / "alone.py"
     alone.write_text("")
-    assert state_of(alone) == {}
+    assert state_of(copy) == state_of(alone) == {}
+    if os.geteuid() == 0:
+        for path in (tmp_path / "repository", tmp_path / "repository" / ".git"):
+            os.chown(path, 4711, 4711)  # as a host's folder in a container
+    assert state_of(script)["commit"] == state["commit"]
 
 
 @pytest.mark.parametrize("content", ['["ä", "b"]', '[{"text": "ä"}, "b"]', '"ä"\n\n"b"\n',
@@ -224,3 +313,14 @@ def test_a_set_in_the_shape_that_is_read_keeps_its_bytes(tmp_path: Path) -> None
         source.write_bytes(content)
         write_calibration(source, target, shape)
         assert target.read_bytes() == content
+
+
+def test_lone_surrogates_and_empty_texts(tmp_path: Path) -> None:
+    source = tmp_path / "s.jsonl"
+    source.write_text('"\\ud800"\n""\n"a"\n')
+    with pytest.raises(UsageError, match="holds no text"):
+        check_samples(source)
+    assert check_samples(source, blank=True) == 3
+    write_calibration(source, tmp_path / "t.json", ARRAY)
+    assert json.loads((tmp_path / "t.json").read_text()) == ["\ud800", "", "a"]
+    assert (tmp_path / "t.json").stat().st_mode & 0o777 == 0o640
