@@ -39,7 +39,7 @@ def test_how_long_it_may_take() -> None:
     assert 59 < (budget_of("short", 7).left or 0) <= 60
     assert 899 < (budget_of("short", 900).left or 0) <= 900
     assert budget_of("full", 7).left is None and not budget_of("full", 7).is_over
-    assert (seconds(60).for_predictions().left or 0) < 45
+    assert 0 < (seconds(60).for_predictions().left or 0) < 50  # weights are to have some of it
     with pytest.raises(OutOfTime):
         seconds(-1).require()
     assert [mode_of(value) for value in (True, False, "short")] == ["full", "none", "short"]
