@@ -10,8 +10,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from registry.doctor.check import LIMIT, OK, WARNING, Check
+from registry.urls import without_credentials
 
 NAME_OF_401 = "the credentials are missing or not known there (HTTP 401)"
+UNTRUSTED = "its certificate is not trusted here"
 NAME_OF_403 = "the credentials are known and may not do this (HTTP 403)"
 
 
@@ -52,7 +54,11 @@ class Clocks:
 
 
 def ask(
-    name: str, url: str, clocks: Clocks, headers: Mapping[str, str] | None = None, auth: Any = None
+    name: str,
+    url: str,
+    clocks: Clocks,
+    headers: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Reply:
     """One GET with a short time limit; redirects are not followed, as headers hold tokens.
 
@@ -60,15 +66,19 @@ def ask(
         name: of the service, for the clock.
         url: to ask.
         clocks: take the answer's date.
-        headers: of the request.
-        auth: of requests: a user and a password.
+        headers: of the request, with the credentials; nothing of a .netrc is added.
+        arguments: of requests, about certificates.
     """
     import requests
 
+    if (arguments or {}).get("verify") is False:  # the user has said so
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     try:
         with requests.get(
-            url, headers=dict(headers or {}), auth=auth, timeout=(LIMIT, LIMIT),
-            allow_redirects=False, stream=True,
+            url, headers=dict(headers or {}), auth=_as_it_is, timeout=(LIMIT, LIMIT),
+            allow_redirects=False, stream=True, **(arguments or {}),
         ) as answer:  # fmt: skip
             clocks.note(name, answer.headers.get("Date", ""))
             body = None
@@ -76,7 +86,7 @@ def ask(
                 body = _json(answer)
             return Reply(answer.status_code, "", body)
     except requests.exceptions.SSLError:
-        return Reply(0, "its certificate is not trusted here")
+        return Reply(0, UNTRUSTED)
     except requests.exceptions.Timeout:
         return Reply(0, f"no answer within {LIMIT:g} seconds")
     except requests.exceptions.ConnectionError as error:
@@ -85,6 +95,12 @@ def ask(
         return Reply(0, "its host is not known here" if unknown else "no connection")
     except (requests.exceptions.RequestException, ValueError) as error:
         return Reply(0, f"it cannot be asked ({type(error).__name__})")
+    except OSError as error:  # requests says so of a certificate's file that is not there
+        return Reply(0, f"it cannot be asked: {without_credentials(str(error))[:300]}")
+
+
+def _as_it_is(request: Any) -> Any:
+    return request
 
 
 def _json(answer: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,9 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from registry.config import Settings
-from registry.doctor.asking import Clocks, Reply, ask, judge
+from registry.doctor.asking import UNTRUSTED, Clocks, Reply, ask, judge
 from registry.doctor.check import LIMIT, OK, UNKNOWN, WARNING, Check
 from registry.urls import without_credentials
+
+_TRUSTING = "Name the file with its authority's certificate in MLFLOW_TRACKING_SERVER_CERT_PATH ."
 
 
 def hugging_face(clocks: Clocks) -> Iterator[Check]:
@@ -137,30 +138,26 @@ def _bucket(url: str, clocks: Clocks) -> Check:
 
 def mlflow(settings: Settings, clocks: Clocks) -> Iterator[Check]:
     """The tracking server, without loading MLflow; the embedded database is opened for reading."""
+    from registry.tracking.entries.rest import is_spoken_by, server_of
+
     uri, where = settings.tracking_uri, settings.tracking_label
     scheme = urlsplit(uri).scheme
     if scheme == "sqlite":
         yield _database(settings, where)
-    elif scheme in ("http", "https"):
-        token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-        user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
-        password = os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-        reply = ask(
-            "MLflow",
-            f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1",
-            clocks,
-            {"Authorization": f"Bearer {token}"} if token and not user else {},
-            (user, password) if user else None,
-        )
+    elif is_spoken_by(uri):
+        server = server_of(uri)  # with the credentials and certificates that MLflow would use
+        path = "api/2.0/mlflow/experiments/search?max_results=1"
+        reply = ask("MLflow", f"{server.url}/{path}", clocks, server.headers, server.arguments)
         found = judge(
             "mlflow", f"MLflow at {where}", reply, address="MLFLOW_TRACKING_URI",
             signing_in="Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-            "MLFLOW_TRACKING_TOKEN",
+            "MLFLOW_TRACKING_TOKEN, or write ~/.mlflow/credentials",
         )  # fmt: skip
         if found.status == OK:
             found = replace(found, found=f"MLflow at {where} answers and can be read")
         else:
-            fix = f"{found.fix} Runs are kept on this machine until then."
+            fix = _TRUSTING if reply.problem == UNTRUSTED else found.fix
+            fix = f"{fix} Runs are kept on this machine until then."
             found = replace(found, fix=fix)
         yield replace(found, where=where)
     else:

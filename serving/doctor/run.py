@@ -47,12 +47,13 @@ def serving_looks(
         wanted = tuple(shown[n] for n in wanted if n < len(shown)) or shown
     name = engine or engine_for(found.hardware)
     kind = next((kind for kind, other in ENGINES.items() if other == name), found.hardware.kind)
-    count = len(wanted) or found.hardware.devices
+    # How many workers there will be, the plan says; without one nobody knows.
+    memory = () if asked else (Look("shared-memory", system.shared_memory),)
     return (
         Look("devices", lambda: _devices(kind, found, wanted, asked=bool(engine))),
         Look("engine", lambda: _engine(name, kind, settings)),
         Look("toolchains", lambda: engines.toolchains(settings, name)),
-        Look("shared-memory", lambda: system.shared_memory(count)),
+        *memory,
         Look("open-files", lambda: (system.open_files(),)),
         Look("locked-memory", lambda: system.locked_memory(kind)),
         Look("port", lambda: (system.port(host, port, asked=asked),)),
@@ -81,8 +82,10 @@ def _launch(
         plan = make()
     except QregError as error:
         yield Check("plan", ERROR, error.message, error.remedy, reference)
+        yield from system.shared_memory()
         return
     yield from launch.plan(plan)
+    yield from system.shared_memory(ranks_of(plan) if here else None)
     if here:
         yield from launch.free_memory(plan, _free(plan, numbers))
     if not Path(plan.folder).is_absolute():
@@ -153,6 +156,11 @@ def _free(plan: Plan, numbers: str) -> dict[str, int]:
 
 def used_devices(plan: Plan, numbers: Sequence[int]) -> tuple[int, ...]:
     """The devices of a node that a plan uses: the first ones, one for each rank."""
+    return tuple(numbers)[: ranks_of(plan)]
+
+
+def ranks_of(plan: Plan) -> int:
+    """The ranks of a plan on its fullest node, each with a worker and a device of its own."""
     sizes = plan.parallel
     ranks = sizes.get("tensor", 1) * sizes.get("data", 1) * sizes.get("pipeline", 1)
-    return tuple(numbers)[: max(1, ranks // plan.nodes)]
+    return max(1, -(-ranks // plan.nodes))

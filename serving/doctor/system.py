@@ -19,11 +19,14 @@ _DOCKERS, _ENOUGH = 64 * 10**6, GIB
 _FILES, _FEW_FILES = 65535, 1024
 
 
-def shared_memory(devices: int, folder: Path = Path("/dev/shm")) -> Iterator[Check]:  # noqa: S108
+def shared_memory(
+    ranks: int | None = None,
+    folder: Path = Path("/dev/shm"),  # noqa: S108
+) -> Iterator[Check]:
     """Room for the messages of an engine's workers.
 
     Args:
-        devices: that an engine would use here, with a worker each.
+        ranks: of the plan on this machine, with a worker each; None where there is no plan.
         folder: where it is mounted.
     """
     fix = "In Docker, give --shm-size 16g or --ipc host; elsewhere, mount -o remount,size=16G "
@@ -35,8 +38,8 @@ def shared_memory(devices: int, folder: Path = Path("/dev/shm")) -> Iterator[Che
     text = f"{folder} has {usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free"
     if usage.free >= _ENOUGH:
         yield Check("shared-memory", OK, text)
-    elif usage.free <= _DOCKERS and devices > 1:
-        yield Check("shared-memory", ERROR, f"{text}: too little for {devices} workers", fix)
+    elif usage.free <= _DOCKERS and ranks is not None and ranks > 1:
+        yield Check("shared-memory", ERROR, f"{text}: too little for {ranks} workers", fix)
     else:
         yield Check("shared-memory", WARNING, f"{text}; workers may fail at their start", fix)
 

@@ -129,6 +129,29 @@ def test_a_machine_with_npus_in_use(qreg: Run, tmp_path: Path) -> None:
     assert [row["where"] for row in _checks(ran, "free-memory")] == ["NPU 0"]
 
 
+def test_shared_memory_counts_the_ranks_of_the_plan(qreg: Run, tmp_path: Path) -> None:
+    """Eight NPUs in a container with Docker's 64 MB of shared memory."""
+    rows = [Row(board=n, name="910B3", used=3400) for n in range(8)]
+    (tmp_path / "table").write_text(a2(rows))
+    env = _with_npu_smi(tmp_path / "bin", f"cat {tmp_path}/table")
+    docker = (
+        "import shutil, sys\n"
+        "real = shutil.disk_usage\n"
+        "usage = type(real('/'))(64 * 10**6, 0, 64 * 10**6)\n"
+        "shutil.disk_usage = lambda path: usage if str(path) == '/dev/shm' else real(path)\n"
+    )
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "sitecustomize.py").write_text(docker)
+    env["PYTHONPATH"] = f"{tmp_path}/docker:{os.environ.get('PYTHONPATH', '')}"
+    model = write_model(tmp_path / "m")
+    found = {}
+    for words in ((), (model, "--", "-tp", "1"), (model, "--", "-tp", "2")):
+        (row,) = _checks(qreg("doctor", "--json", *words, env=env), "shared-memory")
+        found[words[-1:]] = row["status"], "2 workers" in row["found"]
+    told = {(): ("warning", False), ("1",): ("warning", False), ("2",): ("error", True)}
+    assert found == told
+
+
 def test_a_driver_that_hangs_is_told_within_seconds(qreg: Run, tmp_path: Path) -> None:
     env = _with_npu_smi(tmp_path / "bin", "exec sleep 60")
     began = time.monotonic()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -98,6 +101,70 @@ def test_a_real_tracking_server(settings: Settings) -> None:
     with _server(settings, port):
         check = _mlflow(settings, f"http://127.0.0.1:{port}")
     assert check.status == "ok" and "can be read" in check.found
+
+
+@contextmanager
+def _signed_server(folder: Path, user: str, password: str) -> Iterator[str]:
+    """A tracking server over https, with a certificate of its own, that lets one user in."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    known = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers.get("Authorization") == known else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that does not trust the certificate hangs up."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"https://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_certificates_and_credentials_are_those_of_mlflow(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MLflow reads them (3.17: utils/rest_utils.py, utils/credentials.py)."""
+    with _signed_server(tmp_path, "me", "topsecret") as url:
+        unknown = _mlflow(settings, url)
+        assert "certificate is not trusted" in unknown.found
+        assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in unknown.fix
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+        assert "(HTTP 401)" in _mlflow(settings, url).found
+        (tmp_path / ".mlflow").mkdir()
+        (tmp_path / ".mlflow" / "credentials").write_text(
+            "[mlflow]\nmlflow_tracking_username = me\nmlflow_tracking_password = topsecret\n"
+        )
+        assert _mlflow(settings, url).status == "ok"
+        monkeypatch.delenv("MLFLOW_TRACKING_INSECURE_TLS")
+        certificate = tmp_path / "certificate.pem"
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
+        assert _mlflow(settings, url).status == "ok"
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "none.pem"))
+        missing = _mlflow(settings, url)
+        assert missing.status == "warning" and "none.pem" in missing.found
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
+        monkeypatch.setenv("MLFLOW_TRACKING_AWS_SIGV4", "true")  # what only MLflow can sign
+        assert _mlflow(settings, url).status == "unknown"
+    assert "topsecret" not in str((unknown, missing))
 
 
 def test_a_password_is_never_shown(settings: Settings) -> None:

@@ -160,6 +160,8 @@ def test_shared_memory_of_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert check.status == "error" and "--shm-size" in check.fix
     (check,) = system.shared_memory(1, tmp_path)
     assert check.status == "warning"
+    (check,) = system.shared_memory(None, tmp_path)  # without a plan nobody knows how many
+    assert check.status == "warning"
 
 
 def test_limits() -> None:
