@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,16 @@ from pathlib import Path
 from registry.config import Settings
 from registry.errors import IncompatibleError, IntegrityError, QregError, ToolError, UsageError
 from registry.progress import Observer, ignore
-from serving.engines import ENGINES, Engine, open_engine
+from serving.engines import Engine, open_engine
 from serving.evidence.engine_log import StartWatch
-from serving.evidence.memory import measure
-from serving.evidence.record import Launch, keep_launch, new_identity
+from serving.evidence.record import new_identity
+from serving.evidence.start import keep_failed, keep_ready
 from serving.failures import ended, never_ready, require_free_memory
 from serving.identity import process_tree, require_free_port, strangers_on
+from serving.nodes.group import ALONE, Group
 from serving.plan import Plan
 from serving.probe import is_healthy
-from toolchains import Tool, find_toolchain
+from toolchains import Tool, Toolchain, find_toolchain
 from toolchains.environment import ENGINE_SECRETS
 from toolchains.interpreter import python_environment
 from toolchains.process import started
@@ -94,12 +95,18 @@ def launch(
     *,
     limit: float = START_LIMIT,
     observe: Observer = ignore,
-    begun: Callable[[Tool], None] = lambda tool: None,
+    group: Group = ALONE,
 ) -> Iterator[Server]:
     """Start a plan's engine for the time of a block; its whole process tree ends with it.
 
-    What the start showed is kept as evidence, also if it failed. `begun` is told of the processes
-    before they are waited for: who holds them can end them.
+    What the start showed is kept as evidence, also if it failed.
+
+    Args:
+        plan: to start, on this machine.
+        settings: name the toolchain, the logs and where evidence is kept.
+        limit: seconds until it must answer.
+        observe: is told the engine's steps.
+        group: the other nodes, which can end the engine and know what ended them.
 
     Raises:
         IncompatibleError: the plan has errors, or takes memory that is not free.
@@ -108,21 +115,20 @@ def launch(
         ToolError: the engine died at start-up, or was not ready within `limit` seconds.
         IntegrityError: someone else answers on the port.
     """
-    require_launchable(plan)
+    toolchain = require_startable(plan, settings)
     engine = open_engine(plan.engine)
-    toolchain = find_toolchain(engine.toolchain, settings)
     host, port = address_of(plan)
-    require_free_port(host, port)
-    require_free_memory(plan)
     log = settings.new_log(f"serve-{plan.artifact}")
-    with started(
-        plan.argv,
-        log=log,
-        env={**python_environment(toolchain, observe=observe), **plan.env},
-        cwd=working_folder(settings),
-        secrets=ENGINE_SECRETS,
-    ) as tool:
-        begun(tool)
+    with (
+        started(
+            plan.argv,
+            log=log,
+            env={**python_environment(toolchain, observe=observe), **plan.env},
+            cwd=working_folder(settings),
+            secrets=ENGINE_SECRETS,
+        ) as tool,
+        group.hold(tool),
+    ):
         url = f"http://{_reachable(host)}:{port}"
         identity, watch = new_identity(), StartWatch(engine.steps)
         try:
@@ -130,21 +136,26 @@ def launch(
             server = Server(url, plan, tool, watch.seconds, identity)
             server.check_identity()
         except QregError as error:
-            for line in tool.lines():  # what it wrote when it died
-                watch.see(line)
-            seen = Launch(identity, plan, watch.figures(), (), watch.seconds)
-            keep_launch(seen, settings, error, observe)
+            cause = group.cause_of(error)
+            keep_failed(identity, plan, tool, watch, settings, cause, observe=observe)
             raise
-        figures = watch.figures()
-        memory = measure(_kind(plan), process_tree(tool.supervisor_pid))
-        seen = Launch(identity, plan, figures, memory, server.seconds)
-        keep_launch(seen, settings, observe=observe)
+        keep_ready(identity, plan, tool, watch, settings, observe=observe)
         yield server
 
 
-def _kind(plan: Plan) -> str:
-    """`npu`, `cuda` or `cpu`; empty for engines of others."""
-    return next((kind for kind, name in ENGINES.items() if name == plan.engine), "")
+def require_startable(plan: Plan, settings: Settings) -> Toolchain:
+    """The toolchain of a plan's engine, once nothing that can be seen now stops its start here.
+
+    Raises:
+        IncompatibleError: the plan has errors, or takes memory that is not free.
+        NotFoundError: the engine's toolchain is not installed.
+        UsageError: the port is taken.
+    """
+    require_launchable(plan)
+    toolchain = find_toolchain(open_engine(plan.engine).toolchain, settings)
+    require_free_port(*address_of(plan))
+    require_free_memory(plan)
+    return toolchain
 
 
 def require_launchable(plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from qreg.cli.output import Output
@@ -16,19 +16,8 @@ from registry.progress import Observer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from serving.nodes.leader import Leader
+    from serving.nodes.group import Group
     from serving.plan import Plan
-    from toolchains import Tool
-
-
-class Alone:
-    """In place of a leader, where there is one node."""
-
-    def guard(self, tool: Tool) -> None:
-        """Nothing else can end it."""
-
-    def announce(self) -> None:
-        """Nobody waits for it."""
 
 
 def number_of(planning: Planning, node: int | None) -> int | None:
@@ -65,18 +54,25 @@ def number_of(planning: Planning, node: int | None) -> int | None:
 
 @contextlib.contextmanager
 def leading(
-    plan: Plan, planning: Planning, timeout: float, observe: Observer
-) -> Iterator[tuple[Plan, Leader | Alone]]:
-    """The first node's plan and its hold of the others, once all have joined."""
+    plan: Plan, planning: Planning, settings: Settings, timeout: float, observe: Observer
+) -> Iterator[tuple[Plan, Group]]:
+    """The first node's plan and its hold of the others, once all have joined.
+
+    What would keep it from starting is found before the others are waited for.
+    """
+    from serving.nodes.group import ALONE
+
     if planning.nodes == 1:
-        yield plan, Alone()
+        yield plan, ALONE
         return
+    from serving.launch import require_startable
     from serving.nodes.leader import lead
     from serving.nodes.place import find_place, settled
     from serving.nodes.terms import terms_of
 
     _require_several(plan)
     place = find_place(planning.address, 0, planning.interface)
+    require_startable(plan, settings)
     with lead(plan.nodes, place, terms_of(plan), timeout, observe) as leader:
         yield settled(plan, 0, place, os.environ), leader
 
@@ -88,8 +84,9 @@ def joined(
     settings: Settings,
     output: Output,
     timeout: float,
+    tell: Callable[[], None],
 ) -> None:
-    """Run this node's part until the first node is stopped."""
+    """Run this node's part until the first node is stopped; `tell` sends what its start showed."""
     from serving.nodes.member import take_part
     from serving.nodes.place import find_place
 
@@ -102,6 +99,7 @@ def joined(
                 starting = take_part(plan, node, place, settings, limit=timeout, observe=observe)
                 part = running.enter_context(starting)
             ready = True
+            tell()
             document = {
                 "node": node,
                 "first_node": place.first,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -79,12 +80,14 @@ def command(
                 reference = readable(reference, asked, settings, observe)
             plan = prepare(planning, reference, settings, observe, host=host, port=port)
         if number:
-            joined(plan, number, planning, settings, output, timeout)
+            told = partial(_tell_mlflow, settings, last=False)
+            joined(plan, number, planning, settings, output, timeout, told)
             return
         with contextlib.ExitStack() as running:
             with output.progress() as observe:
-                plan, group = running.enter_context(leading(plan, planning, timeout, observe))
-                starting = launch(plan, settings, limit=timeout, observe=observe, begun=group.guard)
+                joining = leading(plan, planning, settings, timeout, observe)
+                plan, group = running.enter_context(joining)
+                starting = launch(plan, settings, limit=timeout, observe=observe, group=group)
                 server = running.enter_context(starting)
                 observe(Progress("asking it once"))
                 proof = smoke(server, settings)

