@@ -80,7 +80,7 @@ def command(
                 reference = readable(reference, asked, settings, observe)
             plan = prepare(planning, reference, settings, observe, host=host, port=port)
         if number:
-            told = partial(_tell_mlflow, settings, last=False)
+            told = partial(_tell_mlflow, output, settings, last=False)
             joined(plan, number, planning, settings, output, timeout, told)
             return
         with contextlib.ExitStack() as running:
@@ -95,7 +95,7 @@ def command(
                 output.note(text, warning=True)
             ready = True
             group.announce()
-            _tell_mlflow(settings, last=smoke_only)
+            _tell_mlflow(output, settings, last=smoke_only)
             document = {
                 "endpoint": f"{server.url}/v1",
                 "model": plan.value("--served-model-name"),
@@ -121,7 +121,8 @@ def command(
             raise
     except QregError:
         if not ready:
-            _tell_mlflow(settings, last=True, failed=True)  # a failed start is evidence, too
+            # A failed start is evidence, too.
+            _tell_mlflow(output, settings, last=True, failed=True)
         raise
     output.note("Stopped; no process of the engine is left.")
 
@@ -136,10 +137,13 @@ def _show_smoke(console: Console, proof: Smoke) -> None:
         console.print(f"drafts    {proof.accepted} of {proof.drafted} tokens accepted")
 
 
-def _tell_mlflow(settings: Settings, *, last: bool, failed: bool = False) -> None:
+def _tell_mlflow(output: Output, settings: Settings, *, last: bool, failed: bool = False) -> None:
     """Send what the launch showed to MLflow, so that nobody waits for it.
 
+    What cannot be sent is noted: it ends no server, and hides no reason why a launch failed.
+
     Args:
+        output: takes the note.
         settings: which MLflow.
         last: the command ends next, and this machine may end with it: a server of others is told
             before, as for publications.
@@ -149,9 +153,17 @@ def _tell_mlflow(settings: Settings, *, last: bool, failed: bool = False) -> Non
     from registry.tracking.journal import journals
     from registry.tracking.recovery import synchronise
 
-    if not journals(settings):
-        return
-    if last and not settings.embedded_tracking:
-        synchronise(settings)
-    elif not failed:
-        send_later()
+    try:
+        if not journals(settings):
+            return
+        if last and not settings.embedded_tracking:
+            synchronise(settings)
+        elif not failed:
+            send_later()
+    except (OSError, QregError) as error:
+        why = error.message if isinstance(error, QregError) else error.strerror or str(error)
+        output.note(
+            f"What this launch showed could not be sent to MLflow: {why}. Send it with `qreg sync` "
+            "when that is mended.",
+            warning=True,
+        )

@@ -199,3 +199,29 @@ def test_memory_that_is_not_free(qreg: Run, engine: Engine, tmp_path: Path) -> N
         assert "100000.0 of KV cache" in ran.error["message"]
         assert "VLLM_CPU_KVCACHE_SPACE=" in ran.error["remedy"]
     assert not (tmp_path / "started").exists()
+
+
+FULL = """
+import errno, os, sys
+import registry.tracking.recovery
+def full(*_, **__): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+registry.tracking.recovery.synchronise = full
+sys.argv[0] = "qreg"
+from qreg.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_what_mlflow_cannot_be_told_hides_no_reason(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the failed start is to be sent to another machine's MLflow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    model = engine("say('ValueError: the first reason'); sys.exit(1)")
+    words = ["serve", str(model), "--port", str(free_port()), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 8, done.stderr
+    assert "ended at start-up" in json.loads(done.stdout)["error"]["message"]
+    assert "could not be sent to MLflow: No space left on device" in done.stderr
