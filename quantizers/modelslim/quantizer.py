@@ -72,6 +72,7 @@ TOOL = "modelslim"
 # Parts that every adapter quantizes as linear layers. Routers are classes of their own in some
 # models, and lm_head and towers are outside of the layers that the runner goes through.
 _LAYERS = frozenset({"attention", "mlp", "experts", "shared_experts"})
+_NAMES = {CALIBRATION: "calibration.jsonl", ANTI: "anti.jsonl"}
 _IMPORT_MEMORY = int(0.5 * 2**30)  # measured with msmodelslim 26.1.0 on a CPU
 
 
@@ -274,7 +275,11 @@ class ModelSlim(Quantizer):
         return super().explain(log) or own_words(log)
 
     def _calibration_sets(self, job: Job) -> dict[str, Path]:
-        """The user's sets in the shape that is read, by their use; their names stay."""
+        """The user's sets in the shape that is read, by their use.
+
+        For a script their names stay. ModelSlim's command writes the name into its output, which
+        would else differ by what a set is called.
+        """
         found = {}
         script = source_of(job.recipe) if self._script else None
         for use, path in ((CALIBRATION, job.calibration), (ANTI, job.anti_dataset)):
@@ -283,7 +288,11 @@ class ModelSlim(Quantizer):
             if use in job.options.untouched:
                 found[use] = Path(path)
                 continue
-            shape = script.shape(script.option(*OPTIONS[use])) if script else LINES
+            if script is None:
+                found[use] = job.work.resolve() / _NAMES[use]
+                write_calibration(Path(path), found[use], LINES)
+                continue
+            shape = script.shape(script.option(*OPTIONS[use]))
             shape = shape or shape_of(Path(path))  # the source does not tell: as the user has it
             stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)
             suffix = ".json" if shape == ARRAY else ".jsonl"

@@ -260,7 +260,10 @@ def test_layers_that_the_tool_leaves_float_fail_the_run(
     assert "ended with exit code 0, but left 2 layers" in ran.error["message"]
     assert "model.layers.0.mlp.gate" in ran.error["details"]
     assert _only_run(settings, "MoE").info.status == "FAILED"
-    assert not list((settings.data / "outputs").rglob("*.safetensors"))
+    # Hours of work may be in it: it is kept beside the output, said, and no artifact.
+    (kept,) = (settings.data / "outputs").rglob("*.rejected")
+    assert str(kept) in ran.err and not (kept / "qreg.json").exists()
+    assert {p.parent for p in (settings.data / "outputs").rglob("*.safetensors")} == {kept}
 
 
 def _only_run(settings: Settings, base: str) -> Any:
@@ -279,7 +282,7 @@ def test_an_engine_that_dies_shows_its_last_error(
     assert "unrecognized arguments: --no-such-flag" in ran.err
     (entry,) = read_all_evidence(settings)  # a failed start is evidence, too
     assert (entry["kind"], entry["verdict"]) == ("launch", "failed")
-    assert "unrecognized arguments: --no-such-flag" in entry["cause"]
+    assert "the engine does not know --no-such-flag" in entry["cause"]
     assert entry["flags"]["--no-such-flag"] == "1"
 
 

@@ -230,7 +230,7 @@ def test_calibration_sets_are_turned_into_modelslims_layout(tmp_path: Path) -> N
     written = job.output / "Qwen3-14B_best_practice.yaml"
     written.write_text(f"dataset: {practice['spec']['dataset']}\n")
     tool.finish(job)
-    assert written.read_text() == "dataset: calibration/c.jsonl\n"
+    assert written.read_text() == "dataset: calibration.jsonl\n"
 
 
 class _Tool:
