@@ -224,6 +224,9 @@ def test_mlflow_does_not_shadow_a_hub(
     with hostile(folder) as hub, serving(not_found) as modelscope:
         for name, value in {**hub.environment, "MODELSCOPE_ENDPOINT": modelscope.url}.items():
             monkeypatch.setenv(name, value)
+        # Read when it is imported, which another test may have done.
+        address = hub.environment["HF_ENDPOINT"]
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
         events: list[Event] = []
         found = resolve(NAME, load_settings(), observe=events.append)
         assert found.reference.startswith("hf://")
