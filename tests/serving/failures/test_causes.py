@@ -70,6 +70,16 @@ def test_hccl_says_why_after_torch_npu_says_that() -> None:
     assert "HCCL waited in vain" in found.what and "HCCL_IF_IP" in found.remedy
 
 
+def test_a_tokenizer_that_a_newer_transformers_saved() -> None:
+    """As transformers 4.57.6 says it of a tokenizer that 5.17 saved."""
+    said = (
+        "ValueError: Tokenizer class TokenizersBackend does not exist or is not currently imported."
+    )
+    found = cause(f"(APIServer pid=1) {said}\n{LAST}")
+    assert "does not know the class of the tokenizer" in found.what
+    assert "tokenizer_config.json" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("line", "port", "option"),
     [
