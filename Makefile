@@ -55,7 +55,7 @@ test: $(READY)
 	@mkdir -p build; $(BIN)/python -m pytest -m "e2e and not machines" > build/e2e.log 2>&1 & other=$$!; \
 	trap 'kill $$other' INT TERM; \
 	echo "The tests with real tools run beside these; build/e2e.log has what they say"; \
-	$(BIN)/python -m pytest -m "not e2e"; first=$$?; \
+	$(BIN)/python -m pytest -m "not e2e and not machines"; first=$$?; \
 	wait $$other; second=$$?; cat build/e2e.log; exit $$((first + second))
 
 attacks: $(READY)
@@ -83,7 +83,7 @@ replay: $(READY)
 	$(BIN)/python -m tests.replay $(DEPLOYMENTS) $(if $(ARCHITECTURES),--architectures $(ARCHITECTURES))
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -m "not e2e and not machines"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

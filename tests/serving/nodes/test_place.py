@@ -41,6 +41,7 @@ def _find(machine: Machine, first: str, node: int, interface: str = "") -> objec
     return json.loads(done.stdout)
 
 
+@pytest.mark.machines
 def test_each_node_finds_itself_by_the_route(machines: tuple[Machine, Machine]) -> None:
     for node, machine in enumerate(machines):
         expected = {"address": machine.address, "interface": machine.interface}
@@ -49,12 +50,14 @@ def test_each_node_finds_itself_by_the_route(machines: tuple[Machine, Machine]) 
             assert found == {**expected, "first": "10.77.0.1"}
 
 
+@pytest.mark.machines
 def test_a_first_node_with_another_machines_address(machines: tuple[Machine, Machine]) -> None:
     code, message, remedy = _list(_find(machines[1], "10.77.0.1", 0))
     assert code == 2 and "none of this machine's addresses" in str(message)
     assert f"{machines[1].interface} (10.77.0.2)" in str(remedy)
 
 
+@pytest.mark.machines
 def test_no_way_to_the_first_node(machines: tuple[Machine, Machine]) -> None:
     code, message, _ = _list(_find(machines[1], "192.0.2.1", 1))
     assert code == 7 and "no way from this machine to the first node 192.0.2.1" in str(message)

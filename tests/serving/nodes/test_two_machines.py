@@ -20,7 +20,7 @@ from registry.config import load as load_settings
 from tests.quantized import quantized
 from tests.serving.nodes.networks import Machine, two_machines
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.machines]
 SMALL = ("--max-model-len", "256", "--max-num-seqs", "2")
 ASK = """
 import json, urllib.request
@@ -120,7 +120,6 @@ def test_two_machines_answer_and_stop_together(pair: tuple[Node, Node]) -> None:
     assert (first.end(), second.end()) == (0, 0)
 
 
-@pytest.mark.machines
 def test_a_killed_engine_of_the_second_ends_both(pair: tuple[Node, Node]) -> None:
     first, second = pair
     second.engine_processes()[-1].kill()
@@ -130,7 +129,6 @@ def test_a_killed_engine_of_the_second_ends_both(pair: tuple[Node, Node]) -> Non
     assert "while serving" in second.documents()[-1]["error"]["message"]
 
 
-@pytest.mark.machines
 def test_a_killed_qreg_of_the_second_ends_both(pair: tuple[Node, Node]) -> None:
     first, second = pair
     second.process.kill()
@@ -140,7 +138,6 @@ def test_a_killed_qreg_of_the_second_ends_both(pair: tuple[Node, Node]) -> None:
     assert message.startswith("Node 1 (10.77.0.2) was lost")
 
 
-@pytest.mark.machines
 def test_a_killed_engine_of_the_first_ends_both(pair: tuple[Node, Node]) -> None:
     first, second = pair
     first.engine_processes()[-1].kill()
