@@ -93,7 +93,8 @@ def find_calibration(
             remedy=f"Give a file. {LAYOUT}{_NO_CHATS}",
         )
     if path.exists():
-        lines = None if path.is_dir() else _check(recipe, path)
+        blank, chats = recipe.calibration.blank, _takes_more(recipe)
+        lines = None if path.is_dir() else check_samples(path, chats=chats, blank=blank)
         return CalibrationSet(path.name, path, digest_of(path), lines)
     text = str(given)
     if _takes_more(recipe) and _NAME.match(text) and not text.endswith((".json", ".jsonl", ".txt")):
@@ -101,12 +102,6 @@ def find_calibration(
     raise NotFoundError(
         f"There is no calibration file {given}", remedy=f"Give the path of a file. {LAYOUT}."
     )
-
-
-def _check(recipe: Recipe, path: Path) -> int:
-    """Samples in a file; a script of ModelSlim's takes an empty text among others."""
-    blank = recipe.body.get("script") is not None if recipe.tool == "modelslim" else False
-    return check_samples(path, chats=_takes_more(recipe), blank=blank)
 
 
 def _takes_more(recipe: Recipe) -> bool:

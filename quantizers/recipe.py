@@ -35,11 +35,13 @@ class Calibration:
             are what memory is estimated for.
         max_tokens: of each sample; longer ones are cut where the tool can.
         default: a set that comes with the tool, used where the user names none; empty if none.
+        blank: whether an empty text is a sample among others.
     """
 
     samples: int
     max_tokens: int
     default: str = ""
+    blank: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,19 +109,19 @@ class ModelSlim(Quantizer):
 
     def check(self, checkpoint: Checkpoint, recipe: Recipe, options: Options) -> list[Note]:
         device = read_device(options.device or default_device())
+        architecture = read_architecture(checkpoint.config)
         if is_script(recipe):
             # Before the machine is looked at: `--device cpu` would be no help.
-            has_experts = bool(read_architecture(checkpoint.config).experts)
-            check_script(recipe, device if _has_npu() else Device("cpu"), experts=has_experts)
+            used = device if default_device() == "npu" else Device("cpu")
+            check_script(recipe, used, experts=bool(architecture.experts))
         check_device(device)
         notes = []
         if warning := calibration_warning(recipe, checkpoint):
             notes.append(Note(warning, warning=True))
         if is_script(recipe):
-            layers = read_architecture(checkpoint.config).layers
-            if warning := check_arguments(recipe, options.arguments, layers):
+            if warning := check_arguments(recipe, options.arguments, architecture.layers):
                 notes.append(Note(warning, warning=True))
-        if not is_script(recipe):
+        else:
             check_practice(recipe, checkpoint, device)
             if not options.model_type and kind_of_model(checkpoint.config.get("model_type")) == (
                 kind_of_model(None)
@@ -313,7 +313,3 @@ class ModelSlim(Quantizer):
             layers = read_architecture(job.checkpoint.config).layers
             practice = with_names(practice, dict(linear_modules(job.checkpoint, layers)))
         return str(yaml.safe_dump(practice, sort_keys=False, allow_unicode=True))
-
-
-def _has_npu() -> bool:
-    return default_device() == "npu"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from quantizers.modelslim.script_values import Values
@@ -69,6 +70,7 @@ class ScriptSource:
                 yield word
 
 
+@lru_cache(maxsize=8)  # each step of a quantization asks it of the same script
 def read_source(text: str, file: str = "") -> ScriptSource:
     """Read a script; one that Python cannot parse has no options.
 

@@ -57,7 +57,7 @@ def script_recipe(path: Path) -> Recipe:
         name=check_tag(re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem).lstrip(".-") or "script"),
         title=f"ModelSlim's script {path.name}",
         tool="modelslim",
-        calibration=Calibration(128, 2048, "the script's own"),
+        calibration=Calibration(128, 2048, "the script's own", blank=True),
         body={_KEY: str(path.absolute())},
         text=text,
     )

