@@ -32,10 +32,16 @@ def without_paths(text: str, known: Mapping[str, str] | None = None) -> str:
 
 def placed_argument(word: str) -> str:
     """An argument of which no absolute path is left, whatever its folders are called."""
-    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    value = value_of(word)
     if value.startswith("/"):
-        return f"{option}{equals}{{path}}/{value.rstrip('/').rpartition('/')[2]}"
+        option = word.removesuffix(value)
+        return f"{option}{{path}}/{value.rstrip('/').rpartition('/')[2]}"
     return without_paths(word)
+
+
+def value_of(word: str) -> str:
+    """What an argument gives: itself, or what follows `--option=`; empty for an option alone."""
+    return word.partition("=")[2] if word.startswith("-") else word
 
 
 def published_reference(reference: str) -> str | None:

@@ -12,7 +12,12 @@ from typing import Any
 from quantizers.calibration import digest_of
 from quantizers.interface import USED, Command, Job
 from quantizers.modelslim.devices import ALLOCATION, VISIBLE
-from quantizers.placeholders import placed_argument, published_reference, without_paths
+from quantizers.placeholders import (
+    placed_argument,
+    published_reference,
+    value_of,
+    without_paths,
+)
 from quantizers.places import Places
 from quantizers.quality.tracked import OF_WEIGHTS
 from quantizers.request import Prepared, QuantizationRequest
@@ -132,9 +137,8 @@ def files_of(arguments: Iterable[str]) -> dict[str, str]:
     """Digests of the files that a script's arguments name, by place and argument."""
     found = {}
     for number, word in enumerate(arguments, 1):
-        value = word.partition("=")[2] if word.startswith("-") else word
-        path = Path(value)
-        if value and path.is_absolute() and path.is_file():
+        path = Path(value_of(word))
+        if path.is_absolute() and path.is_file():
             found[f"{number} {placed_argument(word)}"] = digest_of(path)
     return found
 
